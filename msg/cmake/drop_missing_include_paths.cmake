@@ -1,0 +1,20 @@
+# Jazzy's wheels from the Python package index export include folders of the machine that built them, and CMake stops on a
+# folder that does not exist. This drops such folders from imported targets at the end of the directory that includes it
+# (colcon.meta does, through CMAKE_PROJECT_INCLUDE). On an ordinary ROS 2 install every folder exists and nothing changes.
+function(so101_drop_missing_include_paths)
+  get_property(targets DIRECTORY PROPERTY IMPORTED_TARGETS)
+  foreach(target IN LISTS targets)
+    get_target_property(folders ${target} INTERFACE_INCLUDE_DIRECTORIES)
+    if(NOT folders)
+      continue()
+    endif()
+    set(kept "")
+    foreach(folder IN LISTS folders)
+      if(NOT IS_ABSOLUTE "${folder}" OR EXISTS "${folder}")
+        list(APPEND kept "${folder}")
+      endif()
+    endforeach()
+    set_property(TARGET ${target} PROPERTY INTERFACE_INCLUDE_DIRECTORIES "${kept}")
+  endforeach()
+endfunction()
+cmake_language(DEFER CALL so101_drop_missing_include_paths)
