@@ -1,0 +1,1 @@
+"""How every node of this workspace declares parameters, chooses QoS, starts and stops."""

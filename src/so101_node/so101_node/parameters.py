@@ -1,0 +1,211 @@
+"""Parameters of a node as one frozen dataclass: declared, described, bounded and checked as a whole at start.
+
+    @dataclass(frozen=True, slots=True)
+    class QueueParameters:
+        fps: float = parameter(30.0, "control rate, Hz", lower=10.0, upper=60.0)
+
+        def validate(self) -> None: ...      # cross-field rules; raises ParameterError
+
+    parameters = declare(node, QueueParameters)
+"""
+
+import dataclasses
+import math
+import types
+from collections.abc import Sequence
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    ParameterUninitializedException,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+T = TypeVar("T")
+
+_ROS_TYPES: dict[Any, Parameter.Type] = {
+    bool: Parameter.Type.BOOL,
+    int: Parameter.Type.INTEGER,
+    float: Parameter.Type.DOUBLE,
+    str: Parameter.Type.STRING,
+    list[str]: Parameter.Type.STRING_ARRAY,
+    list[float]: Parameter.Type.DOUBLE_ARRAY,
+    list[int]: Parameter.Type.INTEGER_ARRAY,
+}
+
+
+class ParameterError(ValueError):
+    """A parameter is missing, of the wrong type or out of range. The message is one line for people."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """What a parameter accepts. `lower` and `upper` are inclusive and hold for each element of a list."""
+
+    description: str
+    lower: float | None = None
+    upper: float | None = None
+    choices: tuple[Any, ...] = ()
+    read_only: bool = True
+
+    def accepted(self) -> str:
+        """Return in words what the parameter accepts."""
+        if self.choices:
+            return "one of " + ", ".join(str(choice) for choice in self.choices)
+        if self.lower is not None and self.upper is not None:
+            return f"{self.lower:g} to {self.upper:g}"
+        if self.lower is not None:
+            return f"{self.lower:g} or more"
+        return f"{self.upper:g} or less" if self.upper is not None else "any value of its type"
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ParameterError when `value`, or an element of it, is not accepted."""
+        for element in value if isinstance(value, (list, tuple)) else (value,):
+            bad = bool(self.choices) and element not in self.choices
+            if isinstance(element, (int, float)) and not isinstance(element, bool):
+                bad = bad or not math.isfinite(element)
+                bad = bad or (self.lower is not None and element < self.lower)
+                bad = bad or (self.upper is not None and element > self.upper)
+            if bad:
+                raise ParameterError(f"parameter {name} = {value!r}: must be {self.accepted()} ({self.description})")
+
+
+def parameter(
+    default: Any,
+    description: str,
+    *,
+    lower: float | None = None,
+    upper: float | None = None,
+    choices: Sequence[Any] = (),
+    read_only: bool = True,
+) -> Any:
+    """Return a dataclass field that carries a parameter's default, description with unit, and range."""
+    metadata = {"rule": Rule(description, lower, upper, tuple(choices), read_only)}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def rules(cls: type[Any]) -> dict[str, Rule]:
+    """Return the rule of each field of a parameter dataclass, by parameter name."""
+    return {field.name: field.metadata["rule"] for field in dataclasses.fields(cls)}
+
+
+def build(cls: type[T], values: dict[str, Any]) -> T:
+    """Check `values` one by one, then as a whole, and return them as the dataclass.
+
+    Raises:
+        ParameterError: naming the key, the value and what would be accepted.
+    """
+    for name, rule in rules(cls).items():
+        if name in values:
+            rule.check(name, values[name])
+    result = cls(**values)
+    validate = getattr(result, "validate", None)
+    if validate is not None:
+        validate()
+    return result
+
+
+def declare(node: Node, cls: type[T]) -> T:
+    """Declare every field of `cls` on the node, read the values in force and return them checked.
+
+    A whole number given for a float parameter is accepted (YAML's `fps: 30`).
+    """
+    values: dict[str, Any] = {}
+    hints = get_type_hints(cls)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+        values[field.name] = _declare_one(node, field.name, hints[field.name], default, field.metadata["rule"])
+    return build(cls, values)
+
+
+def changed(cls: type[T], current: T, updates: Sequence[Parameter]) -> T:
+    """Return `current` with the updates applied and checked as a whole, for a set-parameters callback.
+
+    Updates of parameters that `cls` does not have are left out.
+
+    Raises:
+        ParameterError: an update is out of range or breaks a cross-field rule.
+    """
+    values = {field.name: getattr(current, field.name) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = get_type_hints(cls)
+    for update in updates:
+        if update.name in values:
+            values[update.name] = _plain(hints[update.name], update.value)
+    return build(cls, values)
+
+
+def _declare_one(node: Node, name: str, hint: Any, default: Any, rule: Rule) -> Any:
+    if node.has_parameter(name):
+        return _plain(hint, node.get_parameter(name).value)
+    descriptor = _descriptor(name, hint, rule)
+    override = node._parameter_overrides.get(name)  # noqa: SLF001 - rclpy offers no public way to see an override's type
+    if override is not None:
+        converted = _convert(hint, override.value)
+        if converted is None:
+            raise ParameterError(
+                f"parameter {name} = {override.value!r}: must be of type {_type_name(hint)} ({rule.description})"
+            )
+        rule.check(name, converted)
+        node._parameter_overrides[name] = Parameter(name, _ROS_TYPES[hint], converted)  # noqa: SLF001
+    try:
+        # An empty list has no type of its own, so the type is given and the default set as a value.
+        value = node.declare_parameter(name, Parameter(name, _ROS_TYPES[hint], default).value, descriptor).value
+    except (
+        InvalidParameterTypeException,
+        InvalidParameterValueException,
+        ParameterUninitializedException,
+    ) as error:
+        raise ParameterError(f"parameter {name}: {error} ({rule.description})") from error
+    return _plain(hint, default if value is None else value)
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    """Return `value` as the declared type, or None where that would lose something."""
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if get_origin(hint) is list:
+        if not isinstance(value, (str, bytes)) and isinstance(value, Sequence) or hasattr(value, "tolist"):
+            items = [_convert(get_args(hint)[0], item) for item in value]
+            return None if any(item is None for item in items) else items
+        return None
+    return value if type(value) is hint else None
+
+
+def _plain(hint: Any, value: Any) -> Any:
+    if get_origin(hint) is list:
+        return [get_args(hint)[0](item) for item in value]
+    return hint(value)
+
+
+def _type_name(hint: Any) -> str:
+    return str(hint) if isinstance(hint, types.GenericAlias) else str(hint.__name__)
+
+
+def _descriptor(name: str, hint: Any, rule: Rule) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        name=name, description=rule.description, read_only=rule.read_only, dynamic_typing=False
+    )
+    if get_origin(hint) is list:
+        descriptor.dynamic_typing = True  # an empty list reads back as a list of no type; _convert keeps the type
+    if rule.choices:
+        descriptor.additional_constraints = rule.accepted()
+    if hint is float and (rule.lower is not None or rule.upper is not None):
+        descriptor.floating_point_range = [
+            FloatingPointRange(
+                from_value=-1e300 if rule.lower is None else float(rule.lower),
+                to_value=1e300 if rule.upper is None else float(rule.upper),
+            )
+        ]
+    if hint is int and (rule.lower is not None or rule.upper is not None):
+        descriptor.integer_range = [
+            IntegerRange(
+                from_value=-(2**63) if rule.lower is None else int(rule.lower),
+                to_value=2**63 - 1 if rule.upper is None else int(rule.upper),
+            )
+        ]
+    return descriptor

@@ -1,0 +1,87 @@
+"""Parameters: declared with descriptors, bounded, and checked as a whole."""
+
+from dataclasses import dataclass
+
+import pytest
+import rclpy
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from so101_node.parameters import ParameterError, build, changed, declare, parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    fps: float = parameter(30.0, "control rate, Hz", lower=10.0, upper=60.0, read_only=False)
+    rows: int = parameter(50, "rows per chunk", lower=10, upper=100)
+    mode: str = parameter("a", "which way", choices=("a", "b"))
+    cameras: list[str] = parameter([], "camera names")
+    ranges: list[float] = parameter([0.5], "thresholds", lower=0.0, upper=1.0)
+    on: bool = parameter(False, "switch")
+
+    def validate(self) -> None:
+        if self.mode == "b" and self.rows > 60:
+            raise ParameterError(f"parameter rows = {self.rows}: at most 60 with mode b")
+
+
+@pytest.fixture
+def node_with(request: pytest.FixtureRequest):
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    nodes = []
+
+    def make(**overrides: object) -> Node:
+        node = Node(
+            "example",
+            context=context,
+            parameter_overrides=[Parameter(name, value=value) for name, value in overrides.items()],
+        )
+        nodes.append(node)
+        return node
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_defaults_are_declared_with_range_and_description(node_with) -> None:
+    node = node_with()
+    assert declare(node, Example) == Example()
+    descriptor = node.describe_parameter("fps")
+    assert descriptor.description == "control rate, Hz"
+    assert descriptor.floating_point_range[0].from_value == 10.0
+    assert node.describe_parameter("rows").integer_range[0].to_value == 100
+    assert node.describe_parameter("rows").read_only and not descriptor.read_only
+
+
+def test_overrides_win_and_a_whole_number_serves_as_a_float(node_with) -> None:
+    values = declare(node_with(fps=20, cameras=["front", "top"], ranges=[0.1, 1.0], on=True), Example)
+    assert values == Example(fps=20.0, cameras=["front", "top"], ranges=[0.1, 1.0], on=True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"fps": 61.0}, ("fps", "61", "10 to 60")),
+        ({"fps": float("nan")}, ("fps", "nan")),
+        ({"fps": "fast"}, ("fps", "fast", "float")),
+        ({"rows": 10.5}, ("rows", "10.5", "int")),
+        ({"mode": "c"}, ("mode", "c", "a, b")),
+        ({"ranges": [0.5, 1.5]}, ("ranges", "1.5", "0 to 1")),
+        ({"mode": "b", "rows": 70}, ("rows", "70", "60")),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_key_value_and_what_is_accepted(node_with, overrides, words) -> None:
+    with pytest.raises(ParameterError) as caught:
+        declare(node_with(**overrides), Example)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert all(word in line for word in words), line
+
+
+def test_a_change_is_checked_with_the_values_in_force() -> None:
+    now = build(Example, {"rows": 70})
+    assert changed(Example, now, [Parameter("fps", value=25)]).fps == 25.0
+    with pytest.raises(ParameterError):
+        changed(Example, now, [Parameter("mode", value="b")])

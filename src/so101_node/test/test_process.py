@@ -1,0 +1,110 @@
+"""One process, one node: signals end it quickly and cleanly, fatal errors are one line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAD = """
+import sys
+from rclpy.node import Node
+from lifecycle_msgs.msg import State
+from so101_node.lifecycle import AutostartNode
+from rclpy.lifecycle import TransitionCallbackReturn
+from so101_node.process import NodeError, run_node
+"""
+
+
+def start(body: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", HEAD + body, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+    )
+
+
+PLAIN = """
+class Plain(Node):
+    def __init__(self):
+        super().__init__("plain")
+        print("up", flush=True)
+    def on_exit(self):
+        print("left", flush=True)
+sys.exit(run_node(Plain))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_node_cleanly(number: int) -> None:
+    process = start(PLAIN)
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    time.sleep(0.3)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "left\n", "")
+
+
+def test_a_signal_during_start_up_ends_the_node_cleanly() -> None:
+    process = start(PLAIN)
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_a_fatal_error_is_one_line_and_exit_code_1() -> None:
+    process = start("""
+class Bad(Node):
+    def __init__(self):
+        super().__init__("bad")
+        self.create_timer(0.01, self.tick)
+    def tick(self):
+        raise NodeError("the thing is\\nmissing")
+sys.exit(run_node(Bad))
+""")
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (1, "[bad] error: the thing is missing\n")
+
+
+AUTOSTART = """
+class Auto(AutostartNode):
+    def __init__(self):
+        super().__init__("auto")
+        self.create_timer(0.3, self.look)
+    def on_configure(self, state):
+        if "fail" in sys.argv:
+            self.failure = "no such port"
+            return TransitionCallbackReturn.FAILURE
+        return super().on_configure(state)
+    def look(self):
+        print("active" if self.is_active else "inactive", flush=True)
+        raise NodeError("done")
+sys.exit(run_node(Auto))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "out", "err"),
+    [
+        ((), "active\n", "[auto] error: done\n"),
+        (("--ros-args", "-p", "autostart:=false"), "inactive\n", "[auto] error: done\n"),
+        (("fail",), "", "[auto] error: no such port\n"),
+    ],
+)
+def test_a_lifecycle_node_starts_itself_unless_told_not_to(arguments, out, err) -> None:
+    process = start(AUTOSTART, *arguments)
+    assert process.communicate(timeout=20) == (out, err)
+    assert process.returncode == 1
+
+
+def test_an_unreadable_parameter_file_ends_with_one_line_that_names_it() -> None:
+    process = start(PLAIN, "--ros-args", "--params-file", "no_such_file.yaml")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert out == "" and "Traceback" not in err
+    assert err.splitlines()[-1].startswith("[node] error: ") and "no_such_file.yaml" in err.splitlines()[-1], err
