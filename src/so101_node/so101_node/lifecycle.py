@@ -20,7 +20,11 @@ class AutostartNode(LifecycleNode):
         super().__init__(name, **kwargs)
         self.failure = ""
         autostart = _declare_one(
-            self, "autostart", bool, True, Rule("configure and activate by itself at start; motion still needs its own start")
+            self,
+            "autostart",
+            bool,
+            True,
+            Rule("configure and activate by itself at start; motion still needs its own start"),
         )
         # The timer stays when autostart is off: a node without any timer can hang on SIGTERM (2 of 60 did).
         self._autostart_timer = self.create_timer(0.01 if autostart else 3600.0, self._autostart)

@@ -1,12 +1,7 @@
 """Parameters of a node as one frozen dataclass: declared, described, bounded and checked as a whole at start.
 
-    @dataclass(frozen=True, slots=True)
-    class QueueParameters:
-        fps: float = parameter(30.0, "control rate, Hz", lower=10.0, upper=60.0)
-
-        def validate(self) -> None: ...      # cross-field rules; raises ParameterError
-
-    parameters = declare(node, QueueParameters)
+Each field of the dataclass is made by `parameter(default, description, ...)`; an optional method `validate()` holds the
+rules across fields and raises ParameterError; `declare(node, TheDataclass)` returns the values in force.
 """
 
 import dataclasses
@@ -94,7 +89,7 @@ def rules(cls: type[Any]) -> dict[str, Rule]:
     return {field.name: field.metadata["rule"] for field in dataclasses.fields(cls)}
 
 
-def build(cls: type[T], values: dict[str, Any]) -> T:
+def build[T](cls: type[T], values: dict[str, Any]) -> T:
     """Check `values` one by one, then as a whole, and return them as the dataclass.
 
     Raises:
@@ -110,7 +105,7 @@ def build(cls: type[T], values: dict[str, Any]) -> T:
     return result
 
 
-def declare(node: Node, cls: type[T]) -> T:
+def declare[T](node: Node, cls: type[T]) -> T:
     """Declare every field of `cls` on the node, read the values in force and return them checked.
 
     A whole number given for a float parameter is accepted (YAML's `fps: 30`).
@@ -123,7 +118,7 @@ def declare(node: Node, cls: type[T]) -> T:
     return build(cls, values)
 
 
-def changed(cls: type[T], current: T, updates: Sequence[Parameter]) -> T:
+def changed[T](cls: type[T], current: T, updates: Sequence[Parameter]) -> T:
     """Return `current` with the updates applied and checked as a whole, for a set-parameters callback.
 
     Updates of parameters that `cls` does not have are left out.
@@ -143,7 +138,7 @@ def _declare_one(node: Node, name: str, hint: Any, default: Any, rule: Rule) -> 
     if node.has_parameter(name):
         return _plain(hint, node.get_parameter(name).value)
     descriptor = _descriptor(name, hint, rule)
-    override = node._parameter_overrides.get(name)  # noqa: SLF001 - rclpy offers no public way to see an override's type
+    override = node._parameter_overrides.get(name)
     if override is not None:
         converted = _convert(hint, override.value)
         if converted is None:
@@ -151,7 +146,7 @@ def _declare_one(node: Node, name: str, hint: Any, default: Any, rule: Rule) -> 
                 f"parameter {name} = {override.value!r}: must be of type {_type_name(hint)} ({rule.description})"
             )
         rule.check(name, converted)
-        node._parameter_overrides[name] = Parameter(name, _ROS_TYPES[hint], converted)  # noqa: SLF001
+        node._parameter_overrides[name] = Parameter(name, _ROS_TYPES[hint], converted)
     try:
         # An empty list has no type of its own, so the type is given and the default set as a value.
         value = node.declare_parameter(name, Parameter(name, _ROS_TYPES[hint], default).value, descriptor).value
@@ -169,7 +164,7 @@ def _convert(hint: Any, value: Any) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if get_origin(hint) is list:
-        if not isinstance(value, (str, bytes)) and isinstance(value, Sequence) or hasattr(value, "tolist"):
+        if (not isinstance(value, (str, bytes)) and isinstance(value, Sequence)) or hasattr(value, "tolist"):
             items = [_convert(get_args(hint)[0], item) for item in value]
             return None if any(item is None for item in items) else items
         return None

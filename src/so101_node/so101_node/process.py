@@ -33,8 +33,8 @@ _FATAL = (
 def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> int:
     """Create the node, spin it on one thread until a signal, and leave cleanly.
 
-    The node may define `on_exit()`: called once on every way out, before it is destroyed, to leave hardware safe and end
-    threads. It must return within about a second.
+    The node may define `on_exit()`: called once on every way out, before it is destroyed, to leave hardware safe and
+    end threads. It must return within about a second.
 
     Returns:
         0 after SIGINT or SIGTERM, 1 after NodeError or ParameterError (whose text goes to stderr as one line).
@@ -44,7 +44,7 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
     def on_signal(_signum: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    # Our own handlers from the first moment on, also while the node is being made; rclpy's would raise inside callbacks.
+    # Our own handlers from the first moment on, also while the node is made; rclpy's would raise inside callbacks.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     name = "node"

@@ -6,7 +6,6 @@ import pytest
 import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-
 from so101_node.parameters import ParameterError, build, changed, declare, parameter
 
 

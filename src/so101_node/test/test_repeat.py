@@ -5,10 +5,10 @@ import time
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from so101_node.repeat import RepeatPublisher
 from std_msgs.msg import UInt64
 
 from so101_node import qos
-from so101_node.repeat import RepeatPublisher
 
 
 def test_each_message_arrives_twice_and_in_order_of_first_arrival() -> None:
