@@ -1,0 +1,42 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+package_name = "so101_tools"
+
+
+def checkpoint_files() -> list[tuple[str, list[str]]]:
+    """Return the shipped checkpoints, one entry per folder, as setuptools wants them."""
+    folders = sorted(path for path in Path("policies").glob("*") if path.is_dir())
+    return [
+        (f"share/{package_name}/{folder}", sorted(str(file) for file in folder.iterdir() if file.is_file()))
+        for folder in folders
+    ]
+
+
+setup(
+    name=package_name,
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    package_data={package_name: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
+        (f"share/{package_name}", ["package.xml"]),
+        *checkpoint_files(),
+    ],
+    # imageio-ffmpeg, which carries an ffmpeg, has no rosdep key: on an apt install the system's ffmpeg does its work.
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=True,
+    maintainer="SO-101 remote policy maintainers",
+    maintainer_email="maintainers@example.org",
+    description="Demo, observer, launch runner and policy tools of the SO-101 remote-policy workspace.",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "demo = so101_tools.demo.__main__:main",
+            "observer = so101_tools.observer.observer_node:main",
+            "film_recorder = so101_tools.film.film_recorder_node:main",
+        ],
+    },
+)

@@ -1,0 +1,1 @@
+"""A short film of a run: recorded while it goes, drawn and encoded after it."""
