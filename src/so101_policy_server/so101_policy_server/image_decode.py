@@ -42,17 +42,17 @@ def decode_image(
 
     Args:
         data: the compressed bytes; any contiguous byte buffer, read without copying.
-        format: `sensor_msgs/CompressedImage.format`: must name jpeg (or jpg) or png, as in "jpeg" or "bgr8; jpeg compressed bgr8".
+        format: `sensor_msgs/CompressedImage.format`; must name jpeg (or jpg) or png.
         height: rows of the result, pixels.
         width: columns of the result, pixels.
 
     Returns:
-        (height, width, 3) uint8, RGB, C-contiguous. Pixels are untouched when the frame already has this size; otherwise area
-        averaging where both sides shrink, bilinear interpolation where one grows.
+        (height, width, 3) uint8, RGB, C-contiguous. Pixels are untouched when the frame already has this size; else
+        area averaging where both sides shrink, bilinear interpolation where one grows.
 
     Raises:
-        ImageDecodeError: empty, longer than MAX_IMAGE_BYTES, of another format than announced, truncated, damaged, or of more
-            than MAX_IMAGE_PIXELS.
+        ImageDecodeError: empty, longer than MAX_IMAGE_BYTES, of another format than announced, truncated, damaged, or
+            of more than MAX_IMAGE_PIXELS.
         ValueError: height or width is not positive.
     """
     if height < 1 or width < 1:

@@ -1,0 +1,135 @@
+"""What goes in and out of the server's core: requests, frames, answers and their timing, free of ROS types."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from so101_policy_server.image_decode import Pixels
+
+
+class Status(enum.IntEnum):
+    """Status of an answer; values as in `so101_msgs/ActionChunk`."""
+
+    OK = 0
+    NOT_READY = 1
+    OBSERVATION_INCOMPLETE = 2
+    SUPERSEDED = 3
+    SPEC_REJECTED = 4
+    BAD_REQUEST = 5
+    POLICY_ERROR = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """One run of one robot's queue: the robot's namespace and the queue's random session number."""
+
+    robot: str
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """One question."""
+
+    session: SessionKey
+    request_id: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """An ObservationRequest.
+
+    Attributes:
+        key: who asks what.
+        spec_id: PolicySpec the question belongs to.
+        step: control tick that row 0 of the answer is meant for.
+        must_go: the robot's queue is empty.
+        task: language instruction.
+        joint_names: order of the columns below.
+        positions: (history, joints) float64, rad, newest last.
+        leftover: (rows, joints) float64, rad; no rows without real-time chunking.
+        expected_delay_steps: control steps expected to run before the answer arrives.
+        received_ns: server's monotonic clock, ns.
+    """
+
+    key: RequestKey
+    spec_id: int
+    step: int
+    must_go: bool
+    task: str
+    joint_names: tuple[str, ...]
+    positions: npt.NDArray[np.float64]
+    leftover: npt.NDArray[np.float64]
+    expected_delay_steps: int
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """An ObservationImage, still compressed. `camera` is the robot's name for it; history index 0 is the newest."""
+
+    key: RequestKey
+    camera: str
+    history_index: int
+    frame_seq: int
+    capture_age_s: float
+    format: str
+    data: npt.NDArray[np.uint8]
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CameraNeed:
+    """One image of the policy and the robot's camera that gives it: LeRobot's key and the size, pixels."""
+
+    camera: str
+    key: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where an answer's time went, s. Without `total`, the parts follow each other and add up to nearly all of it.
+
+    Attributes:
+        wait_frames: request received -> all its frames received.
+        decode: all frames received -> all decoded and resized (each is decoded as soon as it arrives).
+        mailbox_wait: observation complete -> taken by the inference thread.
+        preprocess: units, normalisation, batching.
+        inference: the policy's own predict_action_chunk.
+        postprocess: denormalisation and units.
+    """
+
+    wait_frames: float = 0.0
+    decode: float = 0.0
+    mailbox_wait: float = 0.0
+    preprocess: float = 0.0
+    inference: float = 0.0
+    postprocess: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompleteRequest:
+    """A request with all its pictures. `images`: LeRobot's key -> pictures of all observation steps, newest last."""
+
+    request: Request
+    images: dict[str, tuple[Pixels, ...]]
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """An ActionChunk. `positions` is (rows, joints) float32, rad, without rows unless status is OK."""
+
+    request: Request
+    status: Status
+    message: str = ""
+    retry_after_s: float = 0.0
+    joint_names: tuple[str, ...] = ()
+    positions: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    timing: Timing = Timing()
