@@ -1,0 +1,116 @@
+"""The scripted expert: a joint trajectory that picks the cube and drops it into the bin.
+
+It sees the cube's pose, which no policy may; it makes the demonstrations to learn from and proves the chain before
+anything is learned. Angles are MuJoCo's; `JointRanges.to_driver` turns them into what topics carry.
+"""
+
+from __future__ import annotations
+
+import math
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from so101_sim.inverse_kinematics import InverseKinematics, Reach
+from so101_sim.joints import GRIPPER, HOME, JOINT_NAMES
+from so101_sim.tasks import BIN_CENTRE_M, CubePose
+
+FPS = 30
+"""Rows of a plan per second."""
+
+_OPEN, _CLOSED = 1.0, -0.05  # gripper, MuJoCo angles, rad; the cube stops the jaws at about 0.3
+_MAX_SPEED_RAD_S = 3.0  # the servos' no-load speed is 4.7 rad/s at 7.4 V
+_PEAK = 1.875  # highest speed of a minimum-jerk motion, in units of distance / duration
+_HOVER_M, _LIFT_M, _DROP_HEIGHT_M = 0.07, 0.08, 0.085
+_BELOW_CENTRE_M = 0.001  # of the cube: grasped slightly low, it does not tip out of the jaws
+_SHOULDER_X_M = 0.0388  # axis of shoulder_pan in the base's frame
+_UP = np.array([0.0, 0.0, 1.0])
+
+# Fewest rows of each leg. A leg takes more where a joint would exceed _MAX_SPEED_RAD_S.
+_APPROACH, _DESCEND, _SETTLE, _GRASP, _RAISE, _CARRY, _RELEASE, _RETURN = 33, 22, 3, 12, 20, 30, 10, 30
+
+Angles = NDArray[np.float64]
+
+
+class Expert:
+    """Plans on a copy of the arm's state; never touches the simulation."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._kinematics = InverseKinematics(model)
+
+    def plan(self, cube: CubePose, start: Angles, jitter: np.random.Generator | None = None) -> Angles:
+        """The whole pick and place from the pose `start` on, (rows, 6), MuJoCo angles, rad, one row each 1 / FPS s.
+
+        start: (6,) MuJoCo angles, rad. jitter: varies heights, places and durations by millimetres and a few rows,
+        so that demonstrations differ. Takes about 10 ms. The last row is HOME.
+        """
+
+        def vary(spread: float) -> float:
+            return 0.0 if jitter is None else float(jitter.normal(0.0, spread))
+
+        grasp = self._grasp(cube)
+        roll = float(grasp.angles[GRIPPER - 1])
+        at = cube.position - _BELOW_CENTRE_M * _UP
+        above = self._kinematics.reach(at + (_HOVER_M + vary(0.004)) * _UP, grasp.angles, wrist_roll=roll)
+        lifted = self._kinematics.reach(at + _LIFT_M * _UP, grasp.angles, wrist_roll=roll)
+        over_bin = self._over_bin(above, vary(0.004), vary(0.004))
+
+        legs = [
+            (_with_gripper(above, _OPEN), _APPROACH + round(vary(2))),
+            (_with_gripper(grasp, _OPEN), _DESCEND + round(vary(1))),
+            (_with_gripper(grasp, _OPEN), _SETTLE),
+            (_with_gripper(grasp, _CLOSED), _GRASP),
+            (_with_gripper(lifted, _CLOSED), _RAISE),
+            (_with_gripper(over_bin, _CLOSED), _CARRY),
+            (_with_gripper(over_bin, _OPEN), _RELEASE),
+            (np.array(HOME), _RETURN),
+        ]
+        rows, here = [], np.array(start, np.float64)
+        for there, fewest in legs:
+            rows.append(minimum_jerk(here, there, max(fewest, rows_needed(here, there))))
+            here = there
+        return np.vstack(rows)
+
+    def _grasp(self, cube: CubePose) -> Reach:
+        """The tool in the cube with the jaws along its faces, turned by at most 45 degrees for that."""
+        at = cube.position - _BELOW_CENTRE_M * _UP
+        guess = np.array([-_heading(at), -0.3, 0.6, 1.2, 0.0, _OPEN])
+        straight = self._kinematics.reach(at, guess, wrist_roll=0.0)
+        turn = _to_nearest_face(cube.yaw - straight.jaw_heading_rad)
+        # Whether the joint turns the jaws with or against the cube's yaw depends on how the gripper ends up leaning.
+        turned = [self._kinematics.reach(at, straight.angles, wrist_roll=sign * turn) for sign in (1.0, -1.0)]
+        return min(turned, key=lambda reach: abs(_to_nearest_face(cube.yaw - reach.jaw_heading_rad)))
+
+    def _over_bin(self, above: Reach, aside_x: float, aside_y: float) -> Reach:
+        target = np.array([BIN_CENTRE_M[0] + aside_x, BIN_CENTRE_M[1] + aside_y, _DROP_HEIGHT_M])
+        guess = above.angles.copy()
+        guess[JOINT_NAMES.index("shoulder_pan")] = -_heading(np.array(BIN_CENTRE_M))
+        guess[JOINT_NAMES.index("wrist_roll")] = 0.0
+        return self._kinematics.reach(target, guess, wrist_roll=0.0)
+
+
+def minimum_jerk(start: Angles, end: Angles, rows: int) -> Angles:
+    """From rest at `start` (excluded) to rest at `end` (included), both (joints,); returns (rows, joints)."""
+    time = np.arange(1, rows + 1) / rows
+    share = 10 * time**3 - 15 * time**4 + 6 * time**5
+    return np.asarray(start + (end - start) * share[:, None])
+
+
+def rows_needed(start: Angles, end: Angles) -> int:
+    """Fewest rows in which a minimum-jerk motion keeps every joint below the expert's highest speed."""
+    return math.ceil(_PEAK * float(np.abs(end - start).max()) / _MAX_SPEED_RAD_S * FPS)
+
+
+def _with_gripper(reach: Reach, opening: float) -> Angles:
+    return np.append(reach.angles[:GRIPPER], opening)
+
+
+def _heading(position: Angles) -> float:
+    """Direction of a place on the table as seen from the shoulder, rad."""
+    return math.atan2(position[1], position[0] - _SHOULDER_X_M)
+
+
+def _to_nearest_face(turn: float) -> float:
+    """The same turn of a cube, which looks alike every 90 degrees, within -45 to 45 degrees, rad."""
+    return (turn + math.pi / 4) % (math.pi / 2) - math.pi / 4

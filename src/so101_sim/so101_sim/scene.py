@@ -1,0 +1,179 @@
+"""The virtual arm's world as a MuJoCo model: SO-101, table, bin, cube and three cameras.
+
+The arm is MuJoCo Menagerie's model as `so101-nexus` ships it. Nothing here needs a GL library; rendering is in
+`rendering.py`. The first six entries of qpos, qvel and ctrl are the arm's, in JOINT_NAMES order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from so101_sim.errors import AssetError
+from so101_sim.joints import HOME
+from so101_sim.meshes import arm_model_dir, thinned_meshes
+from so101_sim.tasks import BIN_CENTRE_M, BIN_HALF_M, CUBE_HALF_M, CubePose, task_named
+
+CAMERAS = ("front", "top", "wrist")
+IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480
+
+TOOL_SITE = "tool"
+"""Site midway between the finger tips; the expert puts it into the cube."""
+
+_CUBE_JOINT = "cube"
+_BIN_WALL_M, _BIN_HEIGHT_M = 0.003, 0.02
+_TABLE, _BLUE, _RED = (0.60, 0.56, 0.51), (0.13, 0.33, 0.72), (0.85, 0.1, 0.1)
+_BOX = mujoco.mjtGeom.mjGEOM_BOX
+
+
+def build_model(*, timestep_s: float = 0.002, cache_dir: Path | None = None) -> mujoco.MjModel:
+    """The compiled scene. Thins the meshes at the very first call. AssetError if the arm's model is missing."""
+    return build_spec(timestep_s=timestep_s, cache_dir=cache_dir).compile()
+
+
+def build_spec(*, timestep_s: float = 0.002, cache_dir: Path | None = None) -> mujoco.MjSpec:
+    """The scene before compiling, for those who want to add to it."""
+    path = arm_model_dir() / "so101.xml"
+    try:
+        spec = mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise AssetError(f"{path}: {str(error).splitlines()[0]}; reinstall so101-nexus") from error
+    spec.meshdir = str(thinned_meshes(cache_dir))
+    spec.option.timestep = timestep_s
+    _add_light(spec)
+    _add_table(spec.worldbody)
+    _add_bin(spec.worldbody)
+    _add_cube(spec.worldbody)
+    _add_cameras(spec)
+    spec.body("gripper").add_site(name=TOOL_SITE, pos=[0.018, -0.0002, -0.096], size=[0.002] * 3, group=3)
+    return spec
+
+
+def new_data(model: mujoco.MjModel) -> mujoco.MjData:
+    """Data with the arm at HOME and commanded to stay there; the cube lies at its start for seed 0."""
+    data = mujoco.MjData(model)
+    data.qpos[: len(HOME)] = HOME
+    data.ctrl[: len(HOME)] = HOME
+    place_objects(model, data, "static", 0)
+    return data
+
+
+def place_objects(model: mujoco.MjModel, data: mujoco.MjData, task: str, seed: int) -> None:
+    """Puts the cube at rest where `task` starts it with `seed`; the arm is not touched. TaskError if unknown."""
+    pose = task_named(task).cube_start(seed)
+    joint = model.joint(_CUBE_JOINT)
+    position, velocity = int(joint.qposadr[0]), int(joint.dofadr[0])
+    half = pose.yaw / 2
+    data.qpos[position : position + 7] = [*pose.position, np.cos(half), 0.0, 0.0, np.sin(half)]
+    data.qvel[velocity : velocity + 6] = 0.0
+    data.qacc_warmstart[velocity : velocity + 6] = 0.0  # so that the same seed gives the same motion
+    mujoco.mj_forward(model, data)
+
+
+def before_step(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """To be called before each mj_step: moves what is driven by neither the arm nor gravity. Nothing, as yet."""
+
+
+def cube_pose(model: mujoco.MjModel, qpos: NDArray[np.float64]) -> CubePose:
+    """The cube's pose out of a configuration, qpos: (nq,)."""
+    at = int(model.joint(_CUBE_JOINT).qposadr[0])
+    w, x, y, z = qpos[at + 3 : at + 7]
+    yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    return CubePose(np.array(qpos[at : at + 3]), float(yaw))
+
+
+def cube_velocity(model: mujoco.MjModel, qvel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The cube's linear (m/s) and angular (rad/s) velocity, (6,), out of qvel: (nv,)."""
+    at = int(model.joint(_CUBE_JOINT).dofadr[0])
+    return np.array(qvel[at : at + 6])
+
+
+def _add_light(spec: mujoco.MjSpec) -> None:
+    visual = spec.visual
+    visual.global_.offwidth, visual.global_.offheight = IMAGE_WIDTH, IMAGE_HEIGHT
+    visual.quality.offsamples = 0  # with multisampling and shadows three cameras cost 104 ms a frame, without 11 ms
+    visual.quality.shadowsize = 0
+    visual.headlight.ambient = [0.38, 0.38, 0.38]
+    visual.headlight.diffuse = [0.33, 0.33, 0.33]
+    visual.headlight.specular = [0.0, 0.0, 0.0]
+    visual.map.znear = 0.005  # the wrist camera is this close to the jaws
+    spec.worldbody.add_light(
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        pos=[0.2, 0.2, 1.5],
+        dir=[-0.35, -0.3, -1.0],
+        diffuse=[0.45, 0.45, 0.43],
+        specular=[0.15, 0.15, 0.15],
+        castshadow=False,
+    )
+
+
+def _add_table(world: mujoco.MjsBody) -> None:
+    """A plane beyond every horizon, drawn as a few large triangles: finer ones, or a sky, cost 2 to 4 ms a frame."""
+    half, spacing = 4.0, 4.0
+    world.add_geom(
+        name="table",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=[half, half, spacing],
+        rgba=[*_TABLE, 1],
+        friction=[1, 5e-3, 1e-4],
+    )
+
+
+def _add_bin(world: mujoco.MjsBody) -> None:
+    """A shallow tray: a floor and four walls."""
+    tray = world.add_body(name="bin", pos=[*BIN_CENTRE_M, 0.0])
+    size, wall, height = BIN_HALF_M, _BIN_WALL_M, _BIN_HEIGHT_M / 2
+    parts = {
+        "floor": ([0, 0, 0.001], [size, size, 0.001]),
+        "front": ([size, 0, height], [wall, size + wall, height]),
+        "back": ([-size, 0, height], [wall, size + wall, height]),
+        "left": ([0, size, height], [size, wall, height]),
+        "right": ([0, -size, height], [size, wall, height]),
+    }
+    for name, (pos, half) in parts.items():
+        tint = 0.75 if name == "floor" else 1.0  # without shadows the walls would melt into the floor
+        rgba = [*(tint * channel for channel in _BLUE), 1]
+        tray.add_geom(name=f"bin_{name}", type=_BOX, pos=pos, size=half, rgba=rgba)
+
+
+def _add_cube(world: mujoco.MjsBody) -> None:
+    cube = world.add_body(name="cube", pos=[0.23, 0.04, CUBE_HALF_M])
+    cube.add_freejoint(name=_CUBE_JOINT)
+    cube.add_geom(
+        name="cube",
+        type=_BOX,
+        size=[CUBE_HALF_M] * 3,
+        rgba=[*_RED, 1],
+        mass=0.02,
+        condim=6,
+        friction=[1.2, 5e-3, 5e-4],
+        solref=[0.01, 1],
+        priority=1,
+    )
+
+
+def _add_cameras(spec: mujoco.MjSpec) -> None:
+    _add_camera(spec.worldbody, "front", position=(0.60, 0.20, 0.36), target=(0.165, -0.015, 0.08), fovy=39)
+    _add_camera(spec.worldbody, "top", position=(0.19, -0.04, 0.62), target=(0.1901, -0.04, 0.0), fovy=31)
+    spec.camera("wrist_cam").name = "wrist"
+
+
+def _add_camera(
+    world: mujoco.MjsBody,
+    name: str,
+    position: tuple[float, float, float],
+    target: tuple[float, float, float],
+    fovy: float,
+) -> None:
+    """A camera at `position` that looks at `target` with its upper edge up; fovy in degrees."""
+    backward = np.subtract(position, target)
+    backward /= np.linalg.norm(backward)
+    right = np.cross([0.0, 0.0, 1.0], backward)
+    right /= np.linalg.norm(right)
+    rotation = np.stack([right, np.cross(backward, right), backward], axis=1)
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, rotation.ravel())
+    world.add_camera(name=name, pos=list(position), quat=quaternion, fovy=fovy)
