@@ -1,0 +1,1 @@
+"""Cameras that stream to people and answer each observation request with their newest frame."""

@@ -1,0 +1,131 @@
+"""The camera node: one device or file, streamed to listeners and answering observation requests."""
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+from so101_node.parameters import ParameterError, declare, parameter
+from so101_node.process import NodeError, run_node
+
+from so101_camera.camera_info import CameraInfoError, load_camera_info
+from so101_camera.camera_publisher import CameraPublisher
+from so101_camera.capture_loop import CaptureLoop
+from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
+from so101_camera.opencv_source import OpenCvSource
+from so101_camera.source_choice import make_source
+from so101_camera.video_source import SourceMissingError, SourceSettings
+
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraParameters:
+    """Parameters of the camera node."""
+
+    camera_name: str = parameter("", "name as in the policy's cameras; empty = the node's name")
+    device: str = parameter("", "/dev/video0, /dev/v4l/by-id/..., an index, a video file or a folder of JPEG files")
+    width: int = parameter(640, "width asked of the device, pixels", lower=16, upper=8192)
+    height: int = parameter(480, "height asked of the device, pixels", lower=16, upper=8192)
+    fps: float = parameter(30.0, "frames a second asked of the device; files loop at this rate", lower=1.0, upper=240.0)
+    fourcc: str = parameter("MJPG", "pixel format asked of the device; MJPG passes its JPEG bytes through untouched")
+    jpeg_quality: int = parameter(
+        DEFAULT_JPEG_QUALITY, "JPEG quality for sources that give pixels, 1 to 100", lower=1, upper=100
+    )
+    lossless: bool = parameter(False, "answer observation requests with PNG instead of JPEG")
+    observation_steps: int = parameter(1, "most observation steps a policy may ask for", lower=1, upper=64)
+    frame_id: str = parameter("", "tf frame of the pictures; empty = <camera_name>_optical_frame")
+    camera_info_url: str = parameter("", "YAML file of camera_calibration, a path or file:// URL; empty = uncalibrated")
+
+    def validate(self) -> None:
+        """Check the rules that ranges cannot say."""
+        if not self.device:
+            raise ParameterError("parameter device = '': give a camera such as /dev/video0, or a folder of JPEG files")
+        if len(self.fourcc) != 4 or not self.fourcc.isascii():
+            raise ParameterError(f"parameter fourcc = {self.fourcc!r}: must be four letters such as MJPG or YUYV")
+        if self.camera_name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", self.camera_name):
+            raise ParameterError(
+                f"parameter camera_name = {self.camera_name!r}: must be a letter, then letters, digits and underscores"
+            )
+
+
+class CameraNode(Node):
+    """Connects one frame source to the camera topics."""
+
+    def __init__(self) -> None:
+        super().__init__("camera")
+        parameters = declare(self, CameraParameters)
+        self._camera = parameters.camera_name or self.get_name()
+        try:
+            info = load_camera_info(_plain_path(parameters.camera_info_url)) if parameters.camera_info_url else None
+            self._source = make_source(
+                SourceSettings(
+                    parameters.device, parameters.width, parameters.height, parameters.fps, parameters.fourcc
+                )
+            )
+        except (SourceMissingError, CameraInfoError) as error:
+            raise NodeError(str(error)) from error
+        self._publisher = CameraPublisher(
+            self,
+            self._camera,
+            frame_id=parameters.frame_id,
+            jpeg_quality=parameters.jpeg_quality,
+            lossless=parameters.lossless,
+            observation_steps=parameters.observation_steps,
+            camera_info=info,
+        )
+        self._device = parameters.device
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._loop = CaptureLoop(self._source, self._publisher.publish_frame, self._on_capture_error)
+        self._frames_before = self._openings_before = 0
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        self._loop.start()
+
+    def on_exit(self) -> None:
+        """End the capture thread."""
+        self._loop.stop()
+
+    def _on_capture_error(self, message: str) -> None:
+        self.get_logger().error(f"Error capturing observation: {self._camera}: {message}")
+
+    def _publish_diagnostics(self) -> None:
+        state = self._loop.state
+        if not self._loop.is_running:
+            raise NodeError(f"{self._camera}: the capture thread ended unexpectedly; its traceback is above")
+        if state.openings > self._openings_before and isinstance(self._source, OpenCvSource):
+            mismatch = self._source.mismatch()
+            if mismatch:
+                self.get_logger().warning(f"{self._camera}: {mismatch}")
+        rate = (state.frames - self._frames_before) / DIAGNOSTICS_PERIOD_S
+        self._frames_before, self._openings_before = state.frames, state.openings
+        counts = self._publisher.counts
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.OK if rate > 0 else DiagnosticStatus.ERROR,
+            name=f"{self.get_fully_qualified_name()}: capture",
+            hardware_id=self._device,
+            message=f"{rate:.0f} frames/s" if rate > 0 else (state.error or "no frame yet"),
+            values=[
+                KeyValue(key="frames", value=str(counts.frames)),
+                KeyValue(key="answers", value=str(counts.answers)),
+                KeyValue(key="streamed", value=str(counts.streamed)),
+                KeyValue(key="openings", value=str(state.openings)),
+            ],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def _plain_path(url: str) -> Path:
+    return Path(url.removeprefix("file://")).expanduser()
+
+
+def main() -> None:
+    """Run the node until it is told to stop."""
+    sys.exit(run_node(CameraNode))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""A camera device through OpenCV's Video4Linux2 backend."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+
+from so101_camera.frame import Frame
+from so101_camera.image_codec import JPEG_START
+from so101_camera.video_source import SourceError, SourceSettings, device_path
+
+# A grab of a healthy camera takes at most one period (100 ms at 10 fps); OpenCV's own limit of 10 s would hide an
+# unplugged one for that long.
+READ_TIMEOUT_MS = 1000
+
+# The kernel stamps a frame on the monotonic clock when its transfer ends. A stamp outside this window is on another
+# clock, and the time of reading is used.
+PLAUSIBLE_AGE_NS = 1_000_000_000
+
+Opener = Callable[[str], Any]
+
+
+def _open_capture(path: str) -> cv2.VideoCapture:
+    return cv2.VideoCapture(path, cv2.CAP_V4L2)
+
+
+class OpenCvSource:
+    """Delivers the camera's own JPEG bytes where it gives MJPG, else pixels."""
+
+    def __init__(self, settings: SourceSettings, opener: Opener = _open_capture) -> None:
+        """Keep the settings; nothing is opened yet. `opener` makes a cv2.VideoCapture from a device path."""
+        self._settings = settings
+        self._path = device_path(settings.device)
+        self._opener = opener
+        self._capture: Any = None
+        self._passes_jpeg = False
+        self._seq = 0
+
+    @property
+    def passes_jpeg(self) -> bool:
+        """Whether the opened device delivers JPEG bytes, which are passed through untouched."""
+        return self._passes_jpeg
+
+    def open(self) -> None:
+        """Open and configure the device; see FrameSource."""
+        self.close()
+        if not self._path.exists():
+            raise SourceError(f"{self._path} is gone; plug the camera in again")
+        capture = self._opener(str(self._path))
+        if not capture.isOpened():
+            capture.release()
+            raise SourceError(
+                f"cannot open {self._path}: it is no capture device, another program holds it (fuser {self._path}), "
+                "or this user is not in group video"
+            )
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self._settings.fourcc))
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._settings.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
+        capture.set(cv2.CAP_PROP_FPS, self._settings.fps)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
+        capture.set(cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS)
+        self._passes_jpeg = _fourcc_name(capture.get(cv2.CAP_PROP_FOURCC)) in ("MJPG", "JPEG")
+        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0 if self._passes_jpeg else 1)
+        self._capture = capture
+
+    def read(self) -> Frame:
+        """Return the next frame; see FrameSource."""
+        if self._capture is None:
+            raise SourceError(f"{self._path} is not open")
+        ok, data = self._capture.read()
+        now_ns = time.monotonic_ns()
+        if not ok or data is None:
+            raise SourceError(f"{self._path} gave no frame within {READ_TIMEOUT_MS} ms")
+        stamp_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        capture_ns = stamp_ns if 0 <= now_ns - stamp_ns < PLAUSIBLE_AGE_NS else now_ns
+        self._seq += 1
+        if not self._passes_jpeg:
+            return Frame(self._seq, capture_ns, bgr=np.asarray(data, np.uint8))
+        jpeg = np.asarray(data, np.uint8).tobytes()
+        if not jpeg.startswith(JPEG_START):
+            # UVC cameras give an empty or torn buffer now and then, mostly the first after opening.
+            raise SourceError(f"{self._path} gave {len(jpeg)} bytes that are no JPEG")
+        return Frame(self._seq, capture_ns, jpeg=jpeg)
+
+    def close(self) -> None:
+        """Release the device."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def mismatch(self) -> str:
+        """Return in words what the opened device gives otherwise than asked; empty when it is as asked."""
+        if self._capture is None:
+            return ""
+        wanted = (self._settings.width, self._settings.height, self._settings.fourcc)
+        given = (
+            int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+            _fourcc_name(self._capture.get(cv2.CAP_PROP_FOURCC)),
+        )
+        if wanted == given:
+            return ""
+        return "asked {}x{} {}, the camera gives {}x{} {}".format(*wanted, *given)
+
+
+def _fourcc_name(code: float) -> str:
+    return int(code).to_bytes(4, "little").decode("latin-1").strip("\0 ")

@@ -1,0 +1,60 @@
+"""Where frames come from: the interface, its errors and its settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from so101_camera.frame import Frame
+
+
+class SourceError(RuntimeError):
+    """A source cannot deliver: unplugged, busy, ended. The message is one line for people; trying again may help."""
+
+
+class SourceMissingError(SourceError):
+    """The named device or file does not exist, or is of no known kind. The message names what does exist."""
+
+
+class FrameSource(Protocol):
+    """Delivers frames one after another. Used by one thread only."""
+
+    def open(self) -> None:
+        """Open the device or file. May be called again after `close`.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+
+    def read(self) -> Frame:
+        """Block until the next frame and return it; `seq` goes on rising over `close` and `open`.
+
+        Raises:
+            SourceError: the device is gone or gave no frame.
+        """
+
+    def close(self) -> None:
+        """Release the device. Does nothing when it is not open."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """What is asked of a source.
+
+    Attributes:
+        device: path such as /dev/video0 or /dev/v4l/by-id/..., an index such as "0", a video file, or a folder of
+            JPEG files.
+        width, height: pixels.
+        fps: frames a second; files loop at this rate.
+        fourcc: pixel format asked of a device; MJPG passes the camera's own bytes through.
+    """
+
+    device: str
+    width: int = 640
+    height: int = 480
+    fps: float = 30.0
+    fourcc: str = "MJPG"
+
+
+def device_path(device: str) -> Path:
+    """Return the path that `device` names; an index n is /dev/video<n>."""
+    return Path(f"/dev/video{device}") if device.isdecimal() else Path(device).expanduser()

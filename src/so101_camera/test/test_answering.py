@@ -1,0 +1,89 @@
+"""Which requests a camera answers."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from so101_camera.answering import PENDING_LIMIT_NS, AnsweringRule, Request, Spec
+
+SPEC = Spec(7, ("top", "wrist"), 33_333_333)
+
+
+def request(request_id: int, *, session: int = 1, spec_id: int = 7, history: int = 1) -> Request:
+    return Request(session, request_id, spec_id, history)
+
+
+def rule(camera: str = "top") -> AnsweringRule:
+    result = AnsweringRule(camera)
+    result.on_spec(SPEC)
+    return result
+
+
+def answered(camera: AnsweringRule, asked: Request, now_ns: int = 0) -> bool:
+    camera.on_request(asked, now_ns)
+    return camera.due(now_ns, frame_ready=True) is not None
+
+
+def test_a_request_is_answered_once_and_its_copy_is_not() -> None:
+    camera = rule()
+    assert answered(camera, request(1))
+    assert not answered(camera, request(1))
+
+
+def test_a_lost_first_copy_is_made_good_by_the_second() -> None:
+    camera = rule()
+    assert answered(camera, request(1))
+    assert answered(camera, request(2)), "its first copy never came; this is the second"
+
+
+def test_a_late_copy_of_an_answered_request_stays_unanswered_after_newer_ones() -> None:
+    camera = rule()
+    assert [answered(camera, request(i)) for i in (1, 2, 1, 2, 3)] == [True, True, False, False, True]
+
+
+def test_the_same_id_of_another_session_is_another_request() -> None:
+    camera = rule()
+    assert answered(camera, request(1, session=1))
+    assert answered(camera, request(1, session=2))
+
+
+def test_a_camera_that_the_spec_does_not_name_stays_silent() -> None:
+    camera = rule("front")
+    assert not camera.is_wanted
+    assert not answered(camera, request(1))
+
+
+def test_a_request_that_came_before_its_spec_is_answered_when_the_spec_comes() -> None:
+    camera = AnsweringRule("top")
+    assert not answered(camera, request(1))
+    camera.on_spec(SPEC)
+    due = camera.due(PENDING_LIMIT_NS, frame_ready=True)
+    assert due == request(1)
+
+
+def test_a_request_that_came_before_the_first_frame_is_answered_with_that_frame() -> None:
+    camera = rule()
+    camera.on_request(request(1), 0)
+    assert camera.due(0, frame_ready=False) is None
+    assert camera.due(1, frame_ready=True) == request(1)
+
+
+def test_a_request_that_waited_too_long_is_forgotten() -> None:
+    camera = rule()
+    camera.on_request(request(1), 0)
+    assert camera.due(PENDING_LIMIT_NS + 1, frame_ready=True) is None
+    assert camera.due(0, frame_ready=True) is None
+
+
+def test_a_request_of_another_spec_is_not_answered_by_the_present_one() -> None:
+    camera = rule()
+    assert not answered(camera, request(1, spec_id=8))
+
+
+def test_history_zero_means_the_newest_frame() -> None:
+    assert request(1, history=0).steps == 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 10)), max_size=40))
+def test_no_order_of_copies_makes_a_camera_answer_twice(arrivals: list[tuple[int, int]]) -> None:
+    camera = rule()
+    got = [a for a in arrivals if answered(camera, request(a[1], session=a[0]))]
+    assert len(got) == len(set(got)) == len(set(arrivals))

@@ -1,0 +1,186 @@
+"""The camera node as its own process, over DDS."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from so101_camera.image_codec import decode_image, encode_jpeg
+from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
+
+from so101_node import qos
+
+DOMAIN = 1 + os.getpid() % 100
+START_LIMIT_S = 30.0
+
+
+class Robot:
+    """Asks as the action queue does and keeps what the cameras send."""
+
+    def __init__(self) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=DOMAIN)
+        self.node = Node("robot", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.spec = self.node.create_publisher(PolicySpec, "policy_spec", qos.LATCHED)
+        self.request = self.node.create_publisher(ObservationRequest, "observation_request", qos.REQUEST_WRITER)
+        self.images: list[ObservationImage] = []
+        for camera in ("top", "front"):
+            self.node.create_subscription(
+                ObservationImage, f"{camera}/observation", self.images.append, qos.observation(2)
+            )
+
+    def wait(self, condition: Callable[[], bool], limit_s: float = START_LIMIT_S) -> bool:
+        deadline = time.monotonic() + limit_s
+        while not condition() and time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.05)
+        return condition()
+
+    def spin_for(self, seconds: float) -> None:
+        self.wait(lambda: False, seconds)
+
+    def ask(self, request_id: int, history: int = 1) -> None:
+        for _ in range(2):
+            self.request.publish(
+                ObservationRequest(session=5, request_id=request_id, spec_id=9, history=history, task="x")
+            )
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    result = Robot()
+    yield result
+    result.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    noise = np.random.default_rng(0)
+    for i in range(10):
+        (folder / f"{i}.jpg").write_bytes(encode_jpeg(noise.integers(0, 256, (120, 160, 3), dtype=np.uint8)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cameras(pictures: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    processes = [start(name, device=str(pictures), observation_steps="2") for name in ("top", "front")]
+    yield processes
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    codes = []
+    for process in processes:
+        try:
+            codes.append(process.wait(5))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            codes.append(None)
+    assert codes == [0, 0], "a camera did not leave cleanly on SIGINT"
+
+
+def start(name: str, **parameters: str) -> subprocess.Popen[str]:
+    arguments = [f"-p{key}:={value}" for key, value in parameters.items()]
+    split = [part for argument in arguments for part in ("-p", argument[2:])]
+    return subprocess.Popen(
+        [sys.executable, "-m", "so101_camera.camera_node", "--ros-args", "-r", f"__node:={name}", *split],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def connected(robot: Robot) -> bool:
+    return robot.wait(lambda: robot.request.get_subscription_count() == 2 and robot.spec.get_subscription_count() == 2)
+
+
+def spec(*cameras: str) -> PolicySpec:
+    return PolicySpec(spec_id=9, fps=30.0, cameras=list(cameras))
+
+
+def test_a_named_camera_answers_each_request_once_with_the_files_own_bytes(
+    robot: Robot, pictures: Path, cameras: list[subprocess.Popen[str]]
+) -> None:
+    robot.spec.publish(spec("top"))
+    assert connected(robot)
+    robot.spin_for(0.3)
+    for request_id in (1, 2, 3):
+        robot.ask(request_id)
+        assert robot.wait(lambda: len(robot.images) == request_id, 5)  # noqa: B023 - called before the loop goes on
+    robot.spin_for(0.3)
+    assert [(image.camera, image.session, image.request_id) for image in robot.images] == [
+        ("top", 5, 1),
+        ("top", 5, 2),
+        ("top", 5, 3),
+    ]
+    originals = {path.read_bytes() for path in pictures.iterdir()}
+    assert all(bytes(image.image.data) in originals for image in robot.images)
+    assert {image.image.format for image in robot.images} == {"jpeg"}
+    assert all(0 <= image.capture_age < 1.0 for image in robot.images)
+    seqs = [image.frame_seq for image in robot.images]
+    assert seqs == sorted(seqs)
+    assert robot.images[0].header.frame_id == "top_optical_frame"
+
+
+def test_two_observation_steps_are_two_frames_newest_first(robot: Robot, cameras: list[subprocess.Popen[str]]) -> None:
+    robot.spec.publish(spec("front"))
+    assert connected(robot)
+    robot.spin_for(0.3)
+    robot.ask(100, history=2)
+    assert robot.wait(lambda: len(robot.images) == 2, 5)
+    robot.images.clear()
+    robot.spin_for(0.3)  # the first such request makes the camera remember
+    robot.ask(101, history=2)
+    assert robot.wait(lambda: len(robot.images) == 2, 5)
+    newest, earlier = sorted(robot.images, key=lambda image: image.history_index)
+    assert newest.camera == earlier.camera == "front"
+    assert newest.frame_seq > earlier.frame_seq
+
+
+def test_a_listener_gets_the_stream_the_decoded_picture_and_the_camera_info(
+    robot: Robot, pictures: Path, cameras: list[subprocess.Popen[str]]
+) -> None:
+    streamed: list[CompressedImage] = []
+    raw: list[Image] = []
+    infos: list[CameraInfo] = []
+    robot.node.create_subscription(CompressedImage, "top/image_raw/compressed", streamed.append, qos.IMAGE)
+    robot.node.create_subscription(Image, "top/image_raw", raw.append, qos.IMAGE)
+    robot.node.create_subscription(CameraInfo, "top/camera_info", infos.append, qos.IMAGE)
+    assert robot.wait(lambda: bool(len(streamed) > 3 and raw and infos))
+    originals = {path.read_bytes() for path in pictures.iterdir()}
+    assert all(bytes(image.data) in originals for image in streamed)
+    decoded = {decode_image(data).tobytes() for data in originals}
+    assert (raw[0].encoding, raw[0].height, raw[0].width) == ("bgr8", 120, 160)
+    assert raw[0].data.tobytes() in decoded
+    assert infos[0].header.frame_id == "top_optical_frame"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"device": "/dev/video99"}, "/dev/video99"),
+        ({"device": "/tmp", "fourcc": "JPEGS"}, "four letters"),
+        ({"device": "/tmp", "camera_info_url": "/nowhere/top.yaml"}, "/nowhere/top.yaml"),
+        ({}, "give a camera"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_1(parameters: dict[str, str], expected: str) -> None:
+    process = start("top", **parameters)
+    _, errors = process.communicate(timeout=START_LIMIT_S)
+    assert process.returncode == 1
+    assert len(errors.strip().splitlines()) == 1
+    assert expected in errors
