@@ -137,7 +137,7 @@ def _plot(moment: Moment, width: int) -> Image.Image:
         y = at(moment.time_ns, threshold)[1]
         for x in range(left, right, 14 * scale):
             pen.line((x, y, min(x + 7 * scale, right), y), THRESHOLD, scale)
-    band = band.resize((width, PLOT_HEIGHT), Image.Resampling.LANCZOS)
+    band = band.reduce(scale)
     _label_plot(band, newest, most, threshold, (left // scale, right // scale, top // scale, bottom // scale))
     return band
 

@@ -1,0 +1,128 @@
+"""The demo's own ROS node: it listens to the chain and calls its services. It never publishes."""
+
+import math
+from collections import deque
+from typing import Any
+
+import rclpy
+from rclpy.client import Client
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from so101_msgs.msg import DriverStatus, EpisodeEvent, PolicyStatus, QueueStatus
+from so101_msgs.srv import ResetEpisode
+from so101_node.qos import EVENTS, LATCHED, STATUS
+from std_srvs.srv import Trigger
+
+from so101_tools.demo.panel import View
+from so101_tools.film.film_recorder_node import QUEUE_STATES
+
+DRIVER_STATES = {
+    DriverStatus.NO_BUS: "NO_BUS",
+    DriverStatus.RELEASED: "RELEASED",
+    DriverStatus.HOLD: "HOLD",
+    DriverStatus.ENGAGED: "ENGAGED",
+    DriverStatus.LATCHED: "LATCHED",
+}
+
+
+class ChainClient:
+    """Newest state of driver, queue and policy, the episode events, and calls of the services that an episode needs."""
+
+    def __init__(self) -> None:
+        self.driver: DriverStatus | None = None
+        self.queue: QueueStatus | None = None
+        self.policy: PolicyStatus | None = None
+        self.events: deque[EpisodeEvent] = deque()
+        self._context = Context()
+        # The demo's own signal handlers stay in charge.
+        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node("so101_demo", context=self._context, enable_rosout=False)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        node = self._node
+        node.create_subscription(DriverStatus, "driver_status", lambda m: setattr(self, "driver", m), LATCHED)
+        node.create_subscription(QueueStatus, "action_queue/status", lambda m: setattr(self, "queue", m), STATUS)
+        node.create_subscription(PolicyStatus, "policy_status", lambda m: setattr(self, "policy", m), LATCHED)
+        node.create_subscription(EpisodeEvent, "episode", self.events.append, EVENTS)
+        self._triggers = {
+            name: node.create_client(Trigger, name)
+            for name in ("so101_driver/park", "action_queue/start", "action_queue/stop")
+        }
+        self._reset = node.create_client(ResetEpisode, "judge/reset_episode")
+
+    def spin(self, timeout_s: float) -> None:
+        """Handle what arrived, for about that long."""
+        self._executor.spin_once(timeout_sec=timeout_s)
+
+    def close(self) -> None:
+        """Leave the ROS graph."""
+        self._executor.remove_node(self._node)
+        self._node.destroy_node()
+        self._executor.shutdown(timeout_sec=0.5)
+        rclpy.shutdown(context=self._context)
+
+    def missing(self, cameras: tuple[str, ...]) -> list[tuple[str, str | None]]:
+        """Return each part of the chain with what it still lacks, None where it is ready."""
+        driver = None if self.driver is None else DRIVER_STATES.get(self.driver.state, "?")
+        absent = [name for name in cameras if not self._node.count_publishers(f"{name}/observation")]
+        return [
+            ("servo bus and driver", self._missing_driver(driver)),
+            ("cameras", f"no {', '.join(absent)} yet" if absent else None),
+            ("judge", None if self._reset.service_is_ready() else "not up yet"),
+            ("action queue", self._missing_queue()),
+            ("policy", self._missing_policy()),
+        ]
+
+    def _missing_driver(self, state: str | None) -> str | None:
+        if state is None or not self._triggers["so101_driver/park"].service_is_ready():
+            return "not up yet"
+        if state in ("HOLD", "ENGAGED"):
+            return None
+        assert self.driver is not None
+        return f"{state} {self.driver.message or self.driver.cause}".strip()
+
+    def _missing_queue(self) -> str | None:
+        ready = all(self._triggers[f"action_queue/{verb}"].service_is_ready() for verb in ("start", "stop"))
+        return None if ready and self.queue is not None else "not up yet"
+
+    def _missing_policy(self) -> str | None:
+        if self.policy is None:
+            return "not up yet"
+        return None if self.policy.state == PolicyStatus.READY else self.policy.message or "loading"
+
+    @property
+    def policy_error(self) -> str | None:
+        """Why the policy server is in ERROR, or None when it is not."""
+        if self.policy is None or self.policy.state != PolicyStatus.ERROR:
+            return None
+        return self.policy.message or "the policy server reports an error without a reason"
+
+    def trigger(self, service: str) -> Future:
+        """Call one of the Trigger services; poll the future's `done()` while spinning."""
+        return self._call(self._triggers[service], Trigger.Request())
+
+    def reset_episode(self, task: str, seed: int, episode: int) -> Future:
+        """Ask the judge to lay out the scene of an episode."""
+        return self._call(self._reset, ResetEpisode.Request(task_name=task, seed=seed, episode=episode, timeout=0.0))
+
+    def _call(self, client: Client, request: Any) -> Future:
+        return client.call_async(request)
+
+    def fill(self, view: View) -> None:
+        """Copy the queue's newest state into a view."""
+        queue = self.queue
+        if queue is None:
+            return
+        view.state = QUEUE_STATES.get(queue.state, "?")
+        view.cause = queue.cause
+        view.length, view.chunk_size, view.threshold = queue.length, queue.chunk_size, queue.threshold
+        view.tick_hz = _finite(queue.tick_hz) or None
+        view.round_trip = _finite(queue.round_trip_last)
+        view.round_trip_p95 = _finite(queue.round_trip_p95)
+        view.starved_ticks, view.deadline_misses = queue.starved_ticks, queue.deadline_misses
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

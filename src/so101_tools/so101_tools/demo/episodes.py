@@ -1,0 +1,95 @@
+"""Episodes as a real arm would run them: drive home, lay out the scene, start the queue, wait for the judge, stop."""
+
+import time
+from collections.abc import Callable
+
+from rclpy.task import Future
+from so101_msgs.msg import DriverStatus, EpisodeEvent
+
+from so101_tools.demo.chain_client import DRIVER_STATES, ChainClient
+from so101_tools.demo.options import DemoError
+from so101_tools.demo.panel import View
+
+SERVICE_TIMEOUT_S = 5.0
+PARK_TIMEOUT_S = 20.0
+RELEASE_TIMEOUT_S = 3.0
+EPISODE_TIMEOUT_S = 90.0  # far above the judge's own: it only ends a run whose judge fell silent
+
+Wait = Callable[[Callable[[], bool], float], bool]
+
+
+class EpisodeRunner:
+    """Runs one episode after the other through the services of driver, judge and queue."""
+
+    def __init__(self, client: ChainClient, view: View, wait: Wait) -> None:
+        """Take the means of a run.
+
+        Args:
+            wait: waits until its first argument is true or that many seconds passed, and tells which; spins the client.
+        """
+        self._client = client
+        self._view = view
+        self._wait = wait
+
+    def run(self, task: str, seed: int, episode: int) -> EpisodeEvent:
+        """Run one episode and return how it ended.
+
+        Raises:
+            DemoError: a part of the chain refused or fell silent.
+        """
+        self._park()
+        self._client.events.clear()
+        self._view.phase = "laying out the scene"
+        self._call("judge/reset_episode", self._client.reset_episode(task, seed, episode))
+        self._wait_for(lambda: self._event(EpisodeEvent.STARTED) is not None, SERVICE_TIMEOUT_S, "the judge to begin")
+        self._call("action_queue/start", self._client.trigger("action_queue/start"))
+        self._view.phase = "running"
+        begin_s = time.monotonic()
+
+        def ended() -> bool:
+            self._view.elapsed = time.monotonic() - begin_s
+            return self._end() is not None
+
+        try:
+            self._wait_for(ended, EPISODE_TIMEOUT_S, "the judge to end the episode")
+        finally:
+            self._view.elapsed = None
+        self._call("action_queue/stop", self._client.trigger("action_queue/stop"))
+        end = self._end()
+        assert end is not None
+        return end
+
+    def _park(self) -> None:
+        """Drive to the home pose, slowly; the driver parks only while it follows no command."""
+        self._view.phase = "driving home"
+        self._wait_for(lambda: self._driver_state() == DriverStatus.HOLD, RELEASE_TIMEOUT_S, "the driver to hold")
+        self._call("so101_driver/park", self._client.trigger("so101_driver/park"))
+        self._wait_for(self._parked, PARK_TIMEOUT_S, "the arm to reach its home pose")
+
+    def _parked(self) -> bool:
+        driver = self._client.driver
+        return driver is not None and bool(driver.parked) and driver.cause != "PARKING"
+
+    def _driver_state(self) -> int | None:
+        return None if self._client.driver is None else int(self._client.driver.state)
+
+    def _event(self, kind: int) -> EpisodeEvent | None:
+        return next((event for event in self._client.events if event.event == kind), None)
+
+    def _end(self) -> EpisodeEvent | None:
+        return next((event for event in self._client.events if event.event != EpisodeEvent.STARTED), None)
+
+    def _call(self, service: str, answer: Future) -> None:
+        self._wait_for(answer.done, SERVICE_TIMEOUT_S, f"an answer of {service}")
+        result = answer.result()
+        if not result.success:
+            raise DemoError(f"{service} refused: {result.message or 'no reason given'}")
+
+    def _wait_for(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+        if self._wait(condition, timeout_s):
+            return
+        driver, queue = self._client.driver, self._client.queue
+        states = f"driver {'unknown' if driver is None else DRIVER_STATES.get(driver.state, '?')}"
+        states += f" {driver.message or driver.cause}" if driver is not None else ""
+        states += f", queue {self._view.state} {'' if queue is None else queue.cause}"
+        raise DemoError(f"waited {timeout_s:g} s for {what} ({' '.join(states.split())})")

@@ -1,0 +1,96 @@
+"""What the demo is asked to do, and the seeds that follow from it."""
+
+import argparse
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TASKS = ("static",)
+POLICIES = ("act", "expert")
+FILM_ENDINGS = (".mp4", ".webp", ".gif")
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on. The message is one line that names the thing and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """One run of the demo. `policy_delay_s` is the least time that an inference takes; `film` None means no film."""
+
+    headless: bool
+    task: str
+    policy: str
+    checkpoint: Path | None
+    episodes: int
+    seed: int
+    policy_delay_s: float
+    report: Path | None
+    film: Path | None
+
+    def scene_seeds(self) -> list[int]:
+        """Return one seed per episode; they follow from `seed` alone."""
+        source = random.Random(self.seed)
+        return [source.getrandbits(48) for _ in range(self.episodes)]
+
+
+def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
+    """Return the options; leaves the process with argparse's one line where they are wrong."""
+    parser = argparse.ArgumentParser(
+        prog="so101 demo",
+        description="A simulated SO-101 picks a cube, driven by a LeRobot policy over DDS and the servo protocol.",
+    )
+    parser.add_argument("--headless", action="store_true", help="plain lines instead of the live panel")
+    parser.add_argument("--task", choices=TASKS, default=TASKS[0], help="what the arm has to do")
+    parser.add_argument(
+        "--policy", choices=POLICIES, default=POLICIES[0], help="LeRobot policy, or the scripted expert"
+    )
+    parser.add_argument("--checkpoint", type=Path, help="policy folder; default: the one that ships with the demo")
+    parser.add_argument("--episodes", type=_positive, default=5, help="episodes to run (default 5)")
+    parser.add_argument("--seed", type=_natural, help="where the cube lies in each episode; default: fresh ones")
+    parser.add_argument("--policy-delay", type=_seconds, default=0.0, help="least time of an inference, s")
+    parser.add_argument("--report", type=Path, help="write the report of the run there, as JSON")
+    film = parser.add_mutually_exclusive_group()
+    film.add_argument("--video", type=Path, default=Path("outputs/demo.mp4"), help=".mp4, .webp or .gif to write")
+    film.add_argument("--no-video", action="store_true", help="write no film")
+    given = parser.parse_args(arguments)
+    if not given.no_video and given.video.suffix not in FILM_ENDINGS:
+        parser.error(f"--video {given.video}: must end in {', '.join(FILM_ENDINGS)}")
+    if given.policy != "act" and given.checkpoint is not None:
+        parser.error(f"--checkpoint {given.checkpoint}: goes with --policy act, the {given.policy} has none")
+    return DemoOptions(
+        headless=given.headless,
+        task=given.task,
+        policy=given.policy,
+        checkpoint=given.checkpoint,
+        episodes=given.episodes,
+        seed=secrets.randbits(31) if given.seed is None else given.seed,
+        policy_delay_s=given.policy_delay,
+        report=given.report,
+        film=None if given.no_video else given.video,
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 on")
+    return value
+
+
+def _natural(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 0 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 10.0:
+        raise argparse.ArgumentTypeError(f"{text}: must be 0 to 10 s")
+    return value

@@ -1,0 +1,210 @@
+"""One run of the demo, from the first process to the last: start, wait until all is ready, episodes, report, film."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from so101_msgs.msg import EpisodeEvent
+
+from so101_tools.demo.chain_client import ChainClient
+from so101_tools.demo.episodes import EpisodeRunner
+from so101_tools.demo.options import DemoError, DemoOptions
+from so101_tools.demo.panel import Display, View
+from so101_tools.demo.processes import CAMERAS, Chain
+
+READY_TIMEOUT_S = 180.0  # a cold import of torch on a busy machine takes tens of seconds
+DRAW_PERIOD_S = 0.25
+NICE = 5  # the panel steps back behind what it shows
+OUTCOMES = {EpisodeEvent.SUCCEEDED: "placed", EpisodeEvent.FAILED: "time is up", EpisodeEvent.ABORTED: "aborted"}
+
+
+class Interrupted(Exception):
+    """The person, or the system, asked the demo to end."""
+
+
+class StopRequest:
+    """SIGINT, SIGTERM or SIGHUP as a flag that every wait looks at: no signal can cut a clean-up short."""
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    def install(self) -> None:
+        """Catch the signals from now on."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        self.received = number
+
+    def check(self) -> None:
+        """Raise Interrupted once a signal came."""
+        if self.received:
+            raise Interrupted
+
+
+class DemoRun:
+    """Runs the demo once; `run` leaves no process and no temporary file behind, however it ends."""
+
+    def __init__(self, options: DemoOptions, display: Display, stop: StopRequest) -> None:
+        self._options = options
+        self._display = display
+        self._stop = stop
+        self._view = View(episodes=options.episodes)
+        self._drawn_s = 0.0
+        self._chain: Chain | None = None
+        self._client: ChainClient | None = None
+
+    def run(self) -> None:
+        """Run all episodes.
+
+        Raises:
+            DemoError: something failed; nothing is left behind.
+            Interrupted: a signal came; nothing is left behind.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="so101-demo-"))
+        try:
+            self._run_in(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _run_in(self, folder: Path) -> None:
+        report = folder / "report.json"
+        try:
+            try:
+                self._start(folder, report)
+                self._run_episodes()
+            finally:
+                self._leave()
+        finally:
+            figures = self._read_report(report)
+        if figures is None:
+            raise DemoError("the observer left no report: its last lines are in the log")
+        self._display.event(summary(figures))
+        self._make_film(folder)
+
+    def _start(self, folder: Path, report: Path) -> None:
+        options = self._options
+        self._stop.check()
+        self._chain = Chain(options, folder, report)
+        self._view.title = f"SO-101 demo · {options.task} · {options.policy} · ROS_DOMAIN_ID {self._chain.domain_id}"
+        self._display.event(
+            f"SO-101 demo: {options.policy} policy, {options.episodes} episodes, seed {options.seed}, "
+            f"ROS_DOMAIN_ID={self._chain.domain_id}"
+        )
+        self._display.start()
+        self._chain.start()
+        os.nice(NICE)  # from here on: the chain's processes must not inherit it
+        self._client = ChainClient()
+        self._view.phase = "starting the chain"
+        shown: set[str] = set()
+
+        def ready() -> bool:
+            assert self._client is not None
+            if self._client.policy_error is not None:
+                raise DemoError(f"policy server: {self._client.policy_error}")
+            self._view.waiting_for = self._client.missing(CAMERAS)
+            for name, missing in self._view.waiting_for:
+                if missing is None and name not in shown:
+                    shown.add(name)
+                    self._display.event(f"  {name} ready")
+            return all(missing is None for _, missing in self._view.waiting_for)
+
+        if not self._wait(ready, READY_TIMEOUT_S):
+            missing = "; ".join(f"{name}: {lack}" for name, lack in self._view.waiting_for if lack is not None)
+            raise DemoError(f"not ready after {READY_TIMEOUT_S:g} s ({missing}){self._chain.log_hint()}")
+        self._view.waiting_for = []
+        self._chain.start_watchers()
+
+    def _run_episodes(self) -> None:
+        assert self._client is not None
+        runner = EpisodeRunner(self._client, self._view, self._wait)
+        for episode, seed in enumerate(self._options.scene_seeds()):
+            end = runner.run(self._options.task, seed, episode)
+            success = end.event == EpisodeEvent.SUCCEEDED
+            self._view.results.append(success)
+            self._display.event(
+                f"episode {episode + 1} of {self._options.episodes}: {OUTCOMES.get(end.event, '?')} "
+                f"after {end.duration:.1f} s ({sum(self._view.results)} of {len(self._view.results)})"
+            )
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Spin until the condition holds; tell whether it did in time. Signals and dead nodes end the wait."""
+        assert self._client is not None and self._chain is not None
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            self._stop.check()
+            self._chain.check()
+            now_s = time.monotonic()
+            if now_s > deadline_s:
+                return False
+            self._client.spin(0.05)
+            if now_s - self._drawn_s >= DRAW_PERIOD_S:
+                self._drawn_s = now_s
+                self._client.fill(self._view)
+                self._display.update(self._view)
+        return True
+
+    def _leave(self) -> None:
+        self._display.stop()
+        if self._client is not None:
+            self._client.close()
+        if self._chain is not None:
+            self._chain.stop()
+
+    def _read_report(self, report: Path) -> dict[str, Any] | None:
+        """Return the observer's figures and put them where they were asked for."""
+        if not report.is_file():
+            return None
+        figures: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        if self._options.report is not None:
+            try:
+                self._options.report.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(report, self._options.report)
+            except OSError as error:
+                raise DemoError(f"--report {self._options.report}: cannot be written ({error.strerror})") from error
+            self._display.event(f"report: {self._options.report}")
+        return figures
+
+    def _make_film(self, folder: Path) -> None:
+        """Draw the film in a process of its own, so that a signal ends it at once."""
+        film = self._options.film
+        if film is None:
+            return
+        self._display.event(f"drawing {film} ...")
+        subtitle = "LeRobot ACT on a CPU, over DDS" if self._options.policy == "act" else "scripted expert, over DDS"
+        command = [sys.executable, "-m", "so101_tools.film.compose", str(folder / "reel"), str(film)]
+        command += ["--cameras", ",".join(CAMERAS), "--subtitle", subtitle]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+            try:
+                while process.poll() is None:
+                    self._stop.check()
+                    time.sleep(0.05)
+            finally:
+                process.kill()
+            complaint = process.stderr.read().strip() if process.stderr else ""
+        if process.returncode != 0:
+            line = complaint.splitlines()[-1] if complaint else f"exit code {process.returncode}"
+            raise DemoError(f"no film: {line.removeprefix('error: ')} (the run itself completed)")
+        self._display.event(f"film: {film}")
+
+
+def summary(figures: dict[str, Any]) -> str:
+    """Return the report's most wanted figures in one line."""
+    tick, added = figures["tick"], figures["added_latency_ms"]
+    parts = [f"{figures['successes']} of {figures['episodes']} placed"]
+    if tick["hz"] is not None:
+        parts.append(f"{tick['hz']:.2f} Hz (p99 {tick['p99_ms']:.1f} ms)")
+    parts.append(f"{figures['starved_ticks']} starved, {figures['deadline_misses']} missed of {figures['ticks']} ticks")
+    if added["p50"] is not None:
+        parts.append(f"{added['p50']:.1f} ms added latency")
+    if figures["bytes_per_observation"] is not None:
+        parts.append(f"{figures['bytes_per_observation'] / 1000:.0f} kB per observation")
+    return ", ".join(parts)

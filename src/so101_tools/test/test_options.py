@@ -1,0 +1,51 @@
+"""What the demo accepts on its command line."""
+
+from pathlib import Path
+
+import pytest
+from so101_tools.demo.options import parse
+
+
+def test_the_defaults_run_the_shipped_policy_and_make_a_film():
+    options = parse([])
+    assert (options.policy, options.checkpoint, options.task) == ("act", None, "static")
+    assert options.film == Path("outputs/demo.mp4")
+    assert options.report is None and not options.headless
+
+
+def test_scene_seeds_follow_from_the_seed_alone_and_differ_from_each_other():
+    seeds = parse(["--seed", "4", "--episodes", "50"]).scene_seeds()
+    assert seeds == parse(["--seed", "4", "--episodes", "50"]).scene_seeds()
+    assert len(set(seeds)) == 50
+    assert seeds != parse(["--seed", "5", "--episodes", "50"]).scene_seeds()
+    assert all(0 <= seed < 2**48 for seed in seeds)
+
+
+def test_more_episodes_begin_with_the_same_scenes():
+    assert (
+        parse(["--seed", "4", "--episodes", "9"]).scene_seeds()[:3]
+        == parse(["--seed", "4", "--episodes", "3"]).scene_seeds()
+    )
+
+
+def test_without_a_seed_every_run_is_fresh():
+    assert parse([]).seed != parse([]).seed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--episodes", "0"], "--episodes: 0: must be a whole number from 1 on"),
+        (["--seed", "-1"], "must be a whole number from 0 on"),
+        (["--policy-delay", "nan"], "--policy-delay: nan: must be 0 to 10 s"),
+        (["--video", "film.avi"], "--video film.avi: must end in .mp4, .webp, .gif"),
+        (["--task", "juggle"], "--task: invalid choice: 'juggle'"),
+        (["--policy", "expert", "--checkpoint", "here"], "--checkpoint here: goes with --policy act"),
+        (["--video", "a.mp4", "--no-video"], "not allowed with argument"),
+    ],
+)
+def test_wrong_arguments_end_with_one_line_that_names_them(arguments, complaint, capsys):
+    with pytest.raises(SystemExit) as ending:
+        parse(arguments)
+    assert ending.value.code == 2
+    assert complaint in capsys.readouterr().err.splitlines()[-1]
