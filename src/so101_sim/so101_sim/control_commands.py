@@ -1,10 +1,10 @@
 """What the control socket understands: `ping`, `stats`, `reset_scene`, `advance` and the faults.
 
-    ping                      stats                     reset_scene TASK SEED      advance NS
-    fault servo_off ID        fault servo_on ID         fault stall ID             fault free ID
-    fault status ID BITS      fault temperature ID C    fault voltage V            fault power_cycle
-    fault corrupt PCT         fault drop PCT            fault late_ms MS           fault unplug SECONDS
-    fault clear
+ping                      stats                     reset_scene TASK SEED      advance NS
+fault servo_off ID        fault servo_on ID         fault stall ID             fault free ID
+fault status ID BITS      fault temperature ID C    fault voltage V            fault power_cycle
+fault corrupt PCT         fault drop PCT            fault late_ms MS           fault unplug SECONDS
+fault clear
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 from so101_sim.errors import SimulationError
 
 _LONGEST_LINE = 4096
-_LONGEST_PATH = 107  # of a Unix socket, bytes
+_LONGEST_PATH = 107  # bytes in the name of a Unix socket
 
 
 class ControlSocketError(SimulationError):
@@ -20,7 +20,9 @@ def checked_socket_path(path: Path) -> str:
     """`path` as text. ControlSocketError if it is too long for a socket."""
     text = str(path)
     if len(text.encode()) > _LONGEST_PATH:
-        raise ControlSocketError(f"{text}: longer than the {_LONGEST_PATH} bytes of a socket's name; use a shorter path")
+        raise ControlSocketError(
+            f"{text}: longer than the {_LONGEST_PATH} bytes a socket can have; shorten it"
+        )
     return text
 
 

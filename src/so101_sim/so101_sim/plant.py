@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import mujoco
@@ -22,12 +23,13 @@ _JOINTS = len(JOINT_NAMES)
 class ArmPlant:
     """The arm and whatever else the model holds, advanced in whole physics steps by `step`.
 
-    model, data: the arm at its start pose; its joints and actuators come first, in JOINT_NAMES order. The model's
-    actuators are changed while running, so it must not be shared. before_step: called before each mj_step.
+    model, data: the arm at its start pose; its joints and actuators come first, in JOINT_NAMES order. The model is
+    copied, since its actuators change while running; data is not. before_step: called before each mj_step.
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, before_step: StepHook) -> None:
         _require_arm_first(model)
+        model = copy.copy(model)
         self.model, self.data = model, data
         ranges = JointRanges.of(model)
         self.calibration = calibration_of(ranges)

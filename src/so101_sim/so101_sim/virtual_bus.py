@@ -62,7 +62,8 @@ class VirtualBus:
     def reset(self) -> None:
         """Drops all that is on its way, as pulling the plug does."""
         self._answers.clear()
-        self._parsers.clear()
+        for parser in self._parsers.values():
+            parser.clear()
         self._wire_free_ns = 0
 
     def receive(self, data: bytes, baud: int, now_ns: int) -> None:

@@ -7,6 +7,7 @@ Position mode is the only operating mode that drives the motor; in the others th
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,6 +39,40 @@ class Drive:
 
 
 _LIMP = Drive(0.0, 0.0, 0.0, 0.0)
+
+_FEEDBACK = struct.Struct("<HHH")  # position, velocity, load
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What the position loop needs of the registers, decoded once per write. Ticks, s; shares of the model's values."""
+
+    drives: bool
+    homing_offset: int
+    goal: int
+    max_velocity: float
+    acceleration: float
+    stiffness: float
+    damping: float
+    torque_limit: float
+
+    @classmethod
+    def of(cls, registers: bytearray) -> _Settings:
+        goal = reg.decode_signed(reg.word(registers, reg.GOAL_POSITION), 15)
+        lower, upper = reg.word(registers, reg.MIN_POSITION_LIMIT), reg.word(registers, reg.MAX_POSITION_LIMIT)
+        velocity = abs(reg.decode_signed(reg.word(registers, reg.GOAL_VELOCITY), 15))
+        acceleration = min(registers[reg.ACCELERATION], registers[reg.MAXIMUM_ACCELERATION]) * 100.0
+        torque = min(reg.word(registers, reg.TORQUE_LIMIT), reg.word(registers, reg.MAX_TORQUE_LIMIT))
+        return cls(
+            drives=registers[reg.TORQUE_ENABLE] == 1 and registers[reg.OPERATING_MODE] == reg.POSITION_MODE,
+            homing_offset=reg.decode_signed(reg.word(registers, reg.HOMING_OFFSET), 11),
+            goal=max(lower, min(upper, goal)) if upper > lower else goal,
+            max_velocity=velocity or math.inf,
+            acceleration=acceleration or math.inf,
+            stiffness=registers[reg.P_COEFFICIENT] / GAIN_P,
+            damping=registers[reg.D_COEFFICIENT] / GAIN_D,
+            torque_limit=min(1.0, torque / 1000),
+        )
 
 
 class VirtualServo:
@@ -79,20 +114,17 @@ class VirtualServo:
     @property
     def homing_offset(self) -> int:
         """Encoder position that reads as zero, ticks."""
-        return reg.decode_signed(reg.word(self.registers, reg.HOMING_OFFSET), 11)
+        return self._settings.homing_offset
 
     @property
     def position(self) -> float:
         """Present position before rounding, ticks, [0, 4096)."""
-        return (self._encoder - self.homing_offset) % reg.TICKS_PER_TURN
+        return (self._encoder - self._settings.homing_offset) % reg.TICKS_PER_TURN
 
     @property
     def goal(self) -> int:
         """The goal in force: as written, held within the position limits unless these are equal, ticks."""
-        goal = reg.decode_signed(reg.word(self.registers, reg.GOAL_POSITION), 15)
-        lower = reg.word(self.registers, reg.MIN_POSITION_LIMIT)
-        upper = reg.word(self.registers, reg.MAX_POSITION_LIMIT)
-        return max(lower, min(upper, goal)) if upper > lower else goal
+        return self._settings.goal
 
     def read(self, address: int, count: int) -> bytes:
         """`count` registers from `address` on; what lies beyond the map reads as zero."""
@@ -102,7 +134,7 @@ class VirtualServo:
         """Writes registers as a WRITE does: read-only ones keep their value, EEPROM lasts only if LOCK is 0."""
         persistent = bytearray(self._eeprom)
         unlocked = not self.registers[reg.LOCK]
-        torque_was_on, homing_was = self.torque_on, self.homing_offset
+        was = self._settings
         for at, value in enumerate(data, address):
             if at >= reg.REGISTER_COUNT or at in reg.READ_ONLY:
                 continue
@@ -113,8 +145,9 @@ class VirtualServo:
             if at < reg.SRAM_START and unlocked:
                 persistent[at] = value
         self._eeprom = bytes(persistent)
-        reg.put_word(self.registers, reg.GOAL_POSITION_2, reg.encode_signed(self.goal, 15))
-        if self.torque_on != torque_was_on or self.homing_offset != homing_was:
+        now = self._settings = _Settings.of(self.registers)
+        reg.put_word(self.registers, reg.GOAL_POSITION_2, reg.encode_signed(now.goal, 15))
+        if now.drives != was.drives or now.homing_offset != was.homing_offset:
             self._profile.restart(self.position)
 
     def write_word(self, address: int, value: int) -> None:
@@ -155,42 +188,31 @@ class VirtualServo:
         """Takes over what the motor does. encoder: ticks; velocity: ticks/s; load: -1..1 of the stall torque."""
         self._encoder = encoder
         registers = self.registers
-        present = round(encoder - self.homing_offset) % reg.TICKS_PER_TURN
-        reg.put_word(registers, reg.PRESENT_POSITION, present)
-        reg.put_word(registers, reg.PRESENT_VELOCITY, reg.encode_signed(round(velocity), 15))
-        reg.put_word(registers, reg.PRESENT_LOAD, reg.encode_signed(round(load * 1000), 10))
-        reg.put_word(registers, reg.PRESENT_CURRENT, self._current(load))
+        _FEEDBACK.pack_into(
+            registers,
+            reg.PRESENT_POSITION,
+            round(encoder - self._settings.homing_offset) % reg.TICKS_PER_TURN,
+            reg.encode_signed(round(velocity), 15),
+            reg.encode_signed(round(load * 1000), 10),
+        )
+        reg.put_word(registers, reg.PRESENT_CURRENT, _current(load))
         registers[reg.STATUS] = self.status
         registers[reg.MOVING] = int(abs(velocity) > _MOVING_TICKS_S or self._profile.velocity != 0.0)
 
     def control(self, dt_s: float, encoder: float, load: float) -> Drive:
         """One step of the position loop, `dt_s` long. encoder: ticks; load: of the step before, -1..1."""
         self._encoder = encoder
-        registers = self.registers
-        position = self.position
-        goal = self.goal
-        self.protection.update(registers, dt_s, load, self._current(load), goal - position)
-        if not self.torque_on or registers[reg.OPERATING_MODE] != reg.POSITION_MODE:
+        position, settings = self.position, self._settings
+        self.protection.update(self.registers, dt_s, load, _current(load), settings.goal - position)
+        if not (settings.drives and self.powered):
             return _LIMP
-        target = self._profile.advance(goal, dt_s, self._max_velocity(), self._acceleration())
-        limit = min(reg.word(registers, reg.TORQUE_LIMIT), reg.word(registers, reg.MAX_TORQUE_LIMIT)) / 1000
+        target = self._profile.advance(settings.goal, dt_s, settings.max_velocity, settings.acceleration)
         return Drive(
             target=encoder + target - position,
-            stiffness=registers[reg.P_COEFFICIENT] / GAIN_P,
-            damping=registers[reg.D_COEFFICIENT] / GAIN_D,
-            torque_limit=min(limit, 1.0, self.protection.torque_share(registers)),
+            stiffness=settings.stiffness,
+            damping=settings.damping,
+            torque_limit=min(settings.torque_limit, self.protection.torque_share(self.registers)),
         )
-
-    def _max_velocity(self) -> float:
-        velocity = abs(reg.decode_signed(reg.word(self.registers, reg.GOAL_VELOCITY), 15))
-        return velocity or math.inf
-
-    def _acceleration(self) -> float:
-        asked, highest = self.registers[reg.ACCELERATION], self.registers[reg.MAXIMUM_ACCELERATION]
-        return min(asked, highest) * 100.0 or math.inf
-
-    def _current(self, load: float) -> int:
-        return round(abs(load) * STALL_CURRENT_A / reg.CURRENT_UNIT_A)
 
     def _calibrate_middle(self, persistent: bytearray) -> None:
         """Chooses the homing offset that makes the present position read 2048, and keeps it for ever."""
@@ -203,6 +225,7 @@ class VirtualServo:
     def _power_up(self) -> None:
         registers = self.registers
         registers[reg.SRAM_START :] = reg.factory_registers()[reg.SRAM_START :]
+        self._settings = _Settings.of(registers)
         reg.put_word(registers, reg.TORQUE_LIMIT, reg.word(registers, reg.MAX_TORQUE_LIMIT))
         self.set_voltage(SUPPLY_V)
         self.set_temperature(AMBIENT_C)
@@ -211,3 +234,8 @@ class VirtualServo:
         self.sense(self._encoder, 0.0, 0.0)
         self.write(reg.GOAL_POSITION, bytes(registers[reg.PRESENT_POSITION : reg.PRESENT_POSITION + 2]))
         self._profile.restart(self.position)
+
+
+def _current(load: float) -> int:
+    """The motor's current at `load`, -1..1 of the stall torque, in register units."""
+    return round(abs(load) * (STALL_CURRENT_A / reg.CURRENT_UNIT_A))
