@@ -1,0 +1,1 @@
+"""Driver of an SO-101 follower arm: servo bus, calibration, safety gate and the ROS node around them."""

@@ -1,0 +1,267 @@
+"""The six servos of one arm in radians, over any ServoBus.
+
+No thread, no clock: the ROS driver and the data recorder, which steps virtual time itself, both use this class.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from so101_driver import registers as reg
+from so101_driver.calibration import JOINT_NAMES, Calibration, FloatArray, IntArray
+from so101_driver.errors import NoAnswerError, ServoRefusedError, SettingsMismatchError
+from so101_driver.registers import Register, ServoState
+from so101_driver.servo_bus import ServoBus, StatesRead
+from so101_driver.servo_settings import ACCELERATION_VALUE, mismatches
+
+BoolArray = npt.NDArray[np.bool_]
+
+JOINTS: Final = len(JOINT_NAMES)
+
+# A joint cannot turn farther between two reads than this: the servo reaches about 6 rad/s, reads are 1/60 to 1/30 s
+# apart. A packet with two damaged bytes passes the checksum once in 256 times and must not pass for a pose.
+_LARGEST_STEP_RAD: Final = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class ArmReading:
+    """One read of all servos. Arrays are (6,), JOINT_NAMES order; NaN, or 0 in `error_bits`, where none answered."""
+
+    positions: FloatArray  # rad
+    velocities: FloatArray  # rad/s
+    loads: FloatArray  # share of the largest torque, -1..1
+    voltages: FloatArray  # V
+    temperatures: FloatArray  # deg C
+    currents: FloatArray  # A
+    error_bits: IntArray  # StatusBits
+    answered: BoolArray
+    retried: int = 0  # servos that were asked twice
+    garbled: bool = False  # noise or late replies were seen
+
+    @property
+    def complete(self) -> bool:
+        """Whether all six servos answered."""
+        return bool(self.answered.all())
+
+
+class Arm:
+    """An SO-101 follower."""
+
+    def __init__(self, bus: ServoBus, calibration: Calibration, *, shadow: bool = False, repair: str = "") -> None:
+        """`shadow`: read everything, write nothing. `repair`: command named when settings differ."""
+        self._bus = bus
+        self._calibration = calibration
+        self._shadow = shadow
+        self._repair = repair or "ros2 run so101_driver configure_servos"
+        self._accepted = np.full(JOINTS, np.nan)
+        self._doubtful = np.full(JOINTS, np.nan)
+        self._reads_since = np.zeros(JOINTS, dtype=np.int64)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the port is open."""
+        return self._bus.is_open
+
+    @property
+    def calibration(self) -> Calibration:
+        """Calibration in use."""
+        return self._calibration
+
+    def open(self) -> None:
+        """Open the port and forget what was read before. Raises PortError."""
+        self._bus.open()
+        self._accepted[:] = np.nan
+        self._doubtful[:] = np.nan
+
+    def close(self) -> None:
+        """Close the port. The servos keep torque and goal: the arm stays where it is."""
+        self._bus.close()
+
+    def identify(self) -> None:
+        """Make sure that six STS3215 with one firmware and a sound supply answer.
+
+        Raises NoAnswerError or ServoRefusedError naming the servo and the remedy.
+        """
+        silent = [index for index, servo_id in enumerate(self._ids) if not self._bus.ping(servo_id)]
+        if len(silent) == JOINTS:
+            raise NoAnswerError(
+                f"no servo answers (ids {', '.join(map(str, self._ids))} at {reg.BAUD_RATE} baud): check the power "
+                "supply and the cable to the first servo, and that the port is that of the follower arm"
+            )
+        if silent:
+            names = ", ".join(f"{JOINT_NAMES[index]} (id {self._ids[index]})" for index in silent)
+            raise NoAnswerError(
+                f"servo {names} does not answer, the others do: check its cable, or its id with lerobot-setup-motors"
+            )
+        firmware: dict[str, str] = {}
+        for name, servo_id in zip(JOINT_NAMES, self._ids, strict=True):
+            block = self._bus.read_block(servo_id, *reg.EEPROM_BLOCK)
+            model = reg.MODEL_NUMBER.decode(block)
+            if model != reg.MODEL_STS3215:
+                raise ServoRefusedError(
+                    f"servo {name} (id {servo_id}) has model number {model}, expected {reg.MODEL_STS3215} (STS3215)"
+                )
+            firmware[name] = f"{reg.FIRMWARE_MAJOR.decode(block)}.{reg.FIRMWARE_MINOR.decode(block)}"
+            self._check_voltage(name, servo_id, block)
+        if len(set(firmware.values())) > 1:
+            versions = ", ".join(f"{name} {version}" for name, version in firmware.items())
+            raise ServoRefusedError(f"servos differ in firmware ({versions}): update them with Feetech's FD software")
+
+    def verify_settings(self) -> None:
+        """Compare the EEPROM with LeRobot's settings and the calibration. Raises SettingsMismatchError."""
+        found = mismatches(self._calibration, self.read_eeprom())
+        if found:
+            shown = "; ".join(str(mismatch) for mismatch in found[:3])
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            raise SettingsMismatchError(
+                f"{shown}{more} (calibration {self._calibration.path.name}); torque refused: run `{self._repair}`"
+            )
+
+    def read_eeprom(self) -> Mapping[int, bytes]:
+        """EEPROM_BLOCK by servo id. Raises NoAnswerError."""
+        return {servo_id: self._bus.read_block(servo_id, *reg.EEPROM_BLOCK) for servo_id in self._ids}
+
+    def read(self) -> ArmReading:
+        """Read all servos once. Raises PortError; who does not answer is NaN in the reading."""
+        answer = self._bus.read_states(self._ids)
+        states = [answer.states.get(servo_id) for servo_id in self._ids]
+        raw = np.array([np.nan if state is None else float(state.position) for state in states])
+        positions = self._calibration.to_rad(raw)
+        self._drop_implausible(positions)
+        return self._reading(positions, states, answer)
+
+    def torque(self) -> BoolArray:
+        """Which servos have their torque on, (6,). Raises NoAnswerError."""
+        return np.array([self.torque_of(index) for index in range(JOINTS)])
+
+    def torque_of(self, index: int) -> bool:
+        """Whether the servo of joint `index` has its torque on. Raises NoAnswerError."""
+        block = self._bus.read_block(self._ids[index], *reg.CONTROL_BLOCK)
+        return reg.TORQUE_ENABLE.decode(block, reg.CONTROL_BLOCK[0]) == 1
+
+    def torque_on(self, pose_tolerance_rad: float = 0.2) -> FloatArray:
+        """Seed every goal so that nothing moves, then switch torque on servo by servo. Returns the goals, (6,), rad.
+
+        A servo that already holds keeps its own goal (a closed gripper's lies beyond its position); the others get
+        their present position. Raises NoAnswerError, and ServoRefusedError for a joint that stands outside its
+        calibrated range by more than `pose_tolerance_rad`: torque would throw it back inside.
+        """
+        reading = self.read()
+        if not reading.complete:
+            silent = [name for name, answered in zip(JOINT_NAMES, reading.answered, strict=True) if not answered]
+            raise NoAnswerError(f"servo {', '.join(silent)} does not answer: check its cable")
+        blocks = [self._bus.read_block(servo_id, *reg.CONTROL_BLOCK) for servo_id in self._ids]
+        raw = self._calibration.to_raw(reading.positions)
+        goals = np.zeros(JOINTS, dtype=np.int64)
+        for index, (joint, block) in enumerate(zip(self._calibration.joints, blocks, strict=True)):
+            holding = reg.TORQUE_ENABLE.decode(block, reg.CONTROL_BLOCK[0]) == 1
+            wanted = reg.GOAL_POSITION.decode(block, reg.CONTROL_BLOCK[0]) if holding else int(raw[index])
+            goals[index] = min(max(wanted, joint.range_min), joint.range_max)
+            if not holding and abs(int(goals[index]) - wanted) * reg.SPEED_TICKS_TO_RAD > pose_tolerance_rad:
+                raise ServoRefusedError(
+                    f"{JOINT_NAMES[index]} stands at step {wanted}, outside its calibrated range {joint.range_min}.."
+                    f"{joint.range_max}: move it inside by hand, or run lerobot-calibrate again"
+                )
+        for index, block in enumerate(blocks):
+            self._switch_on(index, int(goals[index]), block)
+        return self._calibration.to_rad(goals)
+
+    def torque_off(self) -> None:
+        """Switch torque off, servo by servo: the arm falls unless it rests. Raises NoAnswerError naming who kept it."""
+        failed: list[str] = []
+        for name, servo_id in zip(JOINT_NAMES, self._ids, strict=True):
+            try:
+                self._write(servo_id, reg.TORQUE_ENABLE, 0)
+            except NoAnswerError:
+                failed.append(name)
+        if failed:
+            raise NoAnswerError(f"servo {', '.join(failed)} did not acknowledge torque off; try again")
+
+    def limit_torque(self, joints: Sequence[int], share: float) -> None:
+        """Lower the torque limit of some joints to `share` of what their EEPROM allows. Raises NoAnswerError."""
+        for index in joints:
+            block = self._bus.read_block(self._ids[index], *reg.EEPROM_BLOCK)
+            self._write(self._ids[index], reg.TORQUE_LIMIT, int(reg.MAX_TORQUE_LIMIT.decode(block) * share))
+
+    def write_goals(self, goals: npt.ArrayLike) -> None:
+        """Send goals, (6,), rad, rounded to encoder steps. Raises ValueError for NaN, PortError."""
+        raw = self._calibration.to_raw(np.asarray(goals, dtype=np.float64))
+        if not self._shadow:
+            self._bus.write_goals({servo_id: int(goal) for servo_id, goal in zip(self._ids, raw, strict=True)})
+
+    @property
+    def _ids(self) -> tuple[int, ...]:
+        return self._calibration.servo_ids
+
+    def _write(self, servo_id: int, register: Register, value: int) -> None:
+        if not self._shadow:
+            self._bus.write_register(servo_id, register, value)
+
+    def _switch_on(self, index: int, goal: int, block: bytes) -> None:
+        """Goal first, torque last; `block` is the servo's CONTROL_BLOCK."""
+        servo_id = self._ids[index]
+        start = reg.CONTROL_BLOCK[0]
+        eeprom = self._bus.read_block(servo_id, *reg.EEPROM_BLOCK)
+        for register, value in (
+            (reg.ACCELERATION, ACCELERATION_VALUE),
+            (reg.TORQUE_LIMIT, reg.MAX_TORQUE_LIMIT.decode(eeprom)),  # a latched fault of an earlier run lowered it
+            (reg.GOAL_POSITION, goal),
+            (reg.LOCK, 1),
+            (reg.TORQUE_ENABLE, 1),
+        ):
+            if register.decode(block, start) != value:
+                self._write(servo_id, register, value)
+        if not self._shadow and not self.torque_of(index):
+            raise ServoRefusedError(
+                f"{JOINT_NAMES[index]} (id {servo_id}) keeps its torque off: let it cool down or cycle its power"
+            )
+
+    def _check_voltage(self, name: str, servo_id: int, eeprom: bytes) -> None:
+        state = self._bus.read_states([servo_id]).states.get(servo_id)
+        if state is None:
+            raise NoAnswerError(f"servo {name} (id {servo_id}) does not answer: check its cable")
+        lowest, highest = reg.MIN_VOLTAGE_LIMIT.decode(eeprom), reg.MAX_VOLTAGE_LIMIT.decode(eeprom)
+        if not lowest <= state.voltage <= highest:
+            volts = [value * reg.VOLT_PER_UNIT for value in (state.voltage, lowest, highest)]
+            raise ServoRefusedError(
+                f"servo {name} (id {servo_id}) measures {volts[0]:.1f} V, outside its limits {volts[1]:.1f} to "
+                f"{volts[2]:.1f} V: check the power supply"
+            )
+
+    def _drop_implausible(self, positions: FloatArray) -> None:
+        """Turn positions that a joint cannot have reached into NaN, unless the next read confirms them. In place."""
+        self._reads_since += 1
+        for index, position in enumerate(positions):
+            if np.isnan(position):
+                continue
+            known, doubtful = self._accepted[index], self._doubtful[index]
+            reach = _LARGEST_STEP_RAD * self._reads_since[index]
+            if np.isnan(known) or abs(position - known) <= reach or abs(position - doubtful) <= _LARGEST_STEP_RAD:
+                self._accepted[index], self._doubtful[index], self._reads_since[index] = position, np.nan, 0
+            else:
+                self._doubtful[index] = position
+                positions[index] = np.nan
+
+    def _reading(self, positions: FloatArray, states: Sequence[ServoState | None], answer: StatesRead) -> ArmReading:
+        answered = np.isfinite(positions)
+        known = [state if ok else None for state, ok in zip(states, answered, strict=True)]
+
+        def column(values: Sequence[float], unit: float) -> FloatArray:
+            return np.array(values, dtype=np.float64) * unit
+
+        nan = float("nan")
+        return ArmReading(
+            positions=positions,
+            velocities=column([nan if s is None else s.velocity for s in known], reg.SPEED_TICKS_TO_RAD),
+            loads=column([nan if s is None else s.load for s in known], reg.LOAD_PER_UNIT),
+            voltages=column([nan if s is None else s.voltage for s in known], reg.VOLT_PER_UNIT),
+            temperatures=column([nan if s is None else s.temperature for s in known], 1.0),
+            currents=column([nan if s is None else abs(s.current) for s in known], reg.AMPERE_PER_UNIT),
+            error_bits=np.array([0 if s is None else s.status for s in known], dtype=np.int64),
+            answered=answered,
+            retried=answer.retried,
+            garbled=answer.garbled,
+        )

@@ -1,0 +1,179 @@
+"""LeRobot's calibration of an SO-101 follower: where the file lies, what it says, and encoder steps <-> radians.
+
+rad = (raw - (range_min + range_max) / 2) * 2 pi / 4095, so that degrees(rad) is exactly the value that LeRobot
+records in its unit mode DEGREES. `drive_mode` has no part in it, as in that mode; it is passed on for the policy
+server, which needs it for LeRobot's other modes.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from so101_driver.errors import CalibrationError
+
+JOINT_NAMES: Final = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
+GRIPPER: Final = JOINT_NAMES.index("gripper")
+MAX_RAW: Final = 4095  # LeRobot divides a turn by 4095, not 4096; what it recorded stays comparable only this way
+RAD_PER_STEP: Final = 2.0 * math.pi / MAX_RAW
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class JointCalibration:
+    """One joint as LeRobot wrote it, in encoder steps."""
+
+    servo_id: int
+    drive_mode: int
+    homing_offset: int
+    range_min: int
+    range_max: int
+
+    @property
+    def middle(self) -> float:
+        """Encoder position of 0 rad; a half step where the ends add up to an odd number."""
+        return (self.range_min + self.range_max) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """All joints, in JOINT_NAMES order."""
+
+    joints: tuple[JointCalibration, ...]
+    path: Path
+
+    @property
+    def servo_ids(self) -> tuple[int, ...]:
+        """Bus ids in JOINT_NAMES order."""
+        return tuple(joint.servo_id for joint in self.joints)
+
+    def to_rad(self, raw: Sequence[float] | npt.NDArray[Any]) -> FloatArray:
+        """Radians of encoder positions, shape (6,), JOINT_NAMES order. NaN stays NaN."""
+        return (np.asarray(raw, dtype=np.float64) - self._middles()) * RAD_PER_STEP
+
+    def to_raw(self, rad: Sequence[float] | npt.NDArray[Any]) -> IntArray:
+        """Nearest encoder positions of radians, shape (6,). Raises ValueError for NaN and infinity."""
+        steps = np.asarray(rad, dtype=np.float64) / RAD_PER_STEP + self._middles()
+        if not np.all(np.isfinite(steps)):
+            raise ValueError(f"positions must be finite, got {list(np.asarray(rad))}")
+        return np.rint(steps).astype(np.int64)
+
+    def lower_rad(self) -> FloatArray:
+        """Lower ends of the calibrated ranges, shape (6,), rad."""
+        return self.to_rad([joint.range_min for joint in self.joints])
+
+    def upper_rad(self) -> FloatArray:
+        """Upper ends of the calibrated ranges, shape (6,), rad."""
+        return self.to_rad([joint.range_max for joint in self.joints])
+
+    def _middles(self) -> FloatArray:
+        return np.array([joint.middle for joint in self.joints])
+
+
+def calibration_root(environ: Mapping[str, str], home: Path) -> Path:
+    """LeRobot's calibration folder: HF_LEROBOT_CALIBRATION, else below HF_LEROBOT_HOME, HF_HOME, XDG_CACHE_HOME."""
+    if value := environ.get("HF_LEROBOT_CALIBRATION"):
+        return Path(value).expanduser()
+    if value := environ.get("HF_LEROBOT_HOME"):
+        return Path(value).expanduser() / "calibration"
+    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache").expanduser()
+    hugging_face = Path(environ.get("HF_HOME") or cache / "huggingface").expanduser()
+    return hugging_face / "lerobot" / "calibration"
+
+
+def find_calibration(
+    robot_id: str,
+    calibration_dir: str = "",
+    port: str = "/dev/ttyACM0",
+    environ: Mapping[str, str] | None = None,
+    home: Path | None = None,
+) -> Path:
+    """Path of the calibration of `robot_id`.
+
+    `calibration_dir` holds `<robot_id>.json` itself; empty means LeRobot's place, where the folder of LeRobot 0.5
+    (`so_follower`) goes before the older `so101_follower`. `port` only completes the command in the error.
+    Raises CalibrationError with the command that makes the file.
+    """
+    if calibration_dir:
+        folders = [Path(calibration_dir).expanduser()]
+    else:
+        root = calibration_root(os.environ if environ is None else environ, Path.home() if home is None else home)
+        folders = [root / "robots" / name for name in ("so_follower", "so101_follower")]
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.json")})
+    found = f"; found there: {', '.join(known)}" if known else ""
+    if not robot_id:
+        raise CalibrationError(
+            f"robot_id is empty: set it to the id given to lerobot-calibrate --robot.id (looked in {folders[0]}{found})"
+        )
+    for folder in folders:
+        if (path := folder / f"{robot_id}.json").is_file():
+            return path
+    places = " or ".join(str(folder / f"{robot_id}.json") for folder in folders)
+    raise CalibrationError(
+        f'no calibration for robot_id "{robot_id}": {places} does not exist{found}; make it with '
+        f"`lerobot-calibrate --robot.type=so101_follower --robot.port={port} --robot.id={robot_id}`"
+    )
+
+
+def load_calibration(path: Path) -> Calibration:
+    """Calibration from LeRobot's JSON. Raises CalibrationError naming the file, the joint and the key."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CalibrationError(f"cannot read calibration {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CalibrationError(f"calibration {path} is not JSON ({error}); run lerobot-calibrate again") from error
+    if not isinstance(document, dict):
+        raise CalibrationError(f"calibration {path} must be an object of joints; run lerobot-calibrate again")
+    missing = [name for name in JOINT_NAMES if name not in document]
+    foreign = [name for name in document if name not in JOINT_NAMES]
+    if missing or foreign:
+        raise CalibrationError(
+            f"calibration {path} is not of an SO-101 follower: missing joints [{', '.join(missing)}], "
+            f"unknown joints [{', '.join(foreign)}]"
+        )
+    joints = tuple(_joint(path, name, document[name]) for name in JOINT_NAMES)
+    ids = [joint.servo_id for joint in joints]
+    if len(set(ids)) != len(ids):
+        raise CalibrationError(f"calibration {path} uses a servo id twice: {ids}")
+    return Calibration(joints=joints, path=path)
+
+
+def _joint(path: Path, name: str, entry: object) -> JointCalibration:
+    if not isinstance(entry, dict):
+        raise CalibrationError(f"calibration {path}: {name} must be an object; run lerobot-calibrate again")
+    values: dict[str, int] = {}
+    for key, lower, upper in (
+        ("id", 0, 252),
+        ("drive_mode", 0, 1),
+        ("homing_offset", -2047, 2047),
+        ("range_min", 0, MAX_RAW),
+        ("range_max", 0, MAX_RAW),
+    ):
+        value = entry.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not lower <= value <= upper:
+            raise CalibrationError(
+                f"calibration {path}: {name}.{key} = {value!r}, expected a whole number {lower}..{upper}; "
+                "run lerobot-calibrate again"
+            )
+        values[key] = value
+    if values["range_min"] >= values["range_max"]:
+        raise CalibrationError(
+            f"calibration {path}: {name} has range_min {values['range_min']} >= range_max {values['range_max']}; "
+            "run lerobot-calibrate again and move the joint through its whole range"
+        )
+    return JointCalibration(
+        servo_id=values["id"],
+        drive_mode=values["drive_mode"],
+        homing_offset=values["homing_offset"],
+        range_min=values["range_min"],
+        range_max=values["range_max"],
+    )

@@ -1,0 +1,177 @@
+"""One tick of the driver: read the servos, ask the gate, write what it says; and finding the port again.
+
+No thread and no clock: `run` is called once per period with the time.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from so101_driver import causes
+from so101_driver.arm import JOINTS, Arm, ArmReading, BoolArray
+from so101_driver.errors import DriverError, NoAnswerError, PortError, ServoRefusedError, SettingsMismatchError
+from so101_driver.safety_gate import Action, GateOutput, GateStatus, SafetyGate
+
+_FIRST_RETRY_NS: Final = 100_000_000
+_LONGEST_RETRY_NS: Final = 1_000_000_000  # so that the arm is back within 2 s of its port
+_TORQUE_CHECK_TICKS: Final = 6  # one servo each: a dip of the whole supply shows within 0.1 s, of one servo in 0.6 s
+_LATCHED_TORQUE_SHARE: Final = 0.5  # of the EEPROM limit, for a joint that overloaded or overheated: enough to hold
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one tick found and did."""
+
+    now_ns: int
+    tick: int
+    reading: ArmReading | None  # None: the port is closed
+    status: GateStatus
+    bus_reads: int
+    bus_errors: int
+    bus_retries: int
+
+
+class ControlCycle:
+    """Arm and gate together. Not thread-safe."""
+
+    def __init__(self, arm: Arm, gate: SafetyGate) -> None:
+        self._arm = arm
+        self._gate = gate
+        self._tick = 0
+        self._checked = 0
+        self._retry_at_ns = 0
+        self._retry_delay_ns = _FIRST_RETRY_NS
+        self._reads = self._errors = self._retries = 0
+        self._connected = False
+
+    @property
+    def gate(self) -> SafetyGate:
+        """The gate, for requests between ticks."""
+        return self._gate
+
+    def run(self, now_ns: int) -> Snapshot:
+        """Do one tick. Raises nothing for faults of the bus or the servos: they are states."""
+        self._tick += 1
+        reading: ArmReading | None = None
+        try:
+            if not self._connected:
+                self._connect(now_ns)
+            if self._connected:
+                reading = self._read()
+                self._act(self._gate.tick(reading, now_ns))
+        except PortError as error:
+            self._lose(causes.PORT_LOST, str(error), now_ns)
+            reading = None
+        return Snapshot(
+            now_ns=now_ns,
+            tick=self._tick,
+            reading=reading,
+            status=self._gate.status,
+            bus_reads=self._reads,
+            bus_errors=self._errors,
+            bus_retries=self._retries,
+        )
+
+    def release(self) -> None:
+        """Switch torque off now, for the way out. Raises DriverError."""
+        self._arm.torque_off()
+        self._gate.released()
+
+    def _connect(self, now_ns: int) -> None:
+        if now_ns < self._retry_at_ns:
+            return
+        try:
+            self._arm.open()
+            self._arm.identify()
+            reading = self._arm.read()
+            if not reading.complete:
+                raise NoAnswerError("not all servos answer: check their cables")
+            torque = self._arm.torque()
+        except PortError as error:
+            self._lose(causes.PORT_LOST, str(error), now_ns)
+            return
+        except NoAnswerError as error:
+            self._lose(causes.SERVOS_SILENT, str(error), now_ns)
+            return
+        except ServoRefusedError as error:
+            self._lose(causes.SERVO_REFUSED, str(error), now_ns)
+            return
+        self._connected = True
+        self._retry_delay_ns = _FIRST_RETRY_NS
+        self._gate.opened(reading, torque)
+
+    def _lose(self, cause: str, message: str, now_ns: int) -> None:
+        self._arm.close()
+        self._connected = False
+        self._retry_at_ns = now_ns + self._retry_delay_ns
+        self._retry_delay_ns = min(2 * self._retry_delay_ns, _LONGEST_RETRY_NS)
+        self._gate.bus_lost(cause, message)
+
+    def _read(self) -> ArmReading:
+        reading = self._arm.read()
+        self._reads += 1
+        self._errors += not reading.complete
+        self._retries += reading.retried
+        return reading
+
+    def _act(self, output: GateOutput) -> None:
+        if output.goal is not None:
+            self._arm.write_goals(output.goal)
+            self._check_torque()
+        for action in output.actions:
+            if action is Action.PREPARE:
+                self._prepare()
+            elif action is Action.TORQUE_OFF:
+                self._release_by_request()
+            elif action is Action.LOWER_TORQUE:
+                self._lower_torque(output.joints)
+            elif action is Action.CLOSE_PORT:
+                raise PortError(self._gate.status.message)
+
+    def _check_torque(self) -> None:
+        """Look at one servo now and then: after a dip of its supply it comes back limp and with its own goal."""
+        if self._tick % _TORQUE_CHECK_TICKS:
+            return
+        self._checked = (self._checked + 1) % JOINTS
+        try:
+            if not self._arm.torque_of(self._checked):
+                self._gate.torque_lost(self._known_torque())
+        except NoAnswerError:
+            return  # the monitor counts silent servos
+
+    def _prepare(self) -> None:
+        try:
+            self._arm.verify_settings()
+            self._gate.prepared(self._arm.torque_on())
+        except SettingsMismatchError as error:
+            self._gate.refused(causes.SETTINGS_MISMATCH, str(error), self._known_torque())
+        except ServoRefusedError as error:
+            self._gate.refused(causes.SERVO_REFUSED, str(error), self._known_torque())
+        except NoAnswerError as error:
+            self._gate.refused(causes.SERVO_LOST, f"{error}; then reset", self._known_torque())
+
+    def _release_by_request(self) -> None:
+        try:
+            self._arm.torque_off()
+            self._gate.released()
+        except NoAnswerError as error:
+            self._gate.refused(causes.SERVO_LOST, str(error), self._known_torque())
+
+    def _lower_torque(self, joints: tuple[int, ...]) -> None:
+        try:
+            self._arm.limit_torque(joints, _LATCHED_TORQUE_SHARE)
+        except NoAnswerError:
+            return  # the servo protects itself; silence is counted by the monitor
+
+    def _known_torque(self) -> BoolArray:
+        """Torque per joint; a servo that cannot be asked counts as holding, the cautious reading for people."""
+        torque = np.ones(JOINTS, dtype=np.bool_)
+        for index in range(JOINTS):
+            try:
+                torque[index] = self._arm.torque_of(index)
+            except PortError:
+                raise
+            except DriverError:
+                continue
+        return torque

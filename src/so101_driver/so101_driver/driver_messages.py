@@ -1,0 +1,105 @@
+"""ROS messages from the driver's own values."""
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from sensor_msgs.msg import JointState
+from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
+
+from so101_driver.arm import ArmReading
+from so101_driver.calibration import JOINT_NAMES, Calibration
+from so101_driver.control_cycle import Snapshot
+from so101_driver.motion_limits import MotionLimits
+from so101_driver.safety_gate import State
+
+_NAMES = list(JOINT_NAMES)
+_LEVELS = {
+    State.NO_BUS: DiagnosticStatus.ERROR,
+    State.LATCHED: DiagnosticStatus.ERROR,
+    State.RELEASED: DiagnosticStatus.WARN,
+    State.HOLD: DiagnosticStatus.OK,
+    State.ENGAGED: DiagnosticStatus.OK,
+}
+
+
+def joint_state(reading: ArmReading, stamp: Time) -> JointState:
+    """Position, velocity and effort (share of the largest torque) of a complete reading."""
+    message = JointState(name=_NAMES)
+    message.header.stamp = stamp
+    message.position = reading.positions.tolist()
+    message.velocity = reading.velocities.tolist()
+    message.effort = reading.loads.tolist()
+    return message
+
+
+def driver_status(snapshot: Snapshot, driver_id: int, shadow: bool, alarm: str, stamp: Time) -> DriverStatus:
+    """Status; `alarm` is appended to the message."""
+    status = snapshot.status
+    message = DriverStatus(driver_id=driver_id, joint_names=_NAMES)
+    message.header.stamp = stamp
+    message.state = int(status.state)
+    message.cause = status.cause
+    message.message = "; ".join(part for part in (status.message, alarm) if part)[:512]
+    message.parked = status.parked
+    message.shadow = shadow
+    message.torque = status.torque.tolist()
+    message.goal = status.goal.tolist()
+    message.commands_accepted = status.accepted
+    message.commands_rejected = status.rejected
+    message.values_limited = status.limited
+    return message
+
+
+def joint_limits(calibration: Calibration, limits: MotionLimits, driver_id: int, stamp: Time) -> JointLimits:
+    """Limits of commands and the calibrated range behind them."""
+    message = JointLimits(driver_id=driver_id, joint_names=_NAMES)
+    message.header.stamp = stamp
+    message.lower = limits.lower.tolist()
+    message.upper = limits.upper.tolist()
+    message.max_speed = limits.max_speed.tolist()
+    message.max_acceleration = limits.max_acceleration.tolist()
+    message.range_lower = calibration.lower_rad().tolist()
+    message.range_upper = calibration.upper_rad().tolist()
+    message.drive_mode = [joint.drive_mode for joint in calibration.joints]
+    return message
+
+
+def servo_telemetry(snapshot: Snapshot, reading: ArmReading, stamp: Time) -> ServoTelemetry:
+    """Health of the servos; NaN where a servo did not answer."""
+    message = ServoTelemetry(joint_names=_NAMES)
+    message.header.stamp = stamp
+    message.temperature = reading.temperatures.tolist()
+    message.voltage = reading.voltages.tolist()
+    message.current = reading.currents.tolist()
+    message.load = reading.loads.tolist()
+    message.error_bits = reading.error_bits.tolist()
+    message.tracking_error = (snapshot.status.goal - reading.positions).tolist()
+    message.answered = reading.answered.tolist()
+    message.bus_reads = snapshot.bus_reads
+    message.bus_errors = snapshot.bus_errors
+    message.bus_retries = snapshot.bus_retries
+    return message
+
+
+def diagnostics(
+    snapshot: Snapshot, name: str, port: str, missed_deadlines: int, alarm: str, stamp: Time
+) -> DiagnosticArray:
+    """State, cause and counters for rqt_robot_monitor."""
+    status = snapshot.status
+    text = ": ".join(part for part in (status.state.name, status.cause, status.message) if part)
+    entry = DiagnosticStatus(level=_LEVELS[status.state], name=f"{name}: arm", hardware_id=port, message=text)
+    if alarm:
+        entry.level = max(entry.level, DiagnosticStatus.WARN)
+        entry.message = f"{text}; {alarm}"
+    counters = {
+        "commands_accepted": status.accepted,
+        "commands_rejected": status.rejected,
+        "values_limited": status.limited,
+        "bus_reads": snapshot.bus_reads,
+        "bus_errors": snapshot.bus_errors,
+        "bus_retries": snapshot.bus_retries,
+        "missed_deadlines": missed_deadlines,
+    }
+    entry.values = [KeyValue(key=key, value=str(value)) for key, value in counters.items()]
+    message = DiagnosticArray(status=[entry])
+    message.header.stamp = stamp
+    return message

@@ -1,0 +1,69 @@
+"""Parameters of the node so101_driver."""
+
+import math
+from dataclasses import dataclass
+
+from so101_node.parameters import ParameterError, parameter
+
+from so101_driver.arm import JOINTS
+from so101_driver.calibration import JOINT_NAMES
+
+# Folded above the table with the gripper a little open, the pose in which episodes begin: rad from the middle of the
+# ranges. Without torque an arm sinks from here; one that is to be released needs the pose in which it rests.
+_HOME = [0.0, -1.2, 1.1, 1.0, 0.0, -0.585]
+
+# The servo reaches 5-6 rad/s without load and accelerates at 39 rad/s^2. The fastest demonstrated motion, the
+# gripper's, asks for 5.8 rad/s; at 30 Hz a change of 0.05 rad between two commands asks for 180 rad/s^2 of the goal.
+_MAX_SPEED = [6.0, 6.0, 6.0, 6.0, 6.0, 8.0]
+_MAX_ACCELERATION = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class DriverParameters:
+    """One field per parameter; lists are in the order of JOINT_NAMES."""
+
+    port: str = parameter("/dev/ttyACM0", "serial port of the arm")
+    robot_id: str = parameter("", "id given to lerobot-calibrate; names the calibration file")
+    calibration_dir: str = parameter("", "folder of <robot_id>.json; empty: LeRobot's own place")
+    interpolate: bool = parameter(True, "60 Hz goals between 30 Hz commands; false: newest command at once, as LeRobot")
+    shadow: bool = parameter(False, "read everything, write nothing to the servos")
+    release_on_exit: bool = parameter(False, "switch torque off when the driver ends; a raised arm falls")
+    release_anywhere: bool = parameter(False, "~/release also when the arm is not parked; a raised arm falls")
+    park_positions: list[float] = parameter(_HOME, "pose of ~/park, rad", lower=-math.pi, upper=math.pi)
+    park_speed_rad_s: float = parameter(1.0, "fastest joint while parking, rad/s", lower=0.05, upper=3.0)
+    park_tolerance_rad: float = parameter(
+        0.1, "how near to park_positions counts as parked, rad", lower=0.01, upper=0.5
+    )
+    engage_tolerance_rad: float = parameter(0.2, "commands engage only this near the pose, rad", lower=0.01, upper=1.0)
+    command_timeout_s: float = parameter(0.1, "silence of joint_command before HOLD, s", lower=0.02, upper=2.0)
+    implausible_rad: float = parameter(1.0, "commands this far beyond a limit are ignored, rad", lower=0.0, upper=6.3)
+    max_joint_speed_rad_s: list[float] = parameter(_MAX_SPEED, "speed limit of goals, rad/s", lower=0.05, upper=20.0)
+    max_joint_acceleration_rad_s2: float = parameter(
+        _MAX_ACCELERATION, "acceleration limit of goals, rad/s^2", lower=1.0, upper=5000.0
+    )
+    hold_deceleration_rad_s2: float = parameter(40.0, "braking into HOLD, rad/s^2", lower=1.0, upper=1000.0)
+    limit_margin_rad: float = parameter(
+        0.0, "kept free at both ends of the calibrated range, rad", lower=0.0, upper=0.5
+    )
+    stall_current_a: float = parameter(1.3, "current that counts as pressing, A", lower=0.1, upper=5.0)
+    stall_error_rad: float = parameter(
+        0.2, "distance goal - position that counts as pressing, rad", lower=0.02, upper=3.0
+    )
+    stall_time_s: float = parameter(0.5, "pressing this long is a stall and latches, s", lower=0.05, upper=10.0)
+    max_temperature_c: float = parameter(
+        65.0, "latches above, deg C; the servo itself stops at 70", lower=30.0, upper=80.0
+    )
+    min_voltage_v: float = parameter(4.5, "latches below, V", lower=0.0, upper=14.0)
+    gripper_overload_latches: bool = parameter(False, "latch when the gripper reports overload; holding can do that")
+    reply_timeout_s: float = parameter(
+        0.005, "silence before a servo counts as not answering, s", lower=0.001, upper=0.1
+    )
+
+    def validate(self) -> None:
+        """Rules across fields."""
+        for name in ("park_positions", "max_joint_speed_rad_s"):
+            values = getattr(self, name)
+            if len(values) != JOINTS:
+                raise ParameterError(f"{name} = {values}: expected {JOINTS} numbers, for {', '.join(JOINT_NAMES)}")
+        if self.release_on_exit and self.shadow:
+            raise ParameterError("release_on_exit = true: contradicts shadow = true, which writes nothing")

@@ -1,0 +1,382 @@
+"""The gate between commands and servos: closed by default, and the only place that decides which goals are written.
+
+A state machine that is told what arrived (`command`, the requests) and what was read (`tick`), with the time as an
+argument, and that answers with the goals and servo actions of this tick. It touches no port and reads no clock.
+
+States are those of DriverStatus. HOLD opens to ENGAGED on a command near the pose; silence closes it again; a fault
+latches it until `reset`. Whatever the state, goals leave only through the motion limiter.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from so101_driver import causes
+from so101_driver.arm import JOINTS, ArmReading, BoolArray
+from so101_driver.calibration import JOINT_NAMES, FloatArray
+from so101_driver.fault_monitor import Fault, FaultLimits, FaultMonitor
+from so101_driver.interpolation import CommandInterpolator
+from so101_driver.motion_limits import MotionLimiter, MotionLimits
+from so101_driver.park_motion import ParkMotion
+
+
+class State(IntEnum):
+    """DriverStatus.state."""
+
+    NO_BUS = 0
+    RELEASED = 1
+    HOLD = 2
+    ENGAGED = 3
+    LATCHED = 4
+
+
+class Action(Enum):
+    """What the caller has to do with the servos, besides writing goals."""
+
+    PREPARE = "verify the settings, seed the goals, switch torque on; then call prepared or refused"
+    TORQUE_OFF = "switch torque off; then call released"
+    LOWER_TORQUE = "lower the torque limit of the latched joints"
+    CLOSE_PORT = "close the port and look for it again"
+
+
+_LOWER_TORQUE_ON: Final = (causes.OVERLOAD, causes.OVERCURRENT, causes.OVERHEAT, causes.VOLTAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """Everything that may be tuned. Arrays are (6,), JOINT_NAMES order."""
+
+    limits: MotionLimits
+    park_positions: FloatArray  # rad
+    faults: FaultLimits = field(default_factory=FaultLimits)
+    period_s: float = 1.0 / 60.0
+    interpolate: bool = True
+    engage_tolerance_rad: float = 0.2
+    command_timeout_s: float = 0.1
+    implausible_rad: float = 1.0
+    hold_deceleration_rad_s2: float = 40.0  # what an STS3215 itself manages at acceleration 254
+    emergency_error_rad: float = 0.1  # largest distance of the held goal from the pose after an emergency stop
+    park_speed_rad_s: float = 1.0
+    park_tolerance_rad: float = 0.1
+    release_anywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Answer to a request: whether it is being done, and a line for people."""
+
+    accepted: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateOutput:
+    """What to do in this tick: goals to write, (6,), rad, or None; servo actions and the joints they concern."""
+
+    goal: FloatArray | None = None
+    actions: tuple[Action, ...] = ()
+    joints: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateStatus:
+    """Snapshot for DriverStatus."""
+
+    state: State
+    cause: str
+    message: str
+    parked: bool
+    torque: BoolArray
+    goal: FloatArray
+    accepted: int
+    rejected: int
+    limited: int
+
+
+class SafetyGate:
+    """See the module. Not thread-safe."""
+
+    def __init__(self, config: GateConfig) -> None:
+        self._config = config
+        self._park_positions = np.clip(config.park_positions, config.limits.lower, config.limits.upper)
+        self._limiter = MotionLimiter(config.limits, config.period_s)
+        self._interpolator = CommandInterpolator(config.interpolate)
+        self._monitor = FaultMonitor(config.faults)
+        self._state = State.NO_BUS
+        self._cause = causes.STARTING
+        self._message = "the port is not open yet"
+        self._before_loss: tuple[State, str, str] | None = None
+        self._pose: FloatArray = np.full(JOINTS, np.nan)
+        self._last_reading: ArmReading | None = None
+        self._torque: BoolArray = np.zeros(JOINTS, dtype=np.bool_)
+        self._seeded = False  # goals may be written only between `prepared` and the loss of the bus or the torque
+        self._actions: list[Action] = []
+        self._latched_joints: tuple[int, ...] = ()
+        self._settle: FloatArray | None = None  # goal to come to rest at, instead of braking where the goal is
+        self._park: ParkMotion | None = None
+        self._last_command_ns = 0
+        self._accepted = self._rejected = self._limited = 0
+
+    # --- what the gate says -----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Current state."""
+        return self._state
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the goals have come to rest, or none are written."""
+        return not self._seeded or self._limiter.is_still
+
+    @property
+    def status(self) -> GateStatus:
+        """Snapshot of everything that DriverStatus shows."""
+        return GateStatus(
+            state=self._state,
+            cause=self._cause,
+            message=self._message,
+            parked=self._is_parked(),
+            torque=self._torque.copy(),
+            goal=self._limiter.goal,
+            accepted=self._accepted,
+            rejected=self._rejected,
+            limited=self._limited,
+        )
+
+    # --- what happens to the bus ------------------------------------------------------------------------------------
+
+    def opened(self, reading: ArmReading, torque: BoolArray) -> None:
+        """The port is open, the servos are the right ones; asks for PREPARE where torque may come on by itself.
+
+        That is at the first start, and after a loss if the pose moved less than the engage tolerance meanwhile.
+        """
+        before, self._before_loss = self._before_loss, None
+        known_pose = self._pose
+        self._pose = reading.positions.copy()
+        self._last_reading = reading
+        self._torque = torque.copy()
+        self._monitor.reset()
+        if before is not None and before[0] in (State.RELEASED, State.LATCHED):
+            self._enter(*before)
+            return
+        moved = np.abs(self._pose - known_pose)
+        if np.nanmax(moved, initial=0.0) > self._config.engage_tolerance_rad:
+            worst = int(np.nanargmax(moved))
+            text = (
+                f"{JOINT_NAMES[worst]} moved {moved[worst]:.2f} rad while the bus was away: look at the arm, then reset"
+            )
+            self._enter(State.LATCHED, causes.MOVED_WHILE_AWAY, text)
+            return
+        self._enter(State.LATCHED if torque.any() else State.RELEASED, causes.STARTING, "torque is being switched on")
+        self._actions = [Action.PREPARE]
+
+    def prepared(self, goal: npt.ArrayLike) -> None:
+        """PREPARE succeeded: all servos hold at `goal`, (6,), rad."""
+        self._limiter.seed(goal)
+        self._interpolator.reset(self._limiter.goal)
+        self._monitor.reset()
+        self._torque = np.ones(JOINTS, dtype=np.bool_)
+        self._seeded = True
+        self._settle = self._park = None
+        self._latched_joints = ()
+        self._enter(State.HOLD, "", "holding; a command near the pose engages the arm")
+
+    def refused(self, cause: str, message: str, torque: BoolArray) -> None:
+        """PREPARE failed. Servos that already had torque keep it."""
+        self._torque = torque.copy()
+        self._seeded = False
+        self._enter(State.LATCHED if torque.any() else State.RELEASED, cause, message)
+
+    def released(self) -> None:
+        """TORQUE_OFF is done."""
+        self._torque = np.zeros(JOINTS, dtype=np.bool_)
+        self._seeded = False
+        self._enter(State.RELEASED, causes.RELEASED_BY_REQUEST, "torque is off; `reset` switches it on again")
+
+    def bus_lost(self, cause: str, message: str) -> None:
+        """The port is gone or all servos are silent; or it still cannot be opened again."""
+        if self._state is not State.NO_BUS:
+            self._before_loss = (self._state, self._cause, self._message)
+        self._seeded = False
+        self._park = self._settle = None
+        self._actions.clear()
+        self._enter(State.NO_BUS, cause, message)
+
+    def torque_lost(self, torque: BoolArray) -> None:
+        """Servos that should hold report their torque off: their supply dipped, or somebody else wrote it.
+
+        `torque`: which servos still hold, (6,).
+        """
+        lost = np.flatnonzero(~torque)
+        if not self._seeded or not lost.size:
+            return
+        self._torque = torque.copy()
+        names = ", ".join(JOINT_NAMES[index] for index in lost)
+        text = f"{names} lost torque (power dip, or another program): check supply and cables, then reset"
+        self._latch(Fault(causes.TORQUE_LOST, tuple(map(int, lost)), text))
+
+    # --- what people ask for ----------------------------------------------------------------------------------------
+
+    def emergency_stop(self) -> Outcome:
+        """Brake as hard as the limits allow, hold near the pose, and stay so until `reset`."""
+        text = "emergency stop; `reset` ends it"
+        if self._state is State.NO_BUS:
+            self._before_loss = (State.LATCHED, causes.EMERGENCY_STOP, text)
+            return Outcome(True, "the bus is away; the stop holds when it is back")
+        self._latch(Fault(causes.EMERGENCY_STOP, tuple(range(JOINTS)), text))
+        return Outcome(True, "stopped; `reset` ends it")
+
+    def reset(self) -> Outcome:
+        """End LATCHED or RELEASED: verify, seed, torque on. Refused while the fault still stands."""
+        if self._state is State.NO_BUS:
+            return Outcome(False, f"nothing to reset: {self._message}")
+        if self._state in (State.HOLD, State.ENGAGED):
+            return Outcome(True, "nothing to reset")
+        standing = [] if self._last_reading is None else self._monitor.standing(self._last_reading)
+        if standing:
+            return Outcome(False, f"not reset: {standing[0].message}")
+        self._actions = [Action.PREPARE]
+        return Outcome(True, "resetting: settings are verified, then torque comes on; driver_status shows the result")
+
+    def park(self, now_ns: int) -> Outcome:
+        """Move slowly to park_positions. Only in HOLD: nothing else may be moving the arm."""
+        if self._state is not State.HOLD:
+            hint = "stop the action queue first" if self._state is State.ENGAGED else "`reset` goes first"
+            return Outcome(False, f"cannot park in state {self._state.name}: {hint}")
+        if not self._limiter.is_still and self._park is None:
+            return Outcome(False, "cannot park while the arm is still braking; try again")
+        self._park = ParkMotion(self._limiter.goal, self._park_positions, self._config.park_speed_rad_s, now_ns)
+        self._settle = None
+        self._enter(State.HOLD, causes.PARKING, "moving to park_positions")
+        return Outcome(True, "parking; driver_status.parked tells when it is done")
+
+    def release(self) -> Outcome:
+        """Switch torque off. Refused unless the arm is parked or `release_anywhere` is set: it would fall."""
+        if self._state is State.NO_BUS:
+            return Outcome(False, f"cannot release: {self._message}")
+        if self._state is State.ENGAGED or self._park is not None:
+            return Outcome(False, "cannot release while the arm is moving: stop the action queue first")
+        if not (self._config.release_anywhere or self._is_parked()):
+            return Outcome(False, "not released: the arm would fall; park it first, or set release_anywhere")
+        self._actions = [Action.TORQUE_OFF]
+        return Outcome(True, "releasing")
+
+    def stop(self) -> None:
+        """Leave ENGAGED or parking for good: brake and hold, the driver is about to exit."""
+        if self._state in (State.HOLD, State.ENGAGED):
+            self._hold(causes.STOPPING, "the driver is stopping; the arm holds")
+
+    # --- every command and every tick -------------------------------------------------------------------------------
+
+    def command(self, positions: npt.ArrayLike, now_ns: int) -> bool:
+        """Take a command, (6,), rad, received at `now_ns`. Returns whether it is followed."""
+        wanted = np.array(positions, dtype=np.float64)
+        if wanted.shape != (JOINTS,) or not np.all(np.isfinite(wanted)) or not self._admits(wanted):
+            self._rejected += 1
+            return False
+        if self._state is State.HOLD:
+            self._interpolator.reset(self._limiter.goal)
+            self._settle = None
+            self._enter(State.ENGAGED, "", "")
+        self._interpolator.command(wanted, now_ns)
+        self._last_command_ns = now_ns
+        self._accepted += 1
+        return True
+
+    def reject_command(self) -> None:
+        """Count a command that could not even be read: joints missing, lengths that differ."""
+        self._rejected += 1
+
+    def tick(self, reading: ArmReading, now_ns: int) -> GateOutput:
+        """Judge a reading and return what to do now. Call once per period while the port is open."""
+        if self._state is State.NO_BUS:
+            return GateOutput()
+        self._pose = np.where(reading.answered, reading.positions, self._pose)
+        self._last_reading = reading
+        findings = self._monitor.update(reading, self._limiter.goal, self._torque, now_ns)
+        if findings.silent:
+            self.bus_lost(causes.SERVOS_SILENT, "no servo answers: check the power supply and the first cable")
+            return GateOutput(actions=(Action.CLOSE_PORT,))
+        if findings.fault is not None and self._state in (State.HOLD, State.ENGAGED):
+            self._latch(findings.fault)
+        elif findings.noisy and (self._state is State.ENGAGED or self._park is not None):
+            self._hold(causes.BUS_NOISE, "replies of the servos are damaged or missing: check cables and grounding")
+        if self._state is State.ENGAGED and now_ns - self._last_command_ns > self._config.command_timeout_s * 1e9:
+            text = f"no command for {self._config.command_timeout_s:g} s; a command near the pose engages the arm again"
+            self._hold(causes.COMMAND_TIMEOUT, text)
+        goal = self._next_goal(now_ns) if self._seeded else None
+        actions, self._actions = tuple(self._actions), []
+        return GateOutput(goal=goal, actions=actions, joints=self._latched_joints)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _next_goal(self, now_ns: int) -> FloatArray:
+        if self._state is State.ENGAGED:
+            goal, limited = self._limiter.follow(self._interpolator.sample(now_ns))
+            self._limited += limited
+            return goal
+        if self._park is not None:
+            goal, _ = self._limiter.follow(self._park.sample(now_ns))
+            if self._park.is_over(now_ns):
+                self._park = None
+                self._enter(State.HOLD, "", "parked; a command near the pose engages the arm")
+            return goal
+        if self._settle is not None:
+            goal, _ = self._limiter.follow(self._settle)
+            return goal
+        return self._limiter.slow_down(self._config.hold_deceleration_rad_s2)
+
+    def _admits(self, wanted: FloatArray) -> bool:
+        """Whether a finite command may be followed now."""
+        if self._state not in (State.HOLD, State.ENGAGED) or self._park is not None or self._cause == causes.STOPPING:
+            return False
+        limits = self._config.limits
+        excess = np.maximum(limits.lower - wanted, wanted - limits.upper)
+        if np.any(excess > self._config.implausible_rad):
+            return False
+        if self._state is State.ENGAGED:
+            return True
+        # Near the pose, or near the goal in force: a gripper that holds an object has its goal beyond its position.
+        distance = np.fmin(np.abs(wanted - self._pose), np.abs(wanted - self._limiter.goal))
+        far = int(np.argmax(distance))
+        if distance[far] <= self._config.engage_tolerance_rad:
+            return True
+        self._message = (
+            f"command ignored: {JOINT_NAMES[far]} is commanded {distance[far]:.2f} rad away from the pose, more than "
+            f"{self._config.engage_tolerance_rad:g}; start the commands where the arm stands"
+        )
+        return False
+
+    def _latch(self, fault: Fault) -> None:
+        self._park = None
+        self._latched_joints = fault.joints
+        if fault.cause in (causes.EMERGENCY_STOP, causes.STALL) and self._seeded:
+            allowed = self._config.emergency_error_rad if fault.cause == causes.EMERGENCY_STOP else 0.0
+            joints = list(fault.joints)
+            settle = self._limiter.goal
+            pose = np.where(np.isnan(self._pose), settle, self._pose)
+            settle[joints] = np.clip(settle, pose - allowed, pose + allowed)[joints]
+            self._settle = settle
+        else:
+            self._settle = None
+        # An earlier PREPARE must not undo the latch.
+        self._actions = [Action.LOWER_TORQUE] if fault.cause in _LOWER_TORQUE_ON else []
+        self._enter(State.LATCHED, fault.cause, fault.message)
+
+    def _hold(self, cause: str, message: str) -> None:
+        self._park = None
+        self._settle = None
+        self._enter(State.HOLD, cause, message)
+
+    def _enter(self, state: State, cause: str, message: str) -> None:
+        self._state, self._cause, self._message = state, cause, message
+
+    def _is_parked(self) -> bool:
+        if self._state is State.NO_BUS or self._park is not None:
+            return False
+        distance = np.abs(self._pose - self._park_positions)
+        return bool(np.all(distance <= self._config.park_tolerance_rad))  # NaN compares false

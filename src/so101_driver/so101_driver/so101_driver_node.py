@@ -1,0 +1,261 @@
+"""The node so101_driver: topics and services around the control cycle of one arm."""
+
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import JointState
+from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
+from so101_node.lifecycle import AutostartNode
+from so101_node.parameters import declare
+from so101_node.process import NodeError, run_node
+from std_srvs.srv import Trigger
+
+from so101_driver import driver_messages as messages
+from so101_driver.arm import JOINTS, Arm
+from so101_driver.bus_thread import BusThread
+from so101_driver.calibration import JOINT_NAMES, find_calibration, load_calibration
+from so101_driver.control_cycle import ControlCycle, Snapshot
+from so101_driver.driver_parameters import DriverParameters
+from so101_driver.errors import DriverError
+from so101_driver.fault_monitor import FaultLimits
+from so101_driver.feetech_bus import FeetechBus
+from so101_driver.motion_limits import MotionLimits
+from so101_driver.safety_gate import GateConfig, Outcome, SafetyGate, State
+from so101_driver.snapshot_publisher import SnapshotPublisher
+from so101_node import qos
+
+_PERIOD_S: Final = 1.0 / 60.0
+_STATUS_TICKS: Final = 6  # 10 Hz
+_TELEMETRY_TICKS: Final = 12  # 5 Hz
+
+
+class So101DriverNode(AutostartNode):
+    """Driver of one SO-101 follower arm."""
+
+    def __init__(self) -> None:
+        super().__init__("so101_driver")
+        self._settings = declare(self, DriverParameters)
+        self._driver_id = secrets.randbits(63) | 1
+        self._alarm = ""
+        self._arm: Arm | None = None
+        self._cycle: ControlCycle | None = None
+        self._bus_thread: BusThread | None = None
+        self._sender: SnapshotPublisher | None = None
+        self._snapshot: Snapshot | None = None
+        self._shown: tuple[State, str] | None = None
+        self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES_WRITER)
+        self._status = self.create_publisher(DriverStatus, "driver_status", qos.LATCHED)
+        self._limits = self.create_publisher(JointLimits, "joint_limits", qos.LATCHED)
+        self._telemetry = self.create_publisher(ServoTelemetry, "servo_telemetry", qos.TELEMETRY)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_subscription(JointState, "joint_command", self._on_command, qos.JOINT_COMMAND)
+        for name, ask in (
+            ("emergency_stop", SafetyGate.emergency_stop),
+            ("reset", SafetyGate.reset),
+            ("park", lambda gate: gate.park(time.monotonic_ns())),
+            ("release", SafetyGate.release),
+        ):
+            self.create_service(Trigger, f"~/{name}", self._service(name, ask))
+        self.create_timer(1.0, self._watch)
+        self.create_timer(0.1, self._check_threads)
+
+    # --- lifecycle --------------------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the calibration, open the port and make sure that the right servos answer. Moves nothing."""
+        p = self._settings
+        try:
+            calibration = load_calibration(find_calibration(p.robot_id, p.calibration_dir, p.port))
+            repair = f"ros2 run so101_driver configure_servos --port {p.port} --robot-id {p.robot_id}"
+            if p.calibration_dir:
+                repair += f" --calibration-dir {p.calibration_dir}"
+            bus = FeetechBus(p.port, reply_timeout_s=p.reply_timeout_s)
+            self._arm = Arm(bus, calibration, shadow=p.shadow, repair=repair)
+            self._arm.open()
+            self._arm.identify()
+        except DriverError as error:
+            if self._arm is not None:
+                self._arm.close()
+            self.failure = str(error)
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        limits = MotionLimits(
+            lower=calibration.lower_rad() + p.limit_margin_rad,
+            upper=calibration.upper_rad() - p.limit_margin_rad,
+            max_speed=np.array(p.max_joint_speed_rad_s),
+            max_acceleration=np.full(JOINTS, p.max_joint_acceleration_rad_s2),
+        )
+        self._cycle = ControlCycle(self._arm, SafetyGate(_gate_config(p, limits)))
+        self._limits.publish(messages.joint_limits(calibration, limits, self._driver_id, self._stamp()))
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the bus thread; torque comes on without moving the arm."""
+        assert self._cycle is not None
+        self._sender = SnapshotPublisher(self._publish)
+        self._bus_thread = BusThread(self._cycle, _PERIOD_S, self._sender.offer)
+        self._sender.start()
+        self._bus_thread.start()
+        self.get_logger().info(f"driving {self._settings.port}{' in shadow' if self._settings.shadow else ''}")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Brake and stop ticking; the arm holds."""
+        self._stop_threads()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the port; the arm holds."""
+        self._close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As on_exit."""
+        self.on_exit()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_exit(self) -> None:
+        """Brake, then leave the arm holding, or limp with `release_on_exit`."""
+        self._stop_threads()
+        if self._arm is not None and self._arm.is_open:
+            if self._settings.release_on_exit:
+                try:
+                    self._arm.torque_off()
+                except DriverError as error:
+                    self.get_logger().error(str(error))
+            elif not self._settings.shadow:
+                self.get_logger().info("the arm keeps holding; `configure_servos --release` switches its torque off")
+        self._close()
+
+    def _stop_threads(self) -> None:
+        if self._bus_thread is not None:
+            self._bus_thread.stop()
+            self._bus_thread = None
+        if self._sender is not None:
+            self._sender.stop()
+            self._sender = None
+
+    def _close(self) -> None:
+        if self._arm is not None:
+            self._arm.close()
+        self._arm = self._cycle = None
+
+    # --- incoming ---------------------------------------------------------------------------------------------------
+
+    def _on_command(self, message: JointState) -> None:
+        """Hand the command over in our joint order; a joint that is missing makes the whole command unreadable."""
+        if self._bus_thread is None:
+            return
+        by_name = dict(zip(message.name, message.position, strict=False))
+        if len(message.name) != len(message.position) or any(name not in by_name for name in JOINT_NAMES):
+            self._bus_thread.command(None, time.monotonic_ns())
+            missing = [name for name in JOINT_NAMES if name not in by_name]
+            self.get_logger().warning(
+                f"joint_command ignored: {len(message.name)} names, {len(message.position)} positions, "
+                f"missing joints [{', '.join(missing)}]",
+                throttle_duration_sec=1.0,
+            )
+            return
+        self._bus_thread.command(np.array([by_name[name] for name in JOINT_NAMES]), time.monotonic_ns())
+
+    def _service(
+        self, name: str, ask: Callable[[SafetyGate], Outcome]
+    ) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
+        def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            if self._bus_thread is None:
+                response.success, response.message = False, "the driver is not active: activate it first"
+                return response
+            outcome = self._bus_thread.request(ask)
+            response.success, response.message = outcome.accepted, outcome.message
+            self.get_logger().info(f"{name}: {outcome.message}")
+            return response
+
+        return answer
+
+    # --- outgoing ---------------------------------------------------------------------------------------------------
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        """Called on the sender's thread with each snapshot."""
+        self._snapshot = snapshot
+        stamp = self._stamp()
+        if snapshot.reading is not None and snapshot.reading.complete:
+            self._joint_states.publish(messages.joint_state(snapshot.reading, stamp))
+        shown = (snapshot.status.state, snapshot.status.cause)
+        changed, self._shown = shown != self._shown, shown
+        if changed or snapshot.tick % _STATUS_TICKS == 0:
+            self._status.publish(
+                messages.driver_status(snapshot, self._driver_id, self._settings.shadow, self._alarm, stamp)
+            )
+        if snapshot.reading is not None and snapshot.tick % _TELEMETRY_TICKS == 0:
+            self._telemetry.publish(messages.servo_telemetry(snapshot, snapshot.reading, stamp))
+        if changed:
+            self._log_state(snapshot)
+
+    def _log_state(self, snapshot: Snapshot) -> None:
+        status = snapshot.status
+        text = " ".join(part for part in (status.state.name, status.cause, status.message) if part)
+        if status.state in (State.NO_BUS, State.LATCHED):
+            self.get_logger().error(text)
+        else:
+            self.get_logger().info(text)
+
+    def _watch(self) -> None:
+        """Once a second: alarms and diagnostics."""
+        publishers = self.count_publishers("joint_command")
+        self._alarm = f"{publishers} nodes publish joint_command: stop all but one" if publishers > 1 else ""
+        if self._alarm:
+            self.get_logger().warning(self._alarm, throttle_duration_sec=10.0)
+        if self._snapshot is not None and self._bus_thread is not None:
+            missed = self._bus_thread.missed_deadlines
+            array = messages.diagnostics(
+                self._snapshot, self.get_name(), self._settings.port, missed, self._alarm, self._stamp()
+            )
+            self._diagnostics.publish(array)
+
+    def _check_threads(self) -> None:
+        """A thread that died must end the process: the servos hold, and a restart finds the arm where it is."""
+        for thread in (self._bus_thread, self._sender):
+            if thread is not None and thread.failure is not None:
+                raise NodeError(f"{type(thread.failure).__name__}: {thread.failure}; the arm keeps holding")
+
+    def _stamp(self) -> Any:
+        return self.get_clock().now().to_msg()
+
+
+def _gate_config(p: DriverParameters, limits: MotionLimits) -> GateConfig:
+    return GateConfig(
+        limits=limits,
+        park_positions=np.array(p.park_positions),
+        faults=FaultLimits(
+            stall_current_a=p.stall_current_a,
+            stall_error_rad=p.stall_error_rad,
+            stall_time_s=p.stall_time_s,
+            max_temperature_c=p.max_temperature_c,
+            min_voltage_v=p.min_voltage_v,
+            gripper_overload_latches=p.gripper_overload_latches,
+        ),
+        period_s=_PERIOD_S,
+        interpolate=p.interpolate,
+        engage_tolerance_rad=p.engage_tolerance_rad,
+        command_timeout_s=p.command_timeout_s,
+        implausible_rad=p.implausible_rad,
+        hold_deceleration_rad_s2=p.hold_deceleration_rad_s2,
+        park_speed_rad_s=p.park_speed_rad_s,
+        park_tolerance_rad=p.park_tolerance_rad,
+        release_anywhere=p.release_anywhere,
+    )
+
+
+def main() -> None:
+    """Run the node until a signal."""
+    sys.exit(run_node(So101DriverNode))
+
+
+if __name__ == "__main__":
+    main()
