@@ -1,0 +1,88 @@
+"""Whether the driver follows this queue's commands, and still is the driver that the session began with."""
+
+import math
+
+from so101_action_queue.inputs import DriverReport, DriverState
+from so101_action_queue.settings import Settings
+
+FRESH_S = 0.5  # a DriverStatus comes at 10 Hz; older than five of them and nothing is known
+PARKING = "PARKING"
+
+
+class DriverWatch:
+    """Keeps the newest DriverStatus. HOLD is patience in the first `engage_timeout_s` of a session, then a fault."""
+
+    def __init__(self) -> None:
+        self._report: DriverReport | None = None
+        self._heard_ns = 0
+        self._driver_id = 0
+        self._began_ns = 0
+        self._engaged_once = False
+
+    def hear(self, now_ns: int, report: DriverReport) -> None:
+        """Take in a DriverStatus."""
+        self._report = report
+        self._heard_ns = now_ns
+
+    @property
+    def is_engaged(self) -> bool:
+        """Whether the driver said after `begin` that it follows commands."""
+        return self._engaged_once and self._report is not None and self._report.state == DriverState.ENGAGED
+
+    def start_refusal(self, now_ns: int, joint_names: tuple[str, ...]) -> str:
+        """Return in one line why a session cannot begin, or ""."""
+        report = self._report
+        if report is None:
+            return "no driver_status yet: is so101_driver running?"
+        if now_ns - self._heard_ns > FRESH_S * 1e9:
+            return f"driver_status is {(now_ns - self._heard_ns) / 1e9:.1f} s old: is so101_driver running?"
+        if report.state not in (DriverState.HOLD, DriverState.ENGAGED):
+            return f"the driver is {describe(report)}"
+        if report.cause == PARKING:
+            return "the driver is parking the arm: wait until it has parked"
+        goal = dict(zip(report.joint_names, report.goal, strict=False))
+        for name in joint_names:
+            if not math.isfinite(goal.get(name, math.nan)):
+                return f"the driver knows no goal of {name} to start from"
+        return ""
+
+    def begin(self, now_ns: int, joint_names: tuple[str, ...]) -> tuple[float, ...]:
+        """Begin a session with this driver and return its goals, rad. Call only when `start_refusal` is ""."""
+        if self._report is None:
+            raise RuntimeError("begin() before any DriverStatus")
+        self._driver_id = self._report.driver_id
+        self._began_ns = now_ns
+        self._engaged_once = False
+        goal = dict(zip(self._report.joint_names, self._report.goal, strict=False))
+        return tuple(goal[name] for name in joint_names)
+
+    def fault(self, now_ns: int, settings: Settings) -> str:
+        """Return in one line why the running session must stop, or ""."""
+        report = self._report
+        if report is None:
+            return "no driver_status"
+        if report.driver_id != self._driver_id:
+            return "the driver was restarted"
+        if now_ns - self._heard_ns > settings.driver_lost_s * 1e9:
+            return f"driver lost: no driver_status for {settings.driver_lost_s:g} s"
+        if report.state == DriverState.ENGAGED:
+            # A report from before `begin` may tell of an engagement that has lapsed since.
+            self._engaged_once = self._engaged_once or self._heard_ns > self._began_ns
+            return ""
+        in_time = now_ns - self._began_ns <= settings.engage_timeout_s * 1e9
+        if report.state == DriverState.HOLD and in_time and report.cause != PARKING:
+            return ""
+        if not self._engaged_once and report.state == DriverState.HOLD:
+            return f"the driver did not engage within {settings.engage_timeout_s:g} s: it is {describe(report)}"
+        return f"the driver is {describe(report)}"
+
+
+def describe(report: DriverReport) -> str:
+    """Return the driver's state, cause and message as words."""
+    try:
+        words = DriverState(report.state).name
+    except ValueError:
+        words = f"in state {report.state}"
+    if report.cause:
+        words += f" ({report.cause})"
+    return f"{words}: {report.message}" if report.message else words

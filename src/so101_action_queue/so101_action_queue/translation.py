@@ -1,0 +1,209 @@
+"""Messages to the core's inputs and the core's decisions to messages. Every array is copied on the way."""
+
+import math
+from array import array
+from dataclasses import asdict
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from sensor_msgs.msg import JointState
+from so101_msgs.msg import (
+    ActionChunk,
+    DriverStatus,
+    JointLimits,
+    ObservationRequest,
+    PolicySpec,
+    PolicyStatus,
+    QueueStatus,
+)
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from so101_action_queue import inputs, spec
+from so101_action_queue.decisions import Question, Status
+from so101_action_queue.inputs import FloatArray
+from so101_action_queue.tick_thread import Tick
+
+_UNITS = {"degrees": PolicySpec.DEGREES, "normalized": PolicySpec.NORMALIZED}
+_CAUSE_LENGTH = 256  # string<=256 of QueueStatus and QueueDecision
+
+
+# -- in ----------------------------------------------------------------------------------------------------------------
+
+
+def limits_from(message: JointLimits) -> inputs.JointLimits:
+    """Return a JointLimits message as the core's value."""
+    return inputs.JointLimits(
+        driver_id=message.driver_id,
+        joint_names=tuple(message.joint_names),
+        lower=tuple(message.lower),
+        upper=tuple(message.upper),
+        range_lower=tuple(message.range_lower),
+        range_upper=tuple(message.range_upper),
+        drive_mode=tuple(int(mode) for mode in message.drive_mode),
+    )
+
+
+def driver_from(message: DriverStatus) -> inputs.DriverReport:
+    """Return a DriverStatus message as the core's value."""
+    return inputs.DriverReport(
+        driver_id=message.driver_id,
+        state=message.state,
+        cause=message.cause,
+        message=message.message,
+        joint_names=tuple(message.joint_names),
+        goal=tuple(message.goal),
+    )
+
+
+def server_from(message: PolicyStatus) -> inputs.ServerReport:
+    """Return a PolicyStatus message as the core's value."""
+    return inputs.ServerReport(
+        server_id=message.server_id,
+        server_name=message.server_name,
+        spec_id=message.spec_id,
+        state=message.state,
+        leaving=message.leaving,
+        message=message.message,
+        busy_session=message.busy_session,
+        horizon=message.horizon,
+        supports_rtc=message.supports_rtc,
+        n_obs_steps=message.n_obs_steps,
+    )
+
+
+def answer_from(message: ActionChunk) -> inputs.Answer:
+    """Return an ActionChunk message as the core's value."""
+    return inputs.Answer(
+        session=message.session,
+        request_id=message.request_id,
+        spec_id=message.spec_id,
+        step=message.step,
+        server_id=message.server_id,
+        server_name=message.server_name,
+        status=message.status,
+        message=message.message,
+        retry_after_s=message.retry_after,
+        period_s=message.period,
+        joint_names=tuple(message.joint_names),
+        rows=message.rows,
+        positions=np.array(message.positions, dtype=np.float32),
+    )
+
+
+class PoseReader:
+    """JointState messages as poses in our joint order; the place of each joint is looked up once per name list."""
+
+    def __init__(self, joint_names: tuple[str, ...]) -> None:
+        self._joint_names = joint_names
+        self._seen: list[str] = []
+        self._order: list[int] | None = None
+
+    def read(self, message: JointState, age_s: float) -> inputs.Pose | None:
+        """Return the pose, or None where a joint is missing or its position is not a finite number."""
+        if message.name != self._seen:
+            self._seen = list(message.name)
+            at = {name: index for index, name in enumerate(self._seen)}
+            order = [at.get(name, -1) for name in self._joint_names]
+            self._order = None if -1 in order else order
+        if self._order is None or len(message.position) != len(self._seen):
+            return None
+        positions = tuple(message.position[index] for index in self._order)
+        return inputs.Pose(positions, age_s) if all(map(math.isfinite, positions)) else None
+
+
+# -- out ---------------------------------------------------------------------------------------------------------------
+
+
+def command_message(stamp: Time, joint_names: tuple[str, ...], setpoint: tuple[float, ...]) -> JointState:
+    """Return a setpoint as the message that the driver follows."""
+    message = JointState()
+    message.header.stamp = stamp
+    message.name = list(joint_names)
+    message.position = array("d", setpoint)
+    return message
+
+
+def request_message(stamp: Time, question: Question) -> ObservationRequest:
+    """Return a question as a message."""
+    message = ObservationRequest()
+    message.header.stamp = stamp
+    message.session = question.session
+    message.request_id = question.request_id
+    message.spec_id = question.spec_id
+    message.step = question.step
+    message.must_go = question.must_go
+    message.task = question.task
+    message.history = question.history
+    message.joint_names = list(question.joint_names)
+    message.positions = array("d", question.positions)
+    message.positions_age = question.positions_age_s
+    message.expected_delay_steps = question.expected_delay_steps
+    message.leftover_rows = question.leftover_rows
+    message.leftover = array("f", question.leftover)
+    return message
+
+
+def spec_message(stamp: Time, value: spec.PolicySpec, session: int, task: str) -> PolicySpec:
+    """Return the spec as a message."""
+    message = PolicySpec()
+    message.header.stamp = stamp
+    message.session = session
+    message.spec_id = value.spec_id
+    message.policy_type = value.policy_type
+    message.pretrained_name_or_path = value.pretrained_name_or_path
+    message.policy_device = value.policy_device
+    message.actions_per_chunk = value.actions_per_chunk
+    message.fps = value.fps
+    message.task = task
+    message.cameras = list(value.cameras)
+    message.joint_names = list(value.joint_names)
+    message.units = _UNITS[value.units]
+    message.range_lower = array("d", value.range_lower)
+    message.range_upper = array("d", value.range_upper)
+    message.drive_mode = array("B", value.drive_mode)
+    message.rename_from = list(value.rename_from)
+    message.rename_to = list(value.rename_to)
+    return message
+
+
+def status_message(stamp: Time, status: Status, tick: Tick) -> QueueStatus:
+    """Return the queue's state after a tick as a message."""
+    message = QueueStatus()
+    message.header.stamp = stamp
+    message.tick_ns = tick.now_ns
+    message.tick = tick.index
+    message.session = status.session
+    message.spec_id = status.spec_id
+    message.server_id = status.server_id
+    message.step = status.step
+    message.length = status.length
+    message.chunk_size = status.chunk_size
+    message.threshold = status.threshold
+    message.state = int(status.state)
+    message.cause = status.cause[:_CAUSE_LENGTH]
+    message.outstanding_request_id = status.outstanding_request_id
+    message.outstanding_age = status.outstanding_age_s
+    message.accepted_request_id = status.accepted_request_id
+    message.round_trip_last = status.round_trip_last_s
+    message.round_trip_p50 = status.round_trip_p50_s
+    message.round_trip_p95 = status.round_trip_p95_s
+    message.action_age = status.action_age_s
+    message.tick_hz = tick.hz
+    message.tick_error = tick.error_ns / 1e9
+    message.deadline_misses = tick.misses
+    for name, count in asdict(status.counters).items():
+        setattr(message, name, count)
+    return message
+
+
+def plan_message(stamp: Time, joint_names: tuple[str, ...], rows: FloatArray, period_s: float) -> JointTrajectory:
+    """Return rows to execute as a trajectory whose first point is due one period after `stamp`."""
+    message = JointTrajectory()
+    message.header.stamp = stamp
+    message.joint_names = list(joint_names)
+    for index, row in enumerate(rows, start=1):
+        seconds, rest = divmod(round(index * period_s * 1e9), 1_000_000_000)
+        point = JointTrajectoryPoint(time_from_start=Duration(sec=seconds, nanosec=rest))
+        point.positions = array("d", row)
+        message.points.append(point)
+    return message
