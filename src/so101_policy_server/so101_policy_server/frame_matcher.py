@@ -1,7 +1,7 @@
 """Brings together requests and the camera frames that answer them, in whatever order they arrive.
 
-Frames are matched by (robot, session, request id, camera, history index). No clock of another host is used: age is what the
-camera measured on its own clock, and everything else is the server's monotonic clock.
+Frames are matched by (robot, session, request id, camera, history index). No clock of another host is used: age is what
+the camera measured on its own clock, and everything else is the server's monotonic clock.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from so101_policy_server.image_decode import Pixels
+from so101_policy_server.image_decode import MAX_IMAGE_BYTES, Pixels
 from so101_policy_server.request import CameraNeed, Frame, RequestKey
 
 EARLY_FRAMES_KEPT: Final = 32
@@ -56,7 +56,7 @@ class FrameMatcher:
 
     Args:
         timeout_s: a request whose frames are not all there after this long is given up.
-        max_frame_age_s: a newest frame older than this at its publication, or repeated for longer than this, is refused.
+        max_frame_age_s: a newest frame older than this at its publication, or repeated for longer, is refused.
     """
 
     def __init__(self, timeout_s: float, max_frame_age_s: float) -> None:
@@ -142,6 +142,8 @@ class FrameMatcher:
             del self._early[place]
 
     def _keep_early(self, frame: Frame) -> None:
+        if frame.data.size > MAX_IMAGE_BYTES:
+            return
         self._early.setdefault((frame.key, frame.camera, frame.history_index), frame)
         while len(self._early) > EARLY_FRAMES_KEPT:
             self._early.popitem(last=False)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from so101_policy_server.frame_matcher import NS_PER_S, FrameError, FrameMatcher
 from so101_policy_server.image_decode import Pixels
 from so101_policy_server.mailbox import Arrival, Mailbox
 from so101_policy_server.request import Answer, CameraNeed, CompleteRequest, Frame, Request, RequestKey, Status, Timing
-
-HISTORY_STEPS_MOST: Final = 16
-"""More observation steps than any LeRobot policy reads; bounds what one request may make the server hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +22,7 @@ Effect = Answer | Decode
 
 
 class Intake:
-    """Collects observations. Not thread-safe; every call takes the server's monotonic time and returns what is to be done."""
+    """Collects observations. Not thread-safe; calls take the server's monotonic time and return what is to be done."""
 
     def __init__(self, obs_queue_timeout_s: float, max_frame_age_s: float) -> None:
         self._mailbox = Mailbox()
@@ -47,6 +43,10 @@ class Intake:
             self._mailbox.complete(request.key, now_ns)
         return effects
 
+    def note(self, key: RequestKey) -> bool:
+        """Remember a request that is refused without looking at frames; False when it is a copy of one seen before."""
+        return self._mailbox.note(key)
+
     def frame(self, frame: Frame) -> list[Effect]:
         """Take in a frame, before or after its request."""
         try:
@@ -62,9 +62,7 @@ class Intake:
 
     def refuse(self, key: RequestKey, message: str) -> list[Effect]:
         """Give a request up because its observation cannot be completed; nothing if it has left."""
-        request = self._mailbox.drop(key)
-        self._frames.forget(key)
-        return [] if request is None else [Answer(request, Status.OBSERVATION_INCOMPLETE, message)]
+        return self._drop(key, Status.OBSERVATION_INCOMPLETE, message)
 
     def tick(self, now_ns: int) -> list[Effect]:
         """Give up what is overdue. Call every few tens of milliseconds."""
@@ -84,12 +82,18 @@ class Intake:
         )
         return CompleteRequest(request, images, timing)
 
-    def give_up_all(self, status: Status, message: str, retry_after_s: float) -> list[Effect]:
-        """Answer every waiting request with an error."""
-        waiting = self._mailbox.drop_all()
-        for request in waiting:
-            self._frames.forget(request.key)
-        return [Answer(request, status, message, retry_after_s) for request in waiting]
+    def give_up(self, status: Status, message: str, retry_after_s: float, robot: str | None = None) -> list[Effect]:
+        """Answer every waiting request, or those of one robot, with an error."""
+        effects: list[Effect] = []
+        for key in self._mailbox.waiting():
+            if robot is None or key.session.robot == robot:
+                effects += self._drop(key, status, message, retry_after_s)
+        return effects
+
+    def _drop(self, key: RequestKey, status: Status, message: str, retry_after_s: float = 0.0) -> list[Effect]:
+        request = self._mailbox.drop(key)
+        self._frames.forget(key)
+        return [] if request is None else [Answer(request, status, message, retry_after_s)]
 
     def _superseded(self, old: Request, newer: Request | None) -> Answer:
         self._frames.forget(old.key)

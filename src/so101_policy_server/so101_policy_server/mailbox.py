@@ -38,7 +38,7 @@ class _Slot:
 class Mailbox:
     """Holds at most one request per session and hands out complete ones.
 
-    Each NEW request leaves exactly once, by one of `put` (displaced), `take` or `drop`: whoever gets it owes the one answer.
+    Each NEW request leaves exactly once, by one of `put` (displaced), `take` or `drop`; who gets it owes one answer.
     """
 
     def __init__(self) -> None:
@@ -60,6 +60,14 @@ class Mailbox:
             _, forgotten = self._slots.popitem(last=False)
             displaced += [forgotten.waiting] if forgotten.waiting is not None else []
         return Arrival.NEW, displaced
+
+    def note(self, key: RequestKey) -> bool:
+        """Remember a request that is answered without a slot; False when it is a copy of one seen before."""
+        slot = self._slots.setdefault(key.session, _Slot())
+        if key.request_id in slot.seen:
+            return False
+        slot.seen.append(key.request_id)
+        return True
 
     def complete(self, key: RequestKey, now_ns: int) -> None:
         """Mark a waiting request as ready for the inference thread; nothing happens if it has left."""
@@ -88,9 +96,6 @@ class Mailbox:
         request, slot.waiting, slot.complete_since_ns = slot.waiting, None, None
         return request
 
-    def drop_all(self) -> list[Request]:
-        """Remove every waiting request."""
-        waiting = [slot.waiting for slot in self._slots.values() if slot.waiting is not None]
-        for slot in self._slots.values():
-            slot.waiting, slot.complete_since_ns = None, None
-        return waiting
+    def waiting(self) -> list[RequestKey]:
+        """Every request that has a slot, complete or not."""
+        return [slot.waiting.key for slot in self._slots.values() if slot.waiting is not None]

@@ -54,6 +54,7 @@ class Request:
         leftover: (rows, joints) float64, rad; no rows without real-time chunking.
         expected_delay_steps: control steps expected to run before the answer arrives.
         received_ns: server's monotonic clock, ns.
+        fault: what is wrong with its form, one line; "" when nothing is.
     """
 
     key: RequestKey
@@ -66,6 +67,7 @@ class Request:
     leftover: npt.NDArray[np.float64]
     expected_delay_steps: int
     received_ns: int
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +126,10 @@ class CompleteRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """An ActionChunk. `positions` is (rows, joints) float32, rad, without rows unless status is OK."""
+    """An ActionChunk. `positions` is (rows, joints) float32, rad, without rows unless status is OK.
+
+    `period_s` is the time between rows.
+    """
 
     request: Request
     status: Status
@@ -132,4 +137,5 @@ class Answer:
     retry_after_s: float = 0.0
     joint_names: tuple[str, ...] = ()
     positions: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    period_s: float = 0.0
     timing: Timing = Timing()

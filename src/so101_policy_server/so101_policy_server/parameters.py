@@ -1,0 +1,116 @@
+"""Parameters of the policy server; those that LeRobot has too keep its names, defaults and ranges."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from so101_node.parameters import ParameterError, parameter
+
+from so101_policy_server.policy import PolicySource
+from so101_policy_server.server import ServerConfig
+from so101_policy_server.spec_check import Served
+from so101_policy_server.units import Units
+
+SO101_JOINTS = ["shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParameters:
+    """See the descriptions; `config` is what the core makes of them."""
+
+    pretrained_name_or_path: str = parameter("", "checkpoint folder, run folder or hub id; empty = a robot names one")
+    policy_type: str = parameter("", "LeRobot policy type the checkpoint must have; empty = whatever it has")
+    policy_device: str = parameter("cpu", "where the policy runs: cpu, cuda, cuda:N or mps")
+    actions_per_chunk: int = parameter(
+        50, "rows of a chunk for robots that do not say; at most the policy's horizon", lower=10, upper=100
+    )
+    fps: float = parameter(30.0, "rate the policy was trained at, Hz; robots must run at it", lower=10.0, upper=60.0)
+    task: str = parameter("", "language instruction for requests that bring none")
+    inference_latency: float = parameter(
+        0.033, "target for the policy's own time, s; warned about when exceeded, never slept", lower=0.0, upper=10.0
+    )
+    obs_queue_timeout: float = parameter(
+        1.0, "how long a request waits for its camera frames, s", lower=0.05, upper=10.0
+    )
+    max_frame_age_s: float = parameter(
+        0.2, "oldest camera frame that is used, s; one repeated for longer is frozen", lower=0.01, upper=10.0
+    )
+    allowed_policies: list[str] = parameter(
+        [], "shell patterns of policies that a robot's PolicySpec may make this server load; empty = none but its own"
+    )
+    allow_download: bool = parameter(
+        False, "whether a local checkpoint may fetch parts that it names, such as a tokenizer, from the hub"
+    )
+    server_name: str = parameter("policy_server", "name that robots bind to")
+    robots: list[str] = parameter([], "namespaces of the robots to serve; empty = the node's own")
+    units: str = parameter(
+        "degrees", "what the policy was trained on (LeRobot's use_degrees)", choices=("degrees", "normalized")
+    )
+    joint_names: list[str] = parameter(
+        SO101_JOINTS, "joints in the order of the policy's state and action, which checkpoints do not tell"
+    )
+    cameras: list[str] = parameter(
+        [], "camera names for the policy's images, in order; empty = the names in the checkpoint"
+    )
+    rename_from: list[str] = parameter([], "observation keys as the robots call them, such as observation.images.front")
+    rename_to: list[str] = parameter([], "the same keys as the policy calls them")
+    torch_threads: int = parameter(0, "CPU threads of the policy; 0 = torch's own choice", lower=0, upper=256)
+    min_inference_s: float = parameter(
+        0.0,
+        "predict_action_chunk is made to take at least this long, s, to try out slow policies",
+        lower=0.0,
+        upper=60.0,
+    )
+    inference_timeout_s: float = parameter(
+        10.0, "an inference that takes longer ends the server, for its respawn, s", lower=0.5, upper=600.0
+    )
+
+    def validate(self) -> None:
+        """Cross-field rules."""
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.policy_device):
+            raise ParameterError(f"policy_device = {self.policy_device!r}: must be cpu, cuda, cuda:N or mps")
+        if len(self.rename_from) != len(self.rename_to):
+            raise ParameterError(
+                f"rename_from = {self.rename_from}: must have as many keys as rename_to ({len(self.rename_to)})"
+            )
+        for name in ("joint_names", "cameras", "robots", "rename_from"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ParameterError(f"{name} = {values}: must not have a name twice")
+        if not self.joint_names:
+            raise ParameterError("joint_names = []: must name the policy's joints")
+        if not 0 < len(self.server_name) <= 64:
+            raise ParameterError(f"server_name = {self.server_name!r}: must have 1 to 64 characters")
+        if self.min_inference_s >= self.inference_timeout_s:
+            raise ParameterError(
+                f"min_inference_s = {self.min_inference_s:g}: must be below inference_timeout_s "
+                f"({self.inference_timeout_s:g})"
+            )
+
+    def config(self) -> ServerConfig:
+        """The core's configuration."""
+        return ServerConfig(
+            source=PolicySource(
+                path=self.pretrained_name_or_path,
+                policy_type=self.policy_type,
+                device=self.policy_device,
+                torch_threads=self.torch_threads,
+                min_inference_s=self.min_inference_s,
+                allow_download=self.allow_download,
+            ),
+            served=Served(
+                joint_names=tuple(self.joint_names),
+                units=Units[self.units.upper()],
+                fps=self.fps,
+                actions_per_chunk=self.actions_per_chunk,
+                rename_map=dict(zip(self.rename_from, self.rename_to, strict=True)),
+            ),
+            cameras=tuple(self.cameras),
+            task=self.task,
+            allowed_policies=tuple(self.allowed_policies),
+            obs_queue_timeout_s=self.obs_queue_timeout,
+            max_frame_age_s=self.max_frame_age_s,
+            inference_latency_s=self.inference_latency,
+            inference_timeout_s=self.inference_timeout_s,
+        )

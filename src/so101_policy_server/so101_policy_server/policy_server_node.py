@@ -1,0 +1,246 @@
+"""Node `policy_server`: answers ObservationRequests with ActionChunks of a LeRobot policy."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.subscription import Subscription
+from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
+from so101_node.lifecycle import AutostartNode
+from so101_node.parameters import declare
+from so101_node.process import NodeError, run_node
+from so101_node.qos import CHUNK_WRITER, LATCHED, REQUEST_READER, observation
+from so101_node.repeat import RepeatPublisher
+
+from so101_policy_server.effects import Level, Log
+from so101_policy_server.heartbeat import Heartbeat
+from so101_policy_server.inference_thread import Call, InferenceThread
+from so101_policy_server.messages import to_chunk, to_frame, to_request, to_spec, to_status
+from so101_policy_server.parameters import ServerParameters
+from so101_policy_server.policy import Loader, Policy, PolicySource, Progress
+from so101_policy_server.request import Answer, Status
+from so101_policy_server.server import PolicyServer
+
+TICK_S = 0.05
+"""How often overdue requests are looked for."""
+
+FRAMES_DEPTH = 4
+"""Frames of a camera that may wait for the executor; policies that read several steps get them in one burst."""
+
+STOP_TIMEOUT_S = 1.0
+
+
+def load_lerobot(source: PolicySource, progress: Progress) -> Policy:
+    """Load with LeRobot, imported here and now: on the inference thread, not when the node starts."""
+    progress("importing LeRobot")
+    from so101_policy_server.lerobot_policy import load_policy
+
+    return load_policy(source, progress)
+
+
+class _Robot:
+    """The topics of one robot."""
+
+    def __init__(self, node: PolicyServerNode, name: str) -> None:
+        prefix = f"{name.rstrip('/')}/" if name else ""
+        self._node, self._name, self._prefix = node, name, prefix
+        self.chunks = RepeatPublisher(node, ActionChunk, f"{prefix}action_chunk", CHUNK_WRITER)
+        self.status = node.create_publisher(PolicyStatus, f"{prefix}policy_status", LATCHED)
+        self._inputs = [
+            node.create_subscription(
+                ObservationRequest, f"{prefix}observation_request", partial(node.on_request, name), REQUEST_READER
+            ),
+            node.create_subscription(PolicySpec, f"{prefix}policy_spec", partial(node.on_spec, self), LATCHED),
+        ]
+        self._cameras: dict[str, Subscription] = {}
+
+    @property
+    def name(self) -> str:
+        """Its namespace as the parameter `robots` has it; "" = the node's own."""
+        return self._name
+
+    def listen_to(self, cameras: tuple[str, ...]) -> None:
+        """Subscribe to exactly these cameras; a name that cannot be a topic is left for the spec check to refuse."""
+        for camera in set(self._cameras) - set(cameras):
+            self._node.destroy_subscription(self._cameras.pop(camera))
+        for camera in cameras:
+            if camera in self._cameras:
+                continue
+            topic = f"{self._prefix}{camera}/observation"
+            try:
+                self._cameras[camera] = self._node.create_subscription(
+                    ObservationImage, topic, partial(self._node.on_image, self._name), observation(FRAMES_DEPTH)
+                )
+            except InvalidTopicNameException:
+                self._node.get_logger().error(f"camera {camera!r} of policy_spec cannot be part of a topic name")
+
+    def destroy(self) -> None:
+        """Release all topics."""
+        self.listen_to(())
+        for subscription in self._inputs:
+            self._node.destroy_subscription(subscription)
+        self.chunks.destroy()
+        self._node.destroy_publisher(self.status)
+
+
+class PolicyServerNode(AutostartNode):
+    """Serves one policy to one or more robots.
+
+    Args:
+        loader: how policies are loaded.
+    """
+
+    def __init__(self, loader: Loader = load_lerobot, **kwargs: Any) -> None:
+        super().__init__("policy_server", **kwargs)
+        self._settings = declare(self, ServerParameters)
+        self._loader = loader
+        self._server_id = secrets.randbits(64) or 1
+        self._inference: InferenceThread | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._robots: dict[str, _Robot] = {}
+        self._sequence = 0
+        self._status_lock = threading.Lock()
+        self._fatal = ""
+        self._tick_timer = self.create_timer(TICK_S, self._on_tick)
+
+    # -- lifecycle ----------------------------------------------------------------------------------------------------
+
+    def on_configure(self, state: Any) -> TransitionCallbackReturn:
+        """Connect topics and begin to load; returns at once."""
+        core = PolicyServer(self._settings.config())
+        try:
+            self._robots = {name: _Robot(self, name) for name in self._settings.robots or [""]}
+        except InvalidTopicNameException:
+            self.failure = f"robots = {self._settings.robots}: must be namespaces such as /arm1"
+            return TransitionCallbackReturn.FAILURE
+        self._inference = InferenceThread(
+            core, self._loader, self._publish_chunk, self._write_log, self._publish_status
+        )
+        self._inference.start()
+        self._heartbeat = Heartbeat(self._beat)
+        self._heartbeat.start()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: Any) -> TransitionCallbackReturn:
+        """Answer requests."""
+        self._call(lambda core, _now: core.activate())
+        served = ", ".join(name or self.get_namespace() for name in self._robots)
+        self.get_logger().info(f"PolicyServer started: {self._settings.server_name} for {served}")
+        self._publish_status()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
+        """Refuse requests; the policy stays loaded."""
+        self._call(lambda core, _now: core.deactivate())
+        self._publish_status()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
+        """Let go of the policy and all topics."""
+        self._leave()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: Any) -> TransitionCallbackReturn:
+        """As on_cleanup."""
+        self._leave()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_exit(self) -> None:
+        """Say goodbye, so that robots need not wait for the loss of the heartbeat."""
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._inference is None or self._heartbeat is None:
+            return
+        self._heartbeat.stop()
+        self._call(lambda core, _now: core.deactivate())
+        self._publish_status(leaving=True)
+        if not self._inference.stop(STOP_TIMEOUT_S):
+            self.get_logger().warning("leaving while the policy is still at work")
+        robots, self._robots, self._inference, self._heartbeat = self._robots, {}, None, None
+        for robot in robots.values():
+            robot.destroy()
+
+    # -- topics -------------------------------------------------------------------------------------------------------
+
+    def on_request(self, robot: str, message: ObservationRequest) -> None:
+        """A robot asks."""
+        self._call(lambda core, now: core.request(to_request(message, robot, now), now))
+
+    def on_image(self, robot: str, message: ObservationImage) -> None:
+        """A camera answers a request."""
+        self._call(lambda core, now: core.frame(to_frame(message, robot, now)))
+
+    def on_spec(self, robot: _Robot, message: PolicySpec) -> None:
+        """A robot says what it expects."""
+        robot.listen_to(tuple(message.cameras))
+        self._call(lambda core, now: core.spec(robot.name, to_spec(message), now))
+        self._publish_status()
+
+    def _on_tick(self) -> None:
+        if self._fatal:
+            raise NodeError(self._fatal)
+        self._call(lambda core, now: core.tick(now))
+
+    def _call(self, call: Call) -> None:
+        if self._inference is not None:
+            self._inference.call(call)
+
+    # -- from other threads -------------------------------------------------------------------------------------------
+
+    def _publish_chunk(self, answer: Answer) -> None:
+        robot = self._robots.get(answer.request.key.session.robot)
+        if robot is None:
+            return
+        chunk = to_chunk(answer, self._server_id, self._settings.server_name, time.monotonic_ns())
+        chunk.header.stamp = self.get_clock().now().to_msg()
+        robot.chunks.publish(chunk)
+        if answer.status not in (Status.OK, Status.SUPERSEDED):
+            text = f"request {answer.request.key.request_id}: {answer.status.name}: {answer.message}"
+            self.get_logger().warning(text, throttle_duration_sec=1.0)
+
+    def _write_log(self, line: Log) -> None:
+        logger = self.get_logger()
+        # rclpy binds a severity to the source line of a call, so each has its own.
+        if line.level is Level.ERROR:
+            logger.error(line.text)
+        elif line.level is Level.WARNING:
+            logger.warning(line.text)
+        else:
+            logger.info(line.text)
+
+    def _beat(self) -> None:
+        self._call(self._look_for_stuck)
+        self._publish_status(leaving=bool(self._fatal))
+
+    def _look_for_stuck(self, core: PolicyServer, now_ns: int) -> list[Any]:
+        self._fatal = self._fatal or core.stuck(now_ns) or ""
+        return []
+
+    def _publish_status(self, leaving: bool = False) -> None:
+        inference = self._inference
+        if inference is None:
+            return
+        with self._status_lock:  # so that sequence numbers leave in order
+            self._sequence += 1
+            for robot in self._robots.values():
+                report = inference.status(robot.name)
+                message = to_status(report, self._server_id, self._settings.server_name, self._sequence, leaving)
+                message.header.stamp = self.get_clock().now().to_msg()
+                robot.status.publish(message)
+
+
+def main() -> None:
+    """Entry point of the executable `policy_server`."""
+    sys.exit(run_node(PolicyServerNode))
+
+
+if __name__ == "__main__":
+    main()

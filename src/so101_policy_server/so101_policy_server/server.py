@@ -1,0 +1,337 @@
+"""The policy server's core: which policy, which robots, who waits for what. Free of ROS, threads and clocks.
+
+Calls return effects, things for the caller to do: publish an answer, decode a frame, load a policy, write a log line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from so101_policy_server.effects import Effect, Level, Load, Log
+from so101_policy_server.frame_matcher import NS_PER_S
+from so101_policy_server.image_decode import Pixels
+from so101_policy_server.intake import Intake
+from so101_policy_server.policy import PolicyDescription, PolicySource
+from so101_policy_server.request import Answer, CompleteRequest, Frame, Request, RequestKey, Status
+from so101_policy_server.request_check import find_fault, is_admitted
+from so101_policy_server.spec_check import (
+    AcceptedSpec,
+    Served,
+    Spec,
+    SpecMismatchError,
+    camera_names,
+    check_spec,
+    describe_against,
+    names_same_policy,
+)
+from so101_policy_server.status_report import State, StatusReport
+from so101_policy_server.timing import InferenceTimes
+
+IN_USE_S: Final = 30.0
+"""A robot that asked within this time keeps its policy; another robot's spec cannot replace it."""
+
+RETRY_SPEC_S: Final = 0.2
+RETRY_LOADING_S: Final = 0.5
+RETRY_ERROR_S: Final = 2.0
+
+NO_POLICY: Final = "no policy: set pretrained_name_or_path, or let a robot name one that allowed_policies admits"
+INACTIVE: Final = "the server is not active"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What the parameters say.
+
+    Attributes:
+        source: the server's own policy; its path is "" when it has none.
+        served: what specs are checked against.
+        cameras: camera names for the policy's images in order; empty = as in the checkpoint.
+        task: language instruction for requests without one.
+        allowed_policies: shell patterns of further policies that robots may name.
+        obs_queue_timeout_s: how long a request waits for its frames.
+        max_frame_age_s: oldest frame that is used.
+        inference_latency_s: a slower median is warned about.
+        inference_timeout_s: an inference that takes longer is stuck.
+    """
+
+    source: PolicySource
+    served: Served
+    cameras: tuple[str, ...] = ()
+    task: str = ""
+    allowed_policies: tuple[str, ...] = ()
+    obs_queue_timeout_s: float = 1.0
+    max_frame_age_s: float = 0.2
+    inference_latency_s: float = 0.033
+    inference_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One complete request for the inference thread, and the accepted spec it was checked against."""
+
+    complete: CompleteRequest
+    accepted: AcceptedSpec
+    task: str
+
+
+@dataclass(slots=True)
+class _Robot:
+    spec: Spec | None = None
+    accepted: AcceptedSpec | None = None
+    rejection: str = ""
+    ready_session: int = 0
+    asked_ns: int | None = None
+
+
+class PolicyServer:
+    """Decides; not thread-safe."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._source = config.source
+        self._state = State.UNCONFIGURED
+        self._message = NO_POLICY
+        self._policy: PolicyDescription | None = None
+        self._robots: dict[str, _Robot] = {}
+        self._intake = Intake(config.obs_queue_timeout_s, config.max_frame_age_s)
+        self._times = InferenceTimes(config.inference_latency_s)
+        self._answered = 0
+        self._failed = 0
+        self._busy: tuple[RequestKey, int] | None = None
+        self._active = False
+
+    # -- the policy ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> list[Effect]:
+        """Begin with the server's own policy, if it has one."""
+        return self._load(self._config.source) if self._config.source.path else []
+
+    def activate(self) -> list[Effect]:
+        """Take requests from now on."""
+        self._active = True
+        return []
+
+    def deactivate(self) -> list[Effect]:
+        """Take no more requests; those that wait are answered."""
+        self._active = False
+        return self._give_up(Status.NOT_READY, INACTIVE, RETRY_LOADING_S)
+
+    def loading(self, progress: str) -> None:
+        """Note what loading does now."""
+        if self._state is State.LOADING:
+            self._message = f"loading {self._source.path}: {progress}"
+
+    def loaded(self, policy: PolicyDescription) -> list[Effect]:
+        """The policy is loaded and warm."""
+        try:
+            policy = describe_against(self._config.served, policy, self._config.cameras)
+        except SpecMismatchError as error:
+            return self.load_failed(str(error))
+        self._policy, self._state, self._message = policy, State.READY, ""
+        self._times = InferenceTimes(self._config.inference_latency_s)
+        cameras = ", ".join(f"{image.camera} {image.width}x{image.height}" for image in policy.images) or "none"
+        text = f"Policy ready: {policy.policy_type} from {policy.path} on {policy.device}, horizon {policy.horizon}"
+        effects: list[Effect] = [Log(Level.INFO, f"{text}, cameras {cameras}")]
+        for name, robot in self._robots.items():
+            effects += self._check(name, robot)
+        return effects
+
+    def load_failed(self, reason: str) -> list[Effect]:
+        """The policy could not be loaded; the server stays and says why."""
+        self._policy, self._state, self._message = None, State.ERROR, f"Failed to load policy: {reason}"
+        self._forget_acceptance()
+        return [Log(Level.ERROR, self._message), *self._give_up(Status.POLICY_ERROR, self._message, RETRY_ERROR_S)]
+
+    def _load(self, source: PolicySource) -> list[Effect]:
+        self._source, self._policy, self._state = source, None, State.LOADING
+        self._message = f"loading {source.path}"
+        self._forget_acceptance()
+        answers = self._give_up(Status.NOT_READY, self._message, RETRY_LOADING_S)
+        return [*answers, Log(Level.INFO, f"Loading policy {source.path} on {source.device}"), Load(source)]
+
+    def _forget_acceptance(self) -> None:
+        for robot in self._robots.values():
+            robot.accepted, robot.rejection, robot.ready_session = None, "", 0
+
+    # -- specs --------------------------------------------------------------------------------------------------------
+
+    def spec(self, name: str, spec: Spec, now_ns: int) -> list[Effect]:
+        """Take in the PolicySpec of the robot in namespace `name`."""
+        robot = self._robots.setdefault(name, _Robot())
+        if robot.spec == spec:
+            return []
+        robot.spec, robot.accepted, robot.rejection = spec, None, ""
+        answers = self._give_up(Status.NOT_READY, "policy_spec has changed", RETRY_SPEC_S, name)
+        source = self._source_for(spec)
+        if source is not None:
+            user = self._user_besides(name, now_ns)
+            if user is None:
+                return answers + self._load(source)
+            reason = f"pretrained_name_or_path is '{spec.path}': '{self._source.path}' is in use by robot {user}"
+            return answers + self._reject(name, robot, reason)
+        if self._state is State.UNCONFIGURED and spec.path:
+            reason = f"pretrained_name_or_path is '{spec.path}': the server's allowed_policies does not admit it"
+            return answers + self._reject(name, robot, reason)
+        return answers + self._check(name, robot)
+
+    def _source_for(self, spec: Spec) -> PolicySource | None:
+        """What a spec makes the server load, or None when it is to be checked against what there is."""
+        resolved = self._policy.path if self._policy else ""
+        if names_same_policy(spec.path, self._source, resolved) and self._state is not State.ERROR:
+            return None
+        own = self._config.source
+        if names_same_policy(spec.path, own):
+            return own if own.path else None
+        if not is_admitted(spec.path, self._config.allowed_policies):
+            return None
+        return replace(own, path=spec.path, policy_type=spec.policy_type, device=spec.device or own.device)
+
+    def _user_besides(self, name: str, now_ns: int) -> str | None:
+        for other, robot in self._robots.items():
+            recent = robot.asked_ns is not None and now_ns - robot.asked_ns < IN_USE_S * NS_PER_S
+            if other != name and robot.accepted is not None and recent:
+                return other or "/"
+        return None
+
+    def _check(self, name: str, robot: _Robot) -> list[Effect]:
+        if self._policy is None or robot.spec is None:
+            return []
+        try:
+            robot.accepted = check_spec(robot.spec, self._config.served, self._source, self._policy)
+        except SpecMismatchError as error:
+            return self._reject(name, robot, str(error))
+        robot.rejection = ""
+        effects: list[Effect] = []
+        rows, wanted = robot.accepted.rows, robot.spec.actions_per_chunk
+        if robot.spec.session != robot.ready_session:
+            robot.ready_session = robot.spec.session
+            effects.append(Log(Level.INFO, f"Client connected and ready: robot {name or '/'}, {rows} rows a chunk"))
+        if wanted > rows:
+            text = (
+                f"actions_per_chunk is {wanted}, the policy's horizon {self._policy.horizon}: chunks have {rows} rows"
+            )
+            effects.append(Log(Level.WARNING, text))
+        return effects
+
+    def _reject(self, name: str, robot: _Robot, reason: str) -> list[Effect]:
+        robot.accepted, robot.rejection = None, reason
+        return [Log(Level.ERROR, f"Spec of robot {name or '/'} rejected: {reason}")]
+
+    # -- requests and frames ------------------------------------------------------------------------------------------
+
+    def request(self, request: Request, now_ns: int) -> list[Effect]:
+        """Take in a request; an answer that needs no inference comes back at once."""
+        robot = self._robots.setdefault(request.key.session.robot, _Robot())
+        robot.asked_ns = now_ns
+        refusal = self._refusal(request, robot)
+        if refusal is not None:
+            return self._count([refusal]) if self._intake.note(request.key) else []
+        assert self._policy is not None and robot.accepted is not None
+        # A robot may give more history than the policy reads; the newest steps are last.
+        request = replace(request, positions=request.positions[-self._policy.n_obs_steps :])
+        return self._count(self._intake.request(request, robot.accepted.cameras, now_ns))
+
+    def _refusal(self, request: Request, robot: _Robot) -> Answer | None:
+        if request.fault:
+            return Answer(request, Status.BAD_REQUEST, request.fault)
+        if not self._active:
+            return Answer(request, Status.NOT_READY, INACTIVE, RETRY_LOADING_S)
+        if self._state is State.ERROR:
+            return Answer(request, Status.POLICY_ERROR, self._message, RETRY_ERROR_S)
+        if robot.rejection:
+            return Answer(request, Status.SPEC_REJECTED, robot.rejection, RETRY_ERROR_S)
+        if self._policy is None:
+            return Answer(request, Status.NOT_READY, self._message, RETRY_LOADING_S)
+        if robot.accepted is None or robot.accepted.spec.spec_id != request.spec_id:
+            text = f"policy_spec {request.spec_id} has not arrived yet"
+            return Answer(request, Status.NOT_READY, text, RETRY_SPEC_S)
+        fault = find_fault(request, robot.accepted, self._policy)
+        return Answer(request, Status.BAD_REQUEST, fault) if fault else None
+
+    def frame(self, frame: Frame) -> list[Effect]:
+        """Take in a camera frame."""
+        return self._count(self._intake.frame(frame)) if self._active else []
+
+    def decoded(self, frame: Frame, pixels: Pixels, now_ns: int) -> list[Effect]:
+        """Take in a decoded picture."""
+        self._intake.decoded(frame, pixels, now_ns)
+        return []
+
+    def not_decoded(self, frame: Frame, reason: str) -> list[Effect]:
+        """A frame could not be decoded."""
+        return self._count(self._intake.refuse(frame.key, f"camera {frame.camera}: {reason}"))
+
+    def tick(self, now_ns: int) -> list[Effect]:
+        """Give up what is overdue. Call every few tens of milliseconds."""
+        return self._count(self._intake.tick(now_ns))
+
+    def _give_up(self, status: Status, message: str, retry_after_s: float, robot: str | None = None) -> list[Effect]:
+        return self._count(self._intake.give_up(status, message, retry_after_s, robot))
+
+    # -- inference ----------------------------------------------------------------------------------------------------
+
+    def take(self, now_ns: int) -> Job | None:
+        """Hand out the next complete request; the caller must come back with `finished`."""
+        complete = self._intake.take(now_ns)
+        if complete is None:
+            return None
+        accepted = self._robots[complete.request.key.session.robot].accepted
+        # Whatever revokes an acceptance answers the requests that wait under it first.
+        assert accepted is not None and accepted.spec.spec_id == complete.request.spec_id
+        self._busy = (complete.request.key, now_ns)
+        return Job(complete, accepted, complete.request.task or self._config.task)
+
+    def finished(self, answer: Answer, now_ns: int) -> list[Effect]:
+        """The inference thread made this answer."""
+        self._busy = None
+        effects = self._count([answer])
+        if answer.status is Status.OK:
+            warning = self._times.add(answer.timing.inference, now_ns)
+            effects += [Log(Level.WARNING, warning)] if warning else []
+        return effects
+
+    def stuck(self, now_ns: int) -> str | None:
+        """A line that says so when one inference takes longer than inference_timeout_s, else None."""
+        limit_s = self._config.inference_timeout_s
+        if self._busy is None or now_ns - self._busy[1] < limit_s * NS_PER_S:
+            return None
+        self._state = State.ERROR
+        self._message = (
+            f"inference of request {self._busy[0].request_id} has not returned within "
+            f"inference_timeout_s = {limit_s:g} s"
+        )
+        return self._message
+
+    # -- status -------------------------------------------------------------------------------------------------------
+
+    def status(self, name: str) -> StatusReport:
+        """What to tell the robot in namespace `name`."""
+        robot = self._robots.get(name, _Robot())
+        state, message = self._state, self._message
+        if robot.rejection and state is not State.ERROR:
+            state, message = State.ERROR, f"spec rejected: {robot.rejection}"
+        elif state is State.READY and not self._active:
+            state, message = State.UNCONFIGURED, INACTIVE
+        return StatusReport(
+            spec_id=robot.spec.spec_id if robot.spec else 0,
+            state=state,
+            message=message,
+            busy=self._busy[0] if self._busy else None,
+            source=self._source,
+            policy=self._policy,
+            cameras=camera_names(robot.spec, self._config.served, self._policy) if self._policy else (),
+            joint_names=self._config.served.joint_names,
+            inference_p50_s=self._times.percentile(50),
+            inference_p95_s=self._times.percentile(95),
+            answered=self._answered,
+            failed=self._failed,
+        )
+
+    def _count(self, effects: Sequence[Effect]) -> list[Effect]:
+        for effect in effects:
+            if isinstance(effect, Answer):
+                self._answered += effect.status is Status.OK
+                self._failed += effect.status is not Status.OK
+        return list(effects)

@@ -1,0 +1,212 @@
+"""Does what a robot expects fit what this server runs? Every mismatch is named, with both sides and the remedy."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicySource
+from so101_policy_server.request import CameraNeed
+from so101_policy_server.units import UnitConverter, Units, UnitsError
+
+IMAGE_PREFIX = "observation.images."
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A PolicySpec, as the message has it. `rename_map`: observation key of the robot -> of the policy."""
+
+    session: int
+    spec_id: int
+    policy_type: str
+    path: str
+    device: str
+    actions_per_chunk: int
+    fps: float
+    task: str
+    cameras: tuple[str, ...]
+    joint_names: tuple[str, ...]
+    units: int
+    range_lower: tuple[float, ...]
+    range_upper: tuple[float, ...]
+    drive_mode: tuple[int, ...]
+    rename_map: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the server's own parameters say about the policy, beyond its source.
+
+    Attributes:
+        joint_names: joints in the order of the policy's state and action, which checkpoints do not tell.
+        units: what the policy was trained on.
+        fps: rate the policy was trained at, Hz.
+        actions_per_chunk: rows for robots that do not say how many.
+        rename_map: observation key of the robots -> of the policy, for robots that do not rename themselves.
+    """
+
+    joint_names: tuple[str, ...]
+    units: Units
+    fps: float
+    actions_per_chunk: int
+    rename_map: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedSpec:
+    """A spec that fits, and what follows from it.
+
+    Attributes:
+        spec: the spec itself.
+        converter: radians to the policy's units, for this robot's calibration.
+        cameras: which of the robot's cameras gives which image.
+        rows: rows of each chunk.
+        period_s: time between rows.
+    """
+
+    spec: Spec
+    converter: UnitConverter
+    cameras: tuple[CameraNeed, ...]
+    rows: int
+    period_s: float
+
+
+class SpecMismatchError(ValueError):
+    """The spec does not fit. The message is one line naming every mismatch."""
+
+    def __init__(self, mismatches: list[str]) -> None:
+        super().__init__("; ".join(mismatches))
+        self.mismatches = mismatches
+
+
+def check_spec(spec: Spec, served: Served, source: PolicySource, policy: PolicyDescription) -> AcceptedSpec:
+    """Check a spec against the policy that is loaded.
+
+    Raises:
+        SpecMismatchError: naming each thing that does not fit.
+    """
+    cameras, mismatches = _match_cameras(spec, served, policy)
+    mismatches = _check_policy(spec, source, policy) + mismatches + _check_joints(spec, served, policy)
+    if not (math.isfinite(spec.fps) and abs(spec.fps - served.fps) <= 0.01 * served.fps):
+        mismatches.append(f"fps is {spec.fps:g}: the server's policy runs at fps {served.fps:g}")
+    if spec.units != served.units:
+        said = Units(spec.units).name if spec.units in list(Units) else str(spec.units)
+        mismatches.append(f"units is {said}: the server's parameter units is {served.units.name}")
+    converter = None
+    try:
+        converter = UnitConverter(spec.joint_names, served.units, spec.range_lower, spec.range_upper, spec.drive_mode)
+    except UnitsError as error:
+        mismatches.append(str(error))
+    if mismatches or converter is None:
+        raise SpecMismatchError(mismatches)
+    rows = min(spec.actions_per_chunk or served.actions_per_chunk, policy.horizon)
+    return AcceptedSpec(spec, converter, cameras, rows, 1.0 / spec.fps)
+
+
+def names_same_policy(path: str, source: PolicySource, resolved: str = "") -> bool:
+    """Whether a spec's path means the policy that `source` names; "" always does."""
+    if path in ("", source.path, resolved):
+        return True
+    return os.path.normpath(path) == os.path.normpath(source.path)
+
+
+def camera_names(spec: Spec | None, served: Served, policy: PolicyDescription) -> tuple[str, ...]:
+    """Names of the cameras that the policy reads as a robot calls them, in the order of the policy's images."""
+    if spec is not None:
+        robots_name = {need.key: need.camera for need in _match_cameras(spec, served, policy)[0]}
+        return tuple(robots_name.get(image.key, image.camera) for image in policy.images)
+    back = {after: before for before, after in served.rename_map.items()}
+    return tuple(back.get(image.key, IMAGE_PREFIX + image.camera).removeprefix(IMAGE_PREFIX) for image in policy.images)
+
+
+def _check_policy(spec: Spec, source: PolicySource, policy: PolicyDescription) -> list[str]:
+    mismatches = []
+    if not names_same_policy(spec.path, source, policy.path):
+        mismatches.append(
+            f"pretrained_name_or_path is '{spec.path}': the server runs '{source.path}', and its allowed_policies "
+            "does not admit another"
+        )
+    if spec.policy_type not in ("", policy.policy_type):
+        mismatches.append(f"policy_type is {spec.policy_type}: the checkpoint is {policy.policy_type}")
+    if spec.device not in ("", policy.device):
+        mismatches.append(f"policy_device is {spec.device}: the server's policy is on {policy.device}")
+    return mismatches
+
+
+def _match_cameras(spec: Spec, served: Served, policy: PolicyDescription) -> tuple[tuple[CameraNeed, ...], list[str]]:
+    rename = {**policy.rename_map, **served.rename_map, **spec.rename_map}
+    by_key = {image.key: image for image in policy.images}
+    by_camera = {image.camera: image for image in policy.images}
+    found: dict[str, CameraNeed] = {}
+    mismatches = []
+    for camera in spec.cameras:
+        key = rename.get(IMAGE_PREFIX + camera)
+        image = by_key.get(key) if key is not None else by_camera.get(camera)
+        if image is None:
+            reads = ", ".join(by_camera) or "none"
+            mismatches.append(
+                f"camera {camera} is not known to the policy, which reads {reads}: set cameras or rename_from"
+            )
+        elif image.key in found:
+            mismatches.append(f"cameras {found[image.key].camera} and {camera} both mean the policy's {image.camera}")
+        else:
+            found[image.key] = CameraNeed(camera, image.key, image.height, image.width)
+    missing = [image.camera for image in policy.images if image.key not in found]
+    if missing:
+        mismatches.append(f"the policy reads camera {', '.join(missing)}, which cameras does not have")
+    return tuple(found[image.key] for image in policy.images if image.key in found), mismatches
+
+
+def _check_joints(spec: Spec, served: Served, policy: PolicyDescription) -> list[str]:
+    if spec.joint_names == served.joint_names:
+        return []
+    if len(spec.joint_names) != policy.action_dim:
+        return [f"joint_names has {len(spec.joint_names)} joints: the policy has {policy.action_dim}"]
+    return [
+        f"joint_names is {', '.join(spec.joint_names)}: the server's parameter joint_names is "
+        f"{', '.join(served.joint_names)}, in this order"
+    ]
+
+
+def describe_against(served: Served, policy: PolicyDescription, cameras: tuple[str, ...]) -> PolicyDescription:
+    """The description with the server's own camera names, checked against the parameters.
+
+    Args:
+        served: the server's parameters.
+        policy: as the checkpoint describes itself.
+        cameras: camera name for each image in order; empty = names from the checkpoint's own keys.
+
+    Raises:
+        SpecMismatchError: the parameters do not fit the checkpoint.
+    """
+    mismatches = []
+    joints = len(served.joint_names)
+    if policy.action_dim != joints or policy.state_dim not in (0, joints):
+        mismatches.append(
+            f"joint_names has {joints} joints: the policy's state has {policy.state_dim}, action {policy.action_dim}"
+        )
+    plain = tuple(name.removesuffix(".pos") for name in policy.action_names)
+    if plain and not mismatches and plain != served.joint_names:
+        mismatches.append(
+            f"joint_names is {', '.join(served.joint_names)}: the checkpoint says {', '.join(plain)}, in this order"
+        )
+    if cameras and len(cameras) != len(policy.images):
+        keys = ", ".join(image.key for image in policy.images) or "no images"
+        mismatches.append(f"cameras has {len(cameras)} names: the policy reads {len(policy.images)} ({keys})")
+    for key in served.rename_map.values():
+        if key.startswith(IMAGE_PREFIX) and key not in {image.key for image in policy.images}:
+            mismatches.append(f"rename_to has {key}: the policy does not read that")
+    if mismatches:
+        raise SpecMismatchError(mismatches)
+    if not cameras:
+        return policy
+    images = tuple(
+        ImageFeature(image.key, camera, image.channels, image.height, image.width)
+        for image, camera in zip(policy.images, cameras, strict=True)
+    )
+    return PolicyDescription(
+        policy.policy_type, policy.path, policy.device, policy.horizon, images, policy.state_dim, policy.action_dim,
+        policy.supports_rtc, policy.n_obs_steps, policy.rename_map, policy.action_names,
+    )  # fmt: skip

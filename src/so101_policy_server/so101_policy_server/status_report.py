@@ -1,0 +1,51 @@
+"""What one robot is told about the server."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from so101_policy_server.policy import PolicyDescription, PolicySource
+from so101_policy_server.request import RequestKey
+
+
+class State(enum.IntEnum):
+    """State of the policy; values as in `so101_msgs/PolicyStatus`."""
+
+    UNCONFIGURED = 0
+    LOADING = 1
+    READY = 2
+    ERROR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """A PolicyStatus for one robot.
+
+    Attributes:
+        spec_id: the robot's newest PolicySpec, which `state` speaks of; 0 = none yet.
+        state: READY only if that spec, if any, fits.
+        message: reason of ERROR, progress of LOADING.
+        busy: request under work, of whichever robot.
+        source: policy that is loaded or being loaded.
+        policy: None until one is loaded.
+        cameras: names of the policy's images in order, as this robot calls them.
+        joint_names: joints in the order of the policy's state and action.
+        inference_p50_s: median inference time; NaN before the first.
+        inference_p95_s: the same, 95th percentile.
+        answered: chunks answered with OK.
+        failed: explicit error answers.
+    """
+
+    spec_id: int
+    state: State
+    message: str
+    busy: RequestKey | None
+    source: PolicySource
+    policy: PolicyDescription | None
+    cameras: tuple[str, ...]
+    joint_names: tuple[str, ...]
+    inference_p50_s: float
+    inference_p95_s: float
+    answered: int
+    failed: int
