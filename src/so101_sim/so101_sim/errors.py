@@ -15,3 +15,7 @@ class GraphicsError(SimulationError):
 
 class TaskError(SimulationError):
     """A task of that name does not exist, or does not fit the scene."""
+
+
+class OutOfReachError(SimulationError):
+    """The expert cannot grasp the cube where it lies."""

@@ -7,11 +7,13 @@ anything is learned. Angles are MuJoCo's; `JointRanges.to_driver` turns them int
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_sim.errors import OutOfReachError
 from so101_sim.inverse_kinematics import InverseKinematics, Reach
 from so101_sim.joints import GRIPPER, HOME, JOINT_NAMES
 from so101_sim.tasks import BIN_CENTRE_M, CubePose
@@ -24,6 +26,7 @@ _MAX_SPEED_RAD_S = 3.0  # the servos' no-load speed is 4.7 rad/s at 7.4 V
 _PEAK = 1.875  # highest speed of a minimum-jerk motion, in units of distance / duration
 _HOVER_M, _LIFT_M, _DROP_HEIGHT_M = 0.07, 0.08, 0.085
 _BELOW_CENTRE_M = 0.001  # of the cube: grasped slightly low, it does not tip out of the jaws
+_MAX_MISS_M = 0.01  # the jaws open by 10 cm, but a tool that far off is at the edge of the arm's reach
 _SHOULDER_X_M = 0.0388  # axis of shoulder_pan in the base's frame
 _UP = np.array([0.0, 0.0, 1.0])
 
@@ -44,12 +47,16 @@ class Expert:
 
         start: (6,) MuJoCo angles, rad. jitter: varies heights, places and durations by millimetres and a few rows,
         so that demonstrations differ. Takes about 10 ms. The last row is HOME.
+        OutOfReachError if the cube lies where the jaws cannot get around it.
         """
 
         def vary(spread: float) -> float:
             return 0.0 if jitter is None else float(jitter.normal(0.0, spread))
 
         grasp = self._grasp(cube)
+        if grasp.distance_m > _MAX_MISS_M:
+            x, y, z = cube.position
+            raise OutOfReachError(f"the cube at x {x:.3f}, y {y:.3f}, z {z:.3f} m is out of the expert's reach")
         roll = float(grasp.angles[GRIPPER - 1])
         at = cube.position - _BELOW_CENTRE_M * _UP
         above = self._kinematics.reach(at + (_HOVER_M + vary(0.004)) * _UP, grasp.angles, wrist_roll=roll)
@@ -66,11 +73,12 @@ class Expert:
             (_with_gripper(over_bin, _OPEN), _RELEASE),
             (np.array(HOME), _RETURN),
         ]
-        rows, here = [], np.array(start, np.float64)
-        for there, fewest in legs:
-            rows.append(minimum_jerk(here, there, max(fewest, rows_needed(here, there))))
-            here = there
-        return np.vstack(rows)
+        return _through(np.array(start, np.float64), legs)
+
+    @staticmethod
+    def plan_home(start: Angles) -> Angles:
+        """Back to HOME from the pose `start`, as `plan`: for when nothing is left to do."""
+        return _through(np.array(start, np.float64), [(np.array(HOME), _RETURN)])
 
     def _grasp(self, cube: CubePose) -> Reach:
         """The tool in the cube with the jaws along its faces, turned by at most 45 degrees for that."""
@@ -88,6 +96,15 @@ class Expert:
         guess[JOINT_NAMES.index("shoulder_pan")] = -_heading(np.array(BIN_CENTRE_M))
         guess[JOINT_NAMES.index("wrist_roll")] = 0.0
         return self._kinematics.reach(target, guess, wrist_roll=0.0)
+
+
+def _through(here: Angles, legs: Sequence[tuple[Angles, int]]) -> Angles:
+    """One minimum-jerk motion after the other; each leg is where it leads and the fewest rows it takes."""
+    rows = []
+    for there, fewest in legs:
+        rows.append(minimum_jerk(here, there, max(fewest, rows_needed(here, there))))
+        here = there
+    return np.vstack(rows)
 
 
 def minimum_jerk(start: Angles, end: Angles, rows: int) -> Angles:

@@ -18,12 +18,17 @@ _AT_REST_M_S, _AT_REST_RAD_S = 0.02, 0.5
 _REST_TIME_S = 0.3  # a cube that tumbles is at rest for a moment at the top of a bounce
 
 
+STANDSTILL_NS = 10_000_000_000
+"""An episode is not counted when simulated time stands still for this long on the clock: the simulator has died."""
+
+
 class Verdict(Enum):
     """What the judge says of an episode."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    ABORTED = "aborted"
 
 
 def in_bin(cube: CubePose) -> bool:
@@ -37,23 +42,55 @@ def at_rest(velocity: NDArray[np.float64]) -> bool:
     return bool(np.linalg.norm(velocity[:3]) < _AT_REST_M_S and np.linalg.norm(velocity[3:]) < _AT_REST_RAD_S)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the judge sees at one time.
+
+    now_ns: this host's monotonic clock; sim_time_s: simulated time; scene_count: how often the scene was laid out;
+    velocity: (6,), of the cube, linear m/s and angular rad/s.
+    """
+
+    now_ns: int
+    sim_time_s: float
+    scene_count: int
+    cube: CubePose
+    velocity: NDArray[np.float64]
+
+
 class Judge:
-    """Judges one episode. Times are simulated, s: a slow machine does not shorten an episode."""
+    """Judges one episode. Durations are simulated time: a slow machine does not shorten an episode."""
 
-    timeout_s: float
-    started_at_s: float
-    _resting_since_s: float | None = None
+    def __init__(self, timeout_s: float, start: Moment) -> None:
+        self._timeout_s = timeout_s
+        self._start = self._last = start
+        self._moved_ns = start.now_ns
+        self._resting_since_s: float | None = None
 
-    def look(self, sim_time_s: float, cube: CubePose, velocity: NDArray[np.float64]) -> Verdict:
-        """The verdict at this moment; velocity: (6,), of the cube, m/s and rad/s."""
-        if in_bin(cube) and at_rest(velocity):
-            if self._resting_since_s is None:
-                self._resting_since_s = sim_time_s
-            if sim_time_s - self._resting_since_s >= _REST_TIME_S:
-                return Verdict.SUCCEEDED
-        else:
+    @property
+    def duration_s(self) -> float:
+        """Simulated time from the start to the last look, s."""
+        return self._last.sim_time_s - self._start.sim_time_s
+
+    def look(self, moment: Moment) -> tuple[Verdict, str]:
+        """The verdict at this moment, and why, one line."""
+        if moment.scene_count != self._start.scene_count or moment.sim_time_s < self._last.sim_time_s:
+            return Verdict.ABORTED, "the scene was laid out anew"
+        if moment.sim_time_s > self._last.sim_time_s:
+            self._moved_ns = moment.now_ns
+        elif moment.now_ns - self._moved_ns >= STANDSTILL_NS:
+            return Verdict.ABORTED, "simulated time stands still; is virtual_arm running?"
+        self._last = moment
+        if self._rests_in_bin(moment):
+            return Verdict.SUCCEEDED, "the cube rests in the bin"
+        if self.duration_s >= self._timeout_s:
+            x, y, z = moment.cube.position
+            return Verdict.FAILED, f"after {self._timeout_s:g} s the cube is at x {x:.3f}, y {y:.3f}, z {z:.3f} m"
+        return Verdict.RUNNING, ""
+
+    def _rests_in_bin(self, moment: Moment) -> bool:
+        if not (in_bin(moment.cube) and at_rest(moment.velocity)):
             self._resting_since_s = None
-        if sim_time_s - self.started_at_s >= self.timeout_s:
-            return Verdict.FAILED
-        return Verdict.RUNNING
+            return False
+        if self._resting_since_s is None:
+            self._resting_since_s = moment.sim_time_s
+        return moment.sim_time_s - self._resting_since_s >= _REST_TIME_S

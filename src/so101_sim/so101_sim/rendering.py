@@ -29,17 +29,20 @@ _PLAIN = (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION)
 class CameraRenderer:
     """Renders the cameras of one model. To be made, used and closed on one thread, as a GL context belongs to one.
 
-    width, height: size of the pictures, pixels; at most the model's off-screen buffer. GraphicsError without GL.
+    width, height: size of the pictures, pixels; at most the model's off-screen buffer. library: "egl" or "osmesa"; ""
+    asks `graphics_library`. GraphicsError if it does not work here.
     """
 
-    def __init__(self, model: mujoco.MjModel, *, width: int = IMAGE_WIDTH, height: int = IMAGE_HEIGHT) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, *, width: int = IMAGE_WIDTH, height: int = IMAGE_HEIGHT, library: str = ""
+    ) -> None:
         limit = model.vis.global_
         if width > limit.offwidth or height > limit.offheight:
             raise ValueError(f"expected at most {limit.offwidth}x{limit.offheight} pixels, got {width}x{height}")
         self._model = model
         self._data = mujoco.MjData(model)
         self._cameras = {model.camera(i).name: i for i in range(model.ncam)}
-        self._gl = _offscreen_context(width, height)
+        self._gl = _offscreen_context(library or graphics_library(), width, height)
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
@@ -106,8 +109,7 @@ def graphics_library() -> str:
     raise GraphicsError(f"no GL library renders without a screen here: {_PACKAGES}")
 
 
-def _offscreen_context(width: int, height: int) -> Any:
-    library = graphics_library()
+def _offscreen_context(library: str, width: int, height: int) -> Any:
     try:
         if library == "egl":
             from mujoco.egl import GLContext

@@ -1,0 +1,76 @@
+"""The expert behind a policy's interface: asked for the rows from some step on, it goes on with its plan.
+
+One plan serves an episode: it is made at the first question of a session in a scene, and later questions are answered
+out of it by their step. Were it made anew each time, the arm would never get past the part that each plan begins with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from so101_sim.expert import FPS, Expert
+from so101_sim.joints import JointRanges
+from so101_sim.judge import in_bin
+from so101_sim.scene import cube_pose
+from so101_sim.shared_state import StateSnapshot
+
+HORIZON = 100
+"""Most rows of one answer."""
+
+DEFAULT_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    session: int
+    scene_count: int
+    first_step: int
+    angles: NDArray[np.float64]
+
+
+class ExpertPolicy:
+    """Answers for one robot. The only policy that may look at the simulator's state."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self._model = model
+        self._expert = Expert(model)
+        self._ranges = JointRanges.of(model)
+        self._plan: _Plan | None = None
+
+    def rows(
+        self,
+        *,
+        session: int,
+        step: int,
+        positions: NDArray[np.float64],
+        world: StateSnapshot,
+        rows: int,
+        fps: float,
+    ) -> NDArray[np.float32]:
+        """The rows for the steps from `step` on, (rows, 6), driver rad, JOINT_NAMES order; after its end a plan rests.
+
+        session: a new one gets a new plan; positions: (6,), measured pose, driver rad, where a new plan begins;
+        world: with a new scene_count it gets a new plan, too; fps: steps a second.
+        OutOfReachError if a plan is to be made and the cube cannot be grasped.
+        """
+        plan = self._plan
+        if plan is None or (plan.session, plan.scene_count) != (session, world.scene_count):
+            plan = _Plan(session, world.scene_count, step, self._new_plan(positions, world))
+            self._plan = plan
+        ahead = max(0, step - plan.first_step) + np.arange(rows)
+        return self._ranges.to_driver(_sample(plan.angles, ahead / fps)).astype(np.float32)
+
+    def _new_plan(self, positions: NDArray[np.float64], world: StateSnapshot) -> NDArray[np.float64]:
+        start = self._ranges.to_mujoco(positions)
+        cube = cube_pose(self._model, world.qpos)
+        return self._expert.plan_home(start) if in_bin(cube) else self._expert.plan(cube, start)
+
+
+def _sample(angles: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A plan's angles, linear between its rows, at times after its first row's deadline; its last row ever after."""
+    at = np.arange(len(angles)) / FPS
+    return np.stack([np.interp(times_s, at, joint) for joint in angles.T], axis=1)

@@ -1,0 +1,159 @@
+"""The virtual arm's cameras: rendered from its state, published as the camera node publishes real ones."""
+
+import math
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL library; the renderer does, and explains
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+from so101_camera.camera_info import pinhole_camera_info
+from so101_camera.camera_publisher import CameraPublisher
+from so101_camera.frame import Frame
+from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
+from so101_msgs.msg import PolicySpec
+from so101_node.parameters import ParameterError, declare, parameter
+from so101_node.process import NodeError, run_node
+from so101_node.qos import LATCHED
+
+from so101_sim.errors import SimulationError
+from so101_sim.render_loop import RenderLoop
+from so101_sim.scene import CAMERAS, IMAGE_HEIGHT, IMAGE_WIDTH, build_model
+from so101_sim.world_view import WorldView
+
+_STREAMS = ("image_raw", "image_raw/compressed", "camera_info")
+_LOOK_FOR_LISTENERS_S = 0.25
+_DIAGNOSTICS_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualCamerasParameters:
+    """Parameters of the virtual cameras."""
+
+    sim_dir: str = parameter("", "run folder of virtual_arm, as given to its --sim-dir")
+    cameras: list[str] = parameter(list(CAMERAS), "cameras to publish, of front, top and wrist", choices=CAMERAS)
+    fps: float = parameter(30.0, "pictures a second of each camera", lower=1.0, upper=120.0)
+    jpeg_quality: int = parameter(DEFAULT_JPEG_QUALITY, "JPEG quality, 1 to 100", lower=1, upper=100)
+    lossless: bool = parameter(False, "answer observation requests with PNG instead of JPEG")
+    observation_steps: int = parameter(1, "most observation steps a policy may ask for", lower=1, upper=64)
+    render_unwatched: bool = parameter(False, "render also the cameras that no policy and no listener wants")
+    render_niceness: int = parameter(10, "niceness of the rendering thread", lower=0, upper=19)
+    gl_library: str = parameter("", "GL library; empty = whichever works", choices=("", "egl", "osmesa"))
+    connect_timeout_s: float = parameter(30.0, "give up without a virtual arm for this long, s; 0 = never", lower=0.0)
+
+    def validate(self) -> None:
+        """Check the rules that ranges cannot say."""
+        if not self.sim_dir:
+            raise ParameterError("parameter sim_dir = '': give the folder that virtual_arm was started with")
+        if not self.cameras or len(set(self.cameras)) < len(self.cameras):
+            raise ParameterError(f"parameter cameras = {self.cameras}: must name at least one camera, each once")
+
+
+class VirtualCamerasNode(Node):
+    """Three cameras in one process, as one GL context renders them all."""
+
+    def __init__(self) -> None:
+        super().__init__("virtual_cameras")
+        self._settings = parameters = declare(self, VirtualCamerasParameters)
+        try:
+            model = build_model()
+        except SimulationError as error:
+            raise NodeError(str(error)) from error
+        self._publishers_of = {
+            camera: CameraPublisher(
+                self,
+                camera,
+                jpeg_quality=parameters.jpeg_quality,
+                lossless=parameters.lossless,
+                observation_steps=parameters.observation_steps,
+                camera_info=pinhole_camera_info(IMAGE_WIDTH, IMAGE_HEIGHT, math.radians(model.camera(camera).fovy[0])),
+            )
+            for camera in parameters.cameras
+        }
+        self._asked_for: frozenset[str] = frozenset()
+        self._wanted = frozenset(parameters.cameras if parameters.render_unwatched else ())
+        self._loop = RenderLoop(
+            model,
+            WorldView(Path(parameters.sim_dir), model),
+            parameters.cameras,
+            fps=parameters.fps,
+            niceness=parameters.render_niceness,
+            library=parameters.gl_library,
+            wanted=lambda: self._wanted,
+            on_frame=self._on_frame,
+        )
+        self._seen_ns = time.monotonic_ns()
+        self._pictures_before = dict.fromkeys(parameters.cameras, 0)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_subscription(PolicySpec, "policy_spec", self._on_spec, LATCHED)
+        self.create_timer(_LOOK_FOR_LISTENERS_S, self._look_for_listeners)
+        self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        self._loop.start()
+
+    def on_exit(self) -> None:
+        """End the rendering thread."""
+        self._loop.stop()
+
+    def _on_frame(self, camera: str, frame: Frame) -> None:
+        self._publishers_of[camera].publish_frame(frame)
+
+    def _on_spec(self, spec: PolicySpec) -> None:
+        self._asked_for = frozenset(spec.cameras)
+        self._look_for_listeners()
+
+    def _look_for_listeners(self) -> None:
+        if self._settings.render_unwatched:
+            return
+        watched = {
+            camera
+            for camera in self._publishers_of
+            if any(self.count_subscribers(f"{camera}/{stream}") for stream in _STREAMS)
+        }
+        self._wanted = frozenset(watched | (self._asked_for & self._publishers_of.keys()))
+
+    def _publish_diagnostics(self) -> None:
+        if self._loop.failure:
+            raise NodeError(self._loop.failure)
+        problem = self._loop.problem
+        if not problem:
+            self._seen_ns = time.monotonic_ns()
+        waited_s = (time.monotonic_ns() - self._seen_ns) / 1e9
+        if problem and 0 < self._settings.connect_timeout_s < waited_s:
+            raise NodeError(f"waited {waited_s:.0f} s for the virtual arm: {problem}")
+        if problem:
+            self.get_logger().warning(f"Error capturing observation: {problem}", throttle_duration_sec=5.0)
+        message = DiagnosticArray(status=[self._status_of(camera, problem) for camera in self._publishers_of])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def _status_of(self, camera: str, problem: str) -> DiagnosticStatus:
+        done = self._loop.counts(camera)
+        rate = (done.pictures - self._pictures_before[camera]) / _DIAGNOSTICS_PERIOD_S
+        self._pictures_before[camera] = done.pictures
+        asleep = camera not in self._wanted
+        counts = self._publishers_of[camera].counts
+        return DiagnosticStatus(
+            level=DiagnosticStatus.ERROR if problem or not (rate or asleep) else DiagnosticStatus.OK,
+            name=f"{self.get_fully_qualified_name()}: {camera}",
+            hardware_id=self._settings.sim_dir,
+            message=problem or ("nobody looks through it" if asleep else f"{rate:.0f} frames/s"),
+            values=[
+                KeyValue(key="frames", value=str(counts.frames)),
+                KeyValue(key="answers", value=str(counts.answers)),
+                KeyValue(key="streamed", value=str(counts.streamed)),
+                KeyValue(key="skipped", value=str(done.skipped)),
+            ],
+        )
+
+
+def main() -> None:
+    """Run the node until it is told to stop."""
+    sys.exit(run_node(VirtualCamerasNode))
+
+
+if __name__ == "__main__":
+    main()
