@@ -1,0 +1,7 @@
+"""Entry point of `./so101`."""
+
+import sys
+
+from so101_workspace.command_line import main
+
+sys.exit(main(sys.argv[1:]))

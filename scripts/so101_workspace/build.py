@@ -1,0 +1,93 @@
+"""Builds the workspace with colcon, only the packages that changed. Python modules are linked and need no build."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from . import activation, stamp
+from .failure import Failure
+from .layout import Layout
+from .terminal import run_shown, say
+
+_BASE_PATHS = ("msg", "launch", "src")
+_STAMP = ".so101.json"
+_SKIPPED = {"__pycache__", "test", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
+# Files whose text decides the outcome of a build. Of all others (linked into install/) only the names do.
+_READ = re.compile(r"(^|/)(package\.xml|setup\.py|setup\.cfg|CMakeLists\.txt)$|\.(msg|srv|action|cmake|in)$")
+
+
+def packages(layout: Layout) -> dict[str, Path]:
+    """Folders of the workspace's packages by name."""
+    found = {}
+    for base in _BASE_PATHS:
+        folder = layout.root / base
+        for manifest in [folder / "package.xml", *sorted(folder.glob("*/package.xml"))]:
+            if not manifest.is_file() or (manifest.parent / "COLCON_IGNORE").exists():
+                continue
+            match = re.search(r"<name>\s*([\w-]+)\s*</name>", manifest.read_text(encoding="utf-8"))
+            if match:
+                found[match.group(1)] = manifest.parent
+    return found
+
+
+def fingerprint(layout: Layout, folder: Path) -> str:
+    """Hash of what decides the build of the package in `folder`."""
+    roots = [folder]
+    if folder == layout.root / "launch":
+        roots.append(layout.root / "config")  # so101_bringup installs it
+    parts = [str(layout.root).encode()]
+    for root in roots:
+        for path in sorted(root.rglob("*")):
+            relative = path.relative_to(root)
+            if path.is_dir() or _SKIPPED.intersection(relative.parts) or ".egg-info" in str(relative):
+                continue
+            name = relative.as_posix()
+            if _READ.search(name):
+                parts += [name.encode(), path.read_bytes()]
+            elif path.suffix not in (".py", ".pyc"):
+                parts.append(name.encode())
+    meta = layout.root / "colcon.meta"
+    parts.append(meta.read_bytes() if meta.exists() else b"")
+    return stamp.digest(*parts)
+
+
+def out_of_date(layout: Layout) -> dict[str, str]:
+    """Packages that need a build, with their present fingerprints. Empty: nothing to do."""
+    record = stamp.read(layout.install / _STAMP)
+    built = record.get("packages", {})
+    present = {name: fingerprint(layout, folder) for name, folder in packages(layout).items()}
+    changed = {name: value for name, value in present.items() if built.get(name) != value}
+    gone = set(built) - set(present)
+    if not (layout.install / "setup.bash").exists() or gone:
+        return present
+    return changed
+
+
+def run(layout: Layout) -> None:
+    """Build what is out of date. The caller holds the workspace lock and `.venv` is finished. Raises Failure."""
+    changed = out_of_date(layout)
+    if not changed:
+        return
+    say("building " + ", ".join(sorted(changed)))
+    record = stamp.read(layout.install / _STAMP)
+    built = {name: value for name, value in record.get("packages", {}).items() if name not in changed}
+    env = activation.underlay(layout)
+    # Without it colcon passes `-l <cores>`, and a busy machine compiles one file at a time.
+    env.setdefault("MAKEFLAGS", f"-j{max(2, os.cpu_count() or 2)}")
+    env["PYTHONWARNINGS"] = "ignore"  # setuptools' warnings about its own `develop`, which colcon's symlinks need
+    colcon = [str(layout.venv / "bin" / "colcon"), "--log-base", str(layout.log), "build", "--symlink-install"]
+    colcon += ["--base-paths", *(str(layout.root / base) for base in _BASE_PATHS)]
+    colcon += ["--build-base", str(layout.build), "--install-base", str(layout.install)]
+    outcome = run_shown([*colcon, "--packages-select", *sorted(changed)], env, cwd=layout.root)
+    if outcome.code != 0:
+        raise Failure("the build failed (output above, logs in log/latest_build); correct it and try again")
+    built.update(changed)
+    stamp.write(layout.install / _STAMP, {"packages": built, "environment": activation.record(layout)})
+    say("built")
+
+
+def environment(layout: Layout) -> dict[str, str]:
+    """Variables for programs of the built workspace."""
+    return activation.overlay(layout, stamp.read(layout.install / _STAMP).get("environment", {}))

@@ -1,0 +1,158 @@
+"""The verbs of `./so101`: set up what a verb needs, then hand over to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from . import build, environment
+from .failure import Failure
+from .layout import Layout, this_workspace
+from .lock import workspace_lock
+from .terminal import complain, say
+
+_ANY = frozenset({"base"})
+_ROBOT, _SERVER, _ALL = (environment.PROFILES[name] for name in ("robot", "server", "all"))
+
+# Verbs that are modules of so101_tools: what each needs installed, and what it is for. What is not there is not shown.
+_TOOLS: dict[str, tuple[frozenset[str], str]] = {
+    "demo": (_ALL, "the virtual arm, driven through the whole chain"),
+    "policy": (_ALL, "record data for the demo policy, train it, evaluate it"),
+    "cameras": (_ROBOT, "find cameras and show what they deliver"),
+    "doctor": (_ANY, "check robot, server and network, with a remedy for each fault"),
+    "bench": (_ALL, "measure against LeRobot's own asynchronous inference"),
+    "tune": (_ALL, "try chunk sizes and thresholds"),
+    "record": (_ROBOT, "record a run as a rosbag2 bag"),
+    "replay": (_ROBOT, "play a bag to the queue, the policy server or the arm"),
+    "view": (_ROBOT, "see a run in the browser"),
+    "dataset": (_SERVER, "turn bags into a LeRobotDataset"),
+}
+# By the end of the launch file's name; any other file may start anything.
+_LAUNCH_NEEDS = {"robot": _ROBOT, "server": _SERVER}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one verb and return the exit code."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        return _dispatch(this_workspace(), arguments)
+    except Failure as failure:
+        complain(str(failure))
+        return 1
+    except KeyboardInterrupt:
+        complain("interrupted; type the same again to go on")
+        return 130
+
+
+def _dispatch(layout: Layout, arguments: list[str]) -> int:
+    verb, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
+    if verb in ("help", "-h", "--help"):
+        print(_help(layout))
+        return 0
+    if verb == "setup":
+        _setup(layout, rest)
+        return 0
+    if verb == "build":
+        _refuse_arguments(verb, rest)
+        ready(layout, _ANY)
+        return 0
+    if verb == "test":
+        ready(layout, _ALL)
+        return _hand_over(layout, [str(layout.python), "-m", "so101_tools.testing", *rest])
+    if verb == "launch":
+        ready(layout, _launch_needs(rest))
+        return _hand_over(layout, [str(layout.python), "-m", "so101_tools.launching", *rest])
+    if verb == "ros":
+        if not rest:
+            raise Failure("ros needs a command to run inside the environment, such as: ./so101 ros python")
+        ready(layout, _ANY)
+        return _hand_over(layout, rest)
+    if verb in _present_tools(layout):
+        ready(layout, _TOOLS[verb][0])
+        return _hand_over(layout, [str(layout.python), "-m", "so101_tools." + verb, *rest])
+    raise Failure(f"{verb!r} is not one of: {', '.join(_verbs(layout))}")
+
+
+def ready(layout: Layout, needs: frozenset[str]) -> None:
+    """Bring environment and build up to date; without work to do this takes milliseconds.
+
+    A machine with nothing installed yet gets all of it when a verb is content with any environment.
+    """
+    installed = environment.groups_installed(layout)
+    if needs <= installed and not build.out_of_date(layout):
+        return
+    with workspace_lock(layout.tools):
+        installed = environment.groups_installed(layout)
+        if not needs <= installed:
+            environment.prepare(layout, _ALL if needs == _ANY else needs)
+        build.run(layout)
+
+
+def _launch_needs(rest: list[str]) -> frozenset[str]:
+    if not rest or rest[0].startswith("-"):
+        return _ANY
+    name = Path(rest[0]).name.split(".")[0]
+    return next((needs for end, needs in _LAUNCH_NEEDS.items() if name.endswith(end)), _ALL)
+
+
+def _setup(layout: Layout, rest: list[str]) -> None:
+    if len(rest) > 1 or (rest and rest[0] not in environment.PROFILES):
+        raise Failure(f"setup takes one of: {', '.join(environment.PROFILES)} (default all), not {' '.join(rest)!r}")
+    wanted = environment.PROFILES[rest[0] if rest else "all"]
+    with workspace_lock(layout.tools):
+        if wanted <= environment.groups_installed(layout):
+            say("environment is up to date")
+        else:
+            environment.prepare(layout, wanted)
+
+
+def _hand_over(layout: Layout, command: list[str]) -> int:
+    """Become the command: its signals, its terminal and its exit code are then nobody else's business."""
+    env = build.environment(layout)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], command, env)
+    except OSError as error:
+        hint = ""
+        if command[0] == "ros2":
+            hint = " (the ros2 command line comes with a normal ROS 2 install, not with the wheels)"
+        raise Failure(f"{command[0]} cannot be run: {error.strerror}{hint}") from error
+
+
+def _present_tools(layout: Layout) -> list[str]:
+    package = layout.root / "src" / "so101_tools" / "so101_tools"
+    return [
+        verb for verb in _TOOLS if (package / (verb + ".py")).is_file() or (package / verb / "__main__.py").is_file()
+    ]
+
+
+def _verbs(layout: Layout) -> list[str]:
+    return ["setup", "build", "test", "launch", "ros", *_present_tools(layout)]
+
+
+def _help(layout: Layout) -> str:
+    lines = [
+        "./so101 VERB ...   every verb sets up and builds what it needs the first time",
+        "",
+        "  setup [robot|server|all]      make .venv; robot installs no torch",
+        "  build                         build the workspace",
+        "  test [PYTEST ARGUMENTS]       run the tests; --all adds the long ones",
+        "  launch FILE [name:=value ...] run a launch file; --show-args lists its arguments",
+        "  ros COMMAND ...               run any command inside the environment",
+    ]
+    lines += [f"  {verb + ' ...':29} {_TOOLS[verb][1]}" for verb in _present_tools(layout)]
+    return "\n".join(lines)
+
+
+def _refuse_arguments(verb: str, rest: list[str]) -> None:
+    if rest:
+        raise Failure(f"{verb} takes no arguments, not {' '.join(rest)!r}")
+
+
+def _as_interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,148 @@
+"""Makes `.venv`: the ROS 2 Jazzy wheels, LeRobot, the simulator and the tools, at pinned versions.
+
+The stamp inside `.venv` is written last. Without it nothing in `.venv` is trusted: what is there is compared with
+its own records, file by file, and what is missing or damaged is installed again.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from pathlib import Path
+
+from . import host, installer, interpreter, stamp
+from .failure import Failure
+from .layout import Layout
+from .terminal import run_quiet, run_shown, say
+
+# What each profile installs: files in requirements/, each named after what it is for.
+PROFILES: dict[str, frozenset[str]] = {
+    "robot": frozenset({"base", "robot"}),
+    "server": frozenset({"base", "server"}),
+    "all": frozenset({"base", "robot", "server", "sim", "dev"}),
+}
+_ORDER = ("base", "robot", "server", "sim", "dev")
+_STAMP = ".so101.json"
+
+
+def groups_installed(layout: Layout) -> frozenset[str]:
+    """Groups of a finished, up-to-date `.venv`; empty if anything about it is in doubt. Takes a millisecond."""
+    record = stamp.read(layout.venv / _STAMP)
+    groups = frozenset(record.get("groups", ()))
+    if not groups or not groups <= frozenset(_ORDER):
+        return frozenset()
+    if record.get("inputs") != _inputs(layout, groups) or not layout.python.exists():
+        return frozenset()
+    return groups
+
+
+def prepare(layout: Layout, wanted: frozenset[str]) -> None:
+    """Make `.venv` hold at least the groups `wanted`. The caller holds the workspace lock.
+
+    Raises Failure with the remedy if the machine, the network or the disk does not allow it.
+    """
+    host.check_platform()
+    host.require([host.COMPILER, *([host.OFFSCREEN_GL] if "sim" in wanted else [])])
+    groups = wanted | frozenset(stamp.read(layout.venv / _STAMP).get("groups", ()))
+    groups &= frozenset(_ORDER)
+    try:
+        uv = installer.find_uv(layout)
+        env = installer.environment(layout)
+        (layout.venv / _STAMP).unlink(missing_ok=True)
+        if not _python_works(layout):
+            python = interpreter.find(layout, uv, env)
+            say(f"making .venv with {python}")
+            made = run_quiet([uv, "venv", "--clear", "--python", python, str(layout.venv)], env)
+            if made.code != 0:
+                raise installer.explain(made, "making .venv", layout.root)
+        _install(layout, uv, env, groups)
+        _write_underlay_scripts(layout)
+        _check_imports(layout)
+        stamp.write(layout.venv / _STAMP, {"groups": sorted(groups), "inputs": _inputs(layout, groups)})
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}; free space or give write access, then try again") from error
+    say("environment ready: " + ", ".join(name for name in _ORDER if name in groups))
+
+
+def _inputs(layout: Layout, groups: frozenset[str]) -> str:
+    """Hash of all that decides what `.venv` holds: its place (scripts inside name it) and the requirement files."""
+    names = [name for name in _ORDER if name in groups]
+    files = [layout.requirements / (name + ".txt") for name in [*names, "constraints"]]
+    return stamp.digest(str(layout.venv).encode(), *(path.read_bytes() for path in files))
+
+
+def _python_works(layout: Layout) -> bool:
+    """Whether `.venv` starts, is of the wanted version, and was made for this very path (not moved or copied)."""
+    found = interpreter.probe(str(layout.python))
+    if found is None or found.version != interpreter.WANTED:
+        return False
+    try:
+        text = (layout.venv / "bin" / "activate").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return str(layout.venv) in text
+
+
+def _install(layout: Layout, uv: str, env: dict[str, str], groups: frozenset[str]) -> None:
+    command = [uv, "pip", "install", "--python", str(layout.python)]
+    command += ["--constraints", str(layout.requirements / "constraints.txt")]
+    for name in _ORDER:
+        if name in groups:
+            command += ["--requirements", str(layout.requirements / (name + ".txt"))]
+    say(f"installing packages ({', '.join(sorted(groups))}); the first time downloads up to 3.5 GB")
+    broken: set[str] = set()
+    for _attempt in range(2):
+        again = [option for name in sorted(broken) for option in ("--reinstall-package", name)]
+        outcome = run_shown([*command, *again], env)
+        if outcome.code != 0:
+            raise installer.explain(outcome, "installing packages", layout.root)
+        broken = damaged_packages(next((layout.venv / "lib").glob("python3*")) / "site-packages")
+        if not broken:
+            return
+        say("finishing what an interrupted set-up left: " + ", ".join(sorted(broken)))
+    raise Failure(
+        f"{', '.join(sorted(broken))} stay incomplete after installing them again; remove .venv and try again"
+    )
+
+
+def damaged_packages(site_packages: Path) -> set[str]:
+    """Names of packages of which a file listed in their own RECORD is missing or has another size."""
+    damaged = set()
+    for info in site_packages.glob("*.dist-info"):
+        name = re.split(r"-\d", info.name, maxsplit=1)[0].replace("_", "-")
+        try:
+            with (info / "RECORD").open(encoding="utf-8", newline="") as record:
+                rows = list(csv.reader(record))
+        except OSError:
+            damaged.add(name)
+            continue
+        if not all(_as_recorded(site_packages, row) for row in rows if row):
+            damaged.add(name)
+    return damaged
+
+
+def _as_recorded(site_packages: Path, row: list[str]) -> bool:
+    path, size = row[0], row[2] if len(row) > 2 else ""
+    if path.endswith(".pyc"):
+        return True
+    try:
+        found = (site_packages / path).stat().st_size
+    except OSError:
+        return False
+    return not size or found == int(size)
+
+
+def _write_underlay_scripts(layout: Layout) -> None:
+    """Make `.venv` a ROS underlay like any other: colcon and `install/setup.bash` chain to it by these files."""
+    text = f'export AMENT_PREFIX_PATH="{layout.venv}${{AMENT_PREFIX_PATH:+:$AMENT_PREFIX_PATH}}"\n'
+    for name in ("local_setup.sh", "local_setup.bash"):
+        (layout.venv / name).write_text(text, encoding="utf-8")
+
+
+def _check_imports(layout: Layout) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "_ROS", "AMENT"))}
+    outcome = run_quiet([str(layout.python), "-c", "import rclpy"], env)
+    if outcome.code != 0:
+        reason = (outcome.tail.strip().splitlines() or ["no output"])[-1]
+        raise Failure(f"rclpy does not start in .venv ({reason}); remove .venv and try again")

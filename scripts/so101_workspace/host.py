@@ -1,0 +1,91 @@
+"""What the machine itself must have, and how to get it: compiler and GL library."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from .failure import Failure
+from .terminal import complain, run_shown, say
+
+_EGL_VENDORS = (Path("/usr/share/glvnd/egl_vendor.d"), Path("/etc/glvnd/egl_vendor.d"))
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something only the system's package manager can bring."""
+
+    what: str
+    why: str
+    packages: tuple[str, ...]
+    present: Callable[[], bool]
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++")) and any(
+        shutil.which(name) for name in ("cc", "gcc", "clang")
+    )
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _has_offscreen_gl() -> bool:
+    """EGL with a vendor's driver behind it, or OSMesa."""
+    egl = _loads("libEGL.so.1") and any(folder.is_dir() and any(folder.iterdir()) for folder in _EGL_VENDORS)
+    return egl or _loads("libOSMesa.so.8")
+
+
+COMPILER = Need("a C++ compiler", "the message package is compiled", ("g++",), _has_compiler)
+OFFSCREEN_GL = Need(
+    "a GL library that renders without a screen",
+    "the virtual cameras are rendered",
+    ("libegl1", "libegl-mesa0", "libgl1-mesa-dri", "libgles2"),
+    _has_offscreen_gl,
+)
+
+
+def check_platform() -> None:
+    """Refuse machines the ROS 2 wheels are not made for."""
+    machine, system = platform.machine(), platform.system()
+    remedy = "install ROS 2 Jazzy and use `colcon build` and `ros2 launch` in this workspace instead"
+    if system != "Linux" or machine != "x86_64":
+        raise Failure(f"the ROS 2 wheels exist for Linux on x86-64, this is {system} on {machine}; {remedy}")
+    libc, version = platform.libc_ver()
+    if libc != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 28):
+        raise Failure(f"the ROS 2 wheels need glibc 2.28, this is {libc or 'another libc'} {version}; {remedy}")
+
+
+def require(needs: list[Need]) -> None:
+    """Install what is missing if we may (root on Debian or Ubuntu); otherwise say what to type."""
+    missing = [need for need in needs if not need.present()]
+    if not missing:
+        return
+    packages = [package for need in missing for package in need.packages]
+    what = "; ".join(f"no {need.what} found ({need.why})" for need in missing)
+    apt = shutil.which("apt-get")
+    if not apt:
+        raise Failure(f"{what}; install it with this system's package manager (Debian: {' '.join(packages)})")
+    line = "apt-get update && apt-get install -y --no-install-recommends " + " ".join(packages)
+    if os.geteuid() != 0:
+        raise Failure(f"{what}; type: sudo sh -c '{line}'")
+    say("installing system packages: " + " ".join(packages))
+    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    wait = ["-o", "DPkg::Lock::Timeout=120"]
+    run_shown([apt, *wait, "-qq", "update"], env)
+    run_shown([apt, *wait, "-qq", "install", "-y", "--no-install-recommends", *packages], env)
+    still = [need for need in missing if not need.present()]
+    if still:
+        names = " and ".join(need.what for need in still)
+        complain(f"apt-get did not bring {names}")
+        raise Failure(f"{names} is still missing; check the network and type: {line}")

@@ -1,0 +1,49 @@
+"""`./so101 launch FILE [name:=value ...]`: run a launch file without the `launch` package."""
+
+import os
+import sys
+from pathlib import Path
+
+from so101_tools.launching import LaunchFileError, Runner, declared_arguments, resolve
+from so101_tools.launching.find_file import find_launch_file, launch_files
+
+_USAGE = "usage: ./so101 launch FILE [name:=value ...] [--show-args]"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one launch file until it ends or is interrupted; return the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    show_arguments = any(word in words for word in ("--show-args", "-s"))
+    words = [word for word in words if word not in ("--show-args", "-s")]
+    try:
+        if not words or words[0] in ("-h", "--help"):
+            print(f"{_USAGE}\nfiles: {', '.join(launch_files())}")
+            return 0
+        file = find_launch_file(words[0])
+        if show_arguments:
+            _print_arguments(file)
+            return 0
+        values = dict(_split_argument(word) for word in words[1:])
+        processes = resolve(file, values)
+    except (LaunchFileError, FileNotFoundError, ValueError) as error:
+        print(f"so101 launch: {error}", file=sys.stderr)
+        return 2
+    return Runner(processes).run()
+
+
+def _split_argument(word: str) -> tuple[str, str]:
+    name, separator, value = word.partition(":=")
+    if not separator or not name:
+        raise ValueError(f"{word!r} is not of the form name:=value")
+    return name, value
+
+
+def _print_arguments(file: Path) -> None:
+    for argument in declared_arguments(file):
+        default = "required" if argument.default is None else f"default: {argument.default!r}"
+        choices = f" (one of: {', '.join(argument.choices)})" if argument.choices else ""
+        print(f"  {argument.name}:=  {argument.description}{choices}{os.linesep}      {default}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
