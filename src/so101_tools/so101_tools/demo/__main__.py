@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("stopped", file=sys.stderr)
         sys.exit(128 + stop.received)
     except DemoError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(*error.details, f"error: {error}", sep="\n", file=sys.stderr)
         sys.exit(1)
 
 

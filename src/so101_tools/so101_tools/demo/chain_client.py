@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import rclpy
@@ -10,7 +11,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-from so101_msgs.msg import DriverStatus, EpisodeEvent, PolicyStatus, QueueStatus
+from so101_msgs.msg import DriverStatus, EpisodeEvent, PolicySpec, PolicyStatus, QueueStatus
 from so101_msgs.srv import ResetEpisode
 from so101_node.qos import EVENTS, LATCHED, STATUS
 from std_srvs.srv import Trigger
@@ -34,6 +35,7 @@ class ChainClient:
         self.driver: DriverStatus | None = None
         self.queue: QueueStatus | None = None
         self.policy: PolicyStatus | None = None
+        self.spec: PolicySpec | None = None
         self.events: deque[EpisodeEvent] = deque()
         self._context = Context()
         # The demo's own signal handlers stay in charge.
@@ -45,12 +47,16 @@ class ChainClient:
         node.create_subscription(DriverStatus, "driver_status", lambda m: setattr(self, "driver", m), LATCHED)
         node.create_subscription(QueueStatus, "action_queue/status", lambda m: setattr(self, "queue", m), STATUS)
         node.create_subscription(PolicyStatus, "policy_status", lambda m: setattr(self, "policy", m), LATCHED)
-        node.create_subscription(EpisodeEvent, "episode", self.events.append, EVENTS)
+        node.create_subscription(PolicySpec, "policy_spec", lambda m: setattr(self, "spec", m), LATCHED)
+        node.create_subscription(EpisodeEvent, "episode", self._on_episode, EVENTS)
         self._triggers = {
             name: node.create_client(Trigger, name)
-            for name in ("so101_driver/park", "action_queue/start", "action_queue/stop")
+            for name in ("so101_driver/park", "so101_driver/reset", "action_queue/start", "action_queue/stop")
         }
         self._reset = node.create_client(ResetEpisode, "judge/reset_episode")
+
+    def _on_episode(self, event: EpisodeEvent) -> None:
+        self.events.append(event)
 
     def spin(self, timeout_s: float) -> None:
         """Handle what arrived, for about that long."""
@@ -63,22 +69,36 @@ class ChainClient:
         self._executor.shutdown(timeout_sec=0.5)
         rclpy.shutdown(context=self._context)
 
-    def missing(self, cameras: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    def missing(self, cameras: Sequence[str], watchers: Sequence[str]) -> list[tuple[str, str | None]]:
         """Return each part of the chain with what it still lacks, None where it is ready."""
+        listening = {info.node_name for info in self._node.get_subscriptions_info_by_topic("episode")}
+        unheard = [name for name in watchers if name not in listening]
         driver = None if self.driver is None else DRIVER_STATES.get(self.driver.state, "?")
         absent = [name for name in cameras if not self._node.count_publishers(f"{name}/observation")]
+        unread = [name for name in self._asked_cameras() if not self._readers(f"{name}/observation")]
+        asked = len(self._readers("observation_request")) >= 2  # the cameras and the server
         return [
             ("servo bus and driver", self._missing_driver(driver)),
             ("cameras", f"no {', '.join(absent)} yet" if absent else None),
             ("judge", None if self._reset.service_is_ready() else "not up yet"),
             ("action queue", self._missing_queue()),
+            ("observer", f"no {', '.join(unheard)} yet" if unheard else None),
             ("policy", self._missing_policy()),
+            ("connections", None if asked and not unread and self.spec else "DDS is still matching topics"),
         ]
+
+    def _asked_cameras(self) -> list[str]:
+        return list(self.spec.cameras) if self.spec is not None else []
+
+    def _readers(self, topic: str) -> list[str]:
+        """Return the nodes that read a topic, without those that only watch."""
+        readers = {info.node_name for info in self._node.get_subscriptions_info_by_topic(topic)}
+        return sorted(readers - {"observer", "film_recorder"})
 
     def _missing_driver(self, state: str | None) -> str | None:
         if state is None or not self._triggers["so101_driver/park"].service_is_ready():
             return "not up yet"
-        if state in ("HOLD", "ENGAGED"):
+        if state in ("HOLD", "ENGAGED", "LATCHED"):  # a latched fault is reset before the first episode
             return None
         assert self.driver is not None
         return f"{state} {self.driver.message or self.driver.cause}".strip()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from rclpy.task import Future
-from so101_msgs.msg import DriverStatus, EpisodeEvent
+from so101_msgs.msg import DriverStatus, EpisodeEvent, QueueStatus
 
 from so101_tools.demo.chain_client import DRIVER_STATES, ChainClient
 from so101_tools.demo.options import DemoError
@@ -15,21 +15,29 @@ PARK_TIMEOUT_S = 20.0
 RELEASE_TIMEOUT_S = 3.0
 EPISODE_TIMEOUT_S = 90.0  # far above the judge's own: it only ends a run whose judge fell silent
 
+START_TIMEOUT_S = 10.0
+
 Wait = Callable[[Callable[[], bool], float], bool]
+
+
+class RefusedError(DemoError):
+    """A service answered that it will not."""
 
 
 class EpisodeRunner:
     """Runs one episode after the other through the services of driver, judge and queue."""
 
-    def __init__(self, client: ChainClient, view: View, wait: Wait) -> None:
+    def __init__(self, client: ChainClient, view: View, wait: Wait, announce: Callable[[str], None]) -> None:
         """Take the means of a run.
 
         Args:
             wait: waits until its first argument is true or that many seconds passed, and tells which; spins the client.
+            announce: shows one line for good.
         """
         self._client = client
         self._view = view
         self._wait = wait
+        self._announce = announce
 
     def run(self, task: str, seed: int, episode: int) -> EpisodeEvent:
         """Run one episode and return how it ended.
@@ -42,29 +50,61 @@ class EpisodeRunner:
         self._view.phase = "laying out the scene"
         self._call("judge/reset_episode", self._client.reset_episode(task, seed, episode))
         self._wait_for(lambda: self._event(EpisodeEvent.STARTED) is not None, SERVICE_TIMEOUT_S, "the judge to begin")
-        self._call("action_queue/start", self._client.trigger("action_queue/start"))
+        self._start_queue()
         self._view.phase = "running"
+        self._await_end()
+        self._call("action_queue/stop", self._client.trigger("action_queue/stop"))
+        end = self._end()
+        assert end is not None
+        return end
+
+    def _await_end(self) -> None:
+        """Wait for the judge. A queue that stops meanwhile has lost the episode, but it is the judge who ends it."""
         begin_s = time.monotonic()
+        seen_running = stop_shown = False
 
         def ended() -> bool:
+            nonlocal seen_running, stop_shown
             self._view.elapsed = time.monotonic() - begin_s
+            queue = self._client.queue
+            stopped = queue is not None and queue.state == QueueStatus.STOPPED
+            seen_running = seen_running or not stopped
+            if queue is not None and stopped and seen_running and not stop_shown:
+                stop_shown = True
+                self._announce(f"queue stopped: {queue.cause}")
             return self._end() is not None
 
         try:
             self._wait_for(ended, EPISODE_TIMEOUT_S, "the judge to end the episode")
         finally:
             self._view.elapsed = None
-        self._call("action_queue/stop", self._client.trigger("action_queue/stop"))
-        end = self._end()
-        assert end is not None
-        return end
 
     def _park(self) -> None:
         """Drive to the home pose, slowly; the driver parks only while it follows no command."""
         self._view.phase = "driving home"
+        if self._driver_state() == DriverStatus.LATCHED:
+            self._reset_driver()
         self._wait_for(lambda: self._driver_state() == DriverStatus.HOLD, RELEASE_TIMEOUT_S, "the driver to hold")
         self._call("so101_driver/park", self._client.trigger("so101_driver/park"))
         self._wait_for(self._parked, PARK_TIMEOUT_S, "the arm to reach its home pose")
+
+    def _reset_driver(self) -> None:
+        """Leave a latched fault as a person would: say what it was, then reset. A fault that stays latches again."""
+        driver = self._client.driver
+        self._announce(f"driver: {driver.message or driver.cause if driver else ''}; resetting")
+        self._call("so101_driver/reset", self._client.trigger("so101_driver/reset"))
+
+    def _start_queue(self) -> None:
+        """Start the queue; it refuses until it has heard server and driver, which DDS may bring to it late."""
+        begin_s = time.monotonic()
+        while True:
+            try:
+                self._call("action_queue/start", self._client.trigger("action_queue/start"))
+                return
+            except RefusedError:
+                if time.monotonic() - begin_s > START_TIMEOUT_S:
+                    raise
+                self._wait(lambda: False, 0.2)
 
     def _parked(self) -> bool:
         driver = self._client.driver
@@ -83,7 +123,7 @@ class EpisodeRunner:
         self._wait_for(answer.done, SERVICE_TIMEOUT_S, f"an answer of {service}")
         result = answer.result()
         if not result.success:
-            raise DemoError(f"{service} refused: {result.message or 'no reason given'}")
+            raise RefusedError(f"{service} refused: {result.message or 'no reason given'}")
 
     def _wait_for(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         if self._wait(condition, timeout_s):

@@ -13,7 +13,11 @@ FILM_ENDINGS = (".mp4", ".webp", ".gif")
 
 
 class DemoError(RuntimeError):
-    """The demo cannot go on. The message is one line that names the thing and the remedy."""
+    """The demo cannot go on. The message is one line that names the thing and the remedy; `details` come before it."""
+
+    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from so101_tools.demo.panel import Display, View
 from so101_tools.demo.processes import CAMERAS, Chain
 
 READY_TIMEOUT_S = 180.0  # a cold import of torch on a busy machine takes tens of seconds
+SETTLE_S = 0.3
+PROCESSES_TIMEOUT_S = 10.0
 DRAW_PERIOD_S = 0.25
 NICE = 5  # the panel steps back behind what it shows
 OUTCOMES = {EpisodeEvent.SUCCEEDED: "placed", EpisodeEvent.FAILED: "time is up", EpisodeEvent.ABORTED: "aborted"}
@@ -59,6 +61,7 @@ class DemoRun:
         self._stop = stop
         self._view = View(episodes=options.episodes)
         self._drawn_s = 0.0
+        self._unready_s = 0.0
         self._chain: Chain | None = None
         self._client: ChainClient | None = None
 
@@ -86,7 +89,7 @@ class DemoRun:
         finally:
             figures = self._read_report(report)
         if figures is None:
-            raise DemoError("the observer left no report: its last lines are in the log")
+            raise DemoError("the observer left no report; its last lines are in outputs/demo.log")
         self._display.event(summary(figures))
         self._make_film(folder)
 
@@ -104,28 +107,38 @@ class DemoRun:
         os.nice(NICE)  # from here on: the chain's processes must not inherit it
         self._client = ChainClient()
         self._view.phase = "starting the chain"
-        shown: set[str] = set()
-
-        def ready() -> bool:
-            assert self._client is not None
-            if self._client.policy_error is not None:
-                raise DemoError(f"policy server: {self._client.policy_error}")
-            self._view.waiting_for = self._client.missing(CAMERAS)
-            for name, missing in self._view.waiting_for:
-                if missing is None and name not in shown:
-                    shown.add(name)
-                    self._display.event(f"  {name} ready")
-            return all(missing is None for _, missing in self._view.waiting_for)
-
-        if not self._wait(ready, READY_TIMEOUT_S):
-            missing = "; ".join(f"{name}: {lack}" for name, lack in self._view.waiting_for if lack is not None)
-            raise DemoError(f"not ready after {READY_TIMEOUT_S:g} s ({missing}){self._chain.log_hint()}")
-        self._view.waiting_for = []
+        if not self._wait(lambda: self._chain is not None and self._chain.started, PROCESSES_TIMEOUT_S):
+            raise DemoError(
+                f"not all processes have started after {PROCESSES_TIMEOUT_S:g} s; see {self._chain.log_path}"
+            )
         self._chain.start_watchers()
+        # The graph shows an endpoint a moment before the last pair has matched: all must have been ready for a while.
+        if not self._wait(self._ready_for_a_while, READY_TIMEOUT_S):
+            missing = "; ".join(f"{name}: {lack}" for name, lack in self._view.waiting_for if lack is not None)
+            raise DemoError(f"not ready after {READY_TIMEOUT_S:g} s ({missing}); see {self._chain.log_path}")
+        self._view.waiting_for = []
+
+    def _ready_for_a_while(self) -> bool:
+        now_s = time.monotonic()
+        if not self._ready():
+            self._unready_s = now_s
+        return now_s - self._unready_s >= SETTLE_S
+
+    def _ready(self) -> bool:
+        """Tell whether every part is ready, and show each part that has become so."""
+        assert self._client is not None and self._chain is not None
+        if self._client.policy_error is not None:
+            raise DemoError(f"policy server: {self._client.policy_error}")
+        before = dict(self._view.waiting_for)
+        self._view.waiting_for = self._client.missing(CAMERAS, self._chain.watchers)
+        for name, lack in self._view.waiting_for:
+            if lack is None and before.get(name, "not up yet") is not None:
+                self._display.event(f"  {name} ready")
+        return all(lack is None for _, lack in self._view.waiting_for)
 
     def _run_episodes(self) -> None:
         assert self._client is not None
-        runner = EpisodeRunner(self._client, self._view, self._wait)
+        runner = EpisodeRunner(self._client, self._view, self._wait, self._display.event)
         for episode, seed in enumerate(self._options.scene_seeds()):
             end = runner.run(self._options.task, seed, episode)
             success = end.event == EpisodeEvent.SUCCEEDED
