@@ -6,14 +6,16 @@ out of it by their step. Were it made anew each time, the arm would never get pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_sim.errors import SimulationError
 from so101_sim.expert import FPS, Expert
-from so101_sim.joints import JointRanges
+from so101_sim.joints import JOINT_NAMES, JointRanges
 from so101_sim.judge import in_bin
 from so101_sim.scene import cube_pose
 from so101_sim.shared_state import StateSnapshot
@@ -22,6 +24,10 @@ HORIZON = 100
 """Most rows of one answer."""
 
 DEFAULT_ROWS = 50
+
+
+class RequestError(SimulationError):
+    """A request contradicts itself, or is for another arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,24 @@ class ExpertPolicy:
         start = self._ranges.to_mujoco(positions)
         cube = cube_pose(self._model, world.qpos)
         return self._expert.plan_home(start) if in_bin(cube) else self._expert.plan(cube, start)
+
+
+def newest_pose(joint_names: Sequence[str], history: int, positions: Sequence[float]) -> NDArray[np.float64]:
+    """The newest measured pose of a request, (6,), in JOINT_NAMES order.
+
+    joint_names: order of the columns; positions: history x joints values, row-major, newest last.
+    RequestError if they do not fit each other or the arm.
+    """
+    if sorted(joint_names) != sorted(JOINT_NAMES):
+        raise RequestError(f"joint_names: expected {', '.join(JOINT_NAMES)}, got {', '.join(joint_names)}")
+    if history < 1 or len(positions) != history * len(JOINT_NAMES):
+        raise RequestError(
+            f"positions: expected history x {len(JOINT_NAMES)} values, got {len(positions)} with history = {history}"
+        )
+    newest = np.array(positions[-len(JOINT_NAMES) :], np.float64)
+    if not np.isfinite(newest).all():
+        raise RequestError("positions: expected finite values")
+    return newest[[list(joint_names).index(name) for name in JOINT_NAMES]]
 
 
 def _sample(angles: NDArray[np.float64], times_s: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,8 +15,6 @@ from pathlib import Path
 
 os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL library
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
@@ -26,7 +24,7 @@ from so101_node.qos import CHUNK_WRITER, LATCHED, OBSERVATION, REQUEST_READER
 from so101_node.repeat import RepeatPublisher
 
 from so101_sim.errors import OutOfReachError, SimulationError
-from so101_sim.expert_policy import DEFAULT_ROWS, HORIZON, ExpertPolicy
+from so101_sim.expert_policy import DEFAULT_ROWS, HORIZON, ExpertPolicy, RequestError, newest_pose
 from so101_sim.frame_wait import FrameWait, Key
 from so101_sim.joints import JOINT_NAMES
 from so101_sim.scene import IMAGE_HEIGHT, IMAGE_WIDTH, build_model
@@ -47,6 +45,9 @@ class ExpertPolicyParameters:
     obs_queue_timeout: float = parameter(
         1.0, "how long a request waits for its camera frames, s", lower=0.05, upper=10.0
     )
+    min_inference_s: float = parameter(
+        0.0, "an answer is made to take at least this long, s, to try out slow policies", lower=0.0, upper=60.0
+    )
 
     def validate(self) -> None:
         """Check the rules that ranges cannot say."""
@@ -60,6 +61,13 @@ class ExpertPolicyParameters:
 class _Pending:
     request: ObservationRequest
     received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    key: Key
+    chunk: ActionChunk
+    taken_ns: int
 
 
 class ExpertPolicyNode(Node):
@@ -80,6 +88,8 @@ class ExpertPolicyNode(Node):
         self._picture_subscriptions: dict[str, Subscription] = {}
         self._server_id = secrets.randbits(63) + 1
         self._beats = self._answered = self._failed = 0
+        self._work: _Work | None = None
+        self._finish_timer = self.create_timer(1.0, self._finish, autostart=False)
         self._chunks = RepeatPublisher(self, ActionChunk, "action_chunk", CHUNK_WRITER)
         self._status = self.create_publisher(PolicyStatus, "policy_status", LATCHED)
         self.create_subscription(PolicySpec, "policy_spec", self._on_spec, LATCHED)
@@ -130,16 +140,17 @@ class ExpertPolicyNode(Node):
             self._refuse(key, ActionChunk.OBSERVATION_INCOMPLETE, f"no frame of {', '.join(missing)} within {waited}")
 
     def _answer_if_complete(self) -> None:
-        key = self._wait.take()
+        key = self._wait.take() if self._work is None else None
         if key is None:
             return
         taken_ns, request, spec = time.monotonic_ns(), self._pending[key].request, self._spec
         if spec is None or spec.spec_id != request.spec_id:
             self._refuse(key, ActionChunk.NOT_READY, f"policy_spec {request.spec_id} has not come yet")
             return
-        fault = _fault_of(request)
-        if fault:
-            self._refuse(key, ActionChunk.BAD_REQUEST, fault)
+        try:
+            pose = newest_pose(request.joint_names, request.history, request.positions)
+        except RequestError as error:
+            self._refuse(key, ActionChunk.BAD_REQUEST, str(error))
             return
         world = self._world.read()
         if world is None:
@@ -150,7 +161,7 @@ class ExpertPolicyNode(Node):
             rows = self._policy.rows(
                 session=request.session,
                 step=request.step,
-                positions=_newest_pose(request),
+                positions=pose,
                 world=world,
                 rows=min(spec.actions_per_chunk or DEFAULT_ROWS, HORIZON),
                 fps=fps,
@@ -161,9 +172,23 @@ class ExpertPolicyNode(Node):
         chunk = ActionChunk(status=ActionChunk.OK, period=1.0 / fps, joint_names=list(JOINT_NAMES), rows=len(rows))
         chunk.positions = array.array("f", rows.tobytes())
         chunk.wait_frames = (taken_ns - self._pending[key].received_ns) / 1e9
-        chunk.inference = (time.monotonic_ns() - taken_ns) / 1e9
-        self._answered += 1
-        self._send(key, chunk)
+        self._work = _Work(key, chunk, taken_ns)
+        left_ns = taken_ns + round(self._settings.min_inference_s * 1e9) - time.monotonic_ns()
+        if left_ns > 0:
+            self._finish_timer.timer_period_ns = left_ns
+            self._finish_timer.reset()
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Send the answer under work, which took as long as a slow policy would."""
+        self._finish_timer.cancel()
+        work, self._work = self._work, None
+        if work is not None:
+            work.chunk.inference = (time.monotonic_ns() - work.taken_ns) / 1e9
+            self._answered += 1
+            self._send(work.key, work.chunk)
+            self._answer_if_complete()
 
     def _refuse(self, key: Key, status: int, message: str) -> None:
         self._failed += 1
@@ -197,6 +222,8 @@ class ExpertPolicyNode(Node):
             camera_shapes=[3, IMAGE_HEIGHT, IMAGE_WIDTH] * len(cameras),
             joint_names=list(JOINT_NAMES),
             n_obs_steps=1,
+            busy_session=self._work.key[0] if self._work else 0,
+            busy_request_id=self._work.key[1] if self._work else 0,
             inference_p50=math.nan,
             inference_p95=math.nan,
             answered=self._answered,
@@ -207,26 +234,6 @@ class ExpertPolicyNode(Node):
             status.message = f"joint_names: expected {', '.join(JOINT_NAMES)}, got {', '.join(self._spec.joint_names)}"
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
-
-
-def _fault_of(request: ObservationRequest) -> str:
-    """What is wrong with a request, one line, or ""."""
-    if sorted(request.joint_names) != sorted(JOINT_NAMES):
-        return f"joint_names: expected {', '.join(JOINT_NAMES)}, got {', '.join(request.joint_names)}"
-    if request.history < 1 or len(request.positions) != request.history * len(JOINT_NAMES):
-        expected = f"{request.history} x {len(JOINT_NAMES)}"
-        return (
-            f"positions: expected history x joints = {expected} values, at least one row, got {len(request.positions)}"
-        )
-    if not np.isfinite(request.positions).all():
-        return "positions has values that are not finite"
-    return ""
-
-
-def _newest_pose(request: ObservationRequest) -> NDArray[np.float64]:
-    """The newest measured pose, (6,), driver rad, in JOINT_NAMES order."""
-    newest = np.array(request.positions[-len(JOINT_NAMES) :], np.float64)
-    return newest[[list(request.joint_names).index(name) for name in JOINT_NAMES]]
 
 
 def main() -> None:

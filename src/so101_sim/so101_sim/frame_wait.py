@@ -50,11 +50,14 @@ class FrameWait:
         return key
 
     def overdue(self, now_ns: int) -> tuple[Key, list[str]] | None:
-        """Hand out the question if it has waited for too long, with the cameras that are missing."""
+        """Hand out the question if pictures of it have been missing for too long, with their cameras."""
         if self._waiting is None or now_ns - self._since_ns < self._timeout_ns:
             return None
-        key, self._waiting = self._waiting, None
-        return key, sorted(self._needed - self._pictures.get(key, set()))
+        key, missing = self._waiting, sorted(self._needed - self._pictures.get(self._waiting, set()))
+        if not missing:
+            return None
+        self._waiting = None
+        return key, missing
 
 
 def _remember[Value](store: OrderedDict[Key, Value], key: Key, value: Value) -> None:

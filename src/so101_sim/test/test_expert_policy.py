@@ -1,0 +1,109 @@
+"""Tests of the expert behind a policy's interface."""
+
+import mujoco
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from so101_sim.expert_policy import ExpertPolicy, RequestError, newest_pose
+from so101_sim.joints import HOME, JOINT_NAMES, JointRanges
+from so101_sim.shared_state import StateSnapshot
+
+from so101_sim import scene
+
+
+@pytest.fixture(scope="module")
+def model() -> mujoco.MjModel:
+    return scene.build_model()
+
+
+def world(model: mujoco.MjModel, seed: int, count: int) -> StateSnapshot:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "static", seed)
+    return StateSnapshot(0.0, 0, seed, count, data.qpos, data.qvel)
+
+
+class Asker:
+    """One robot with one expert."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self.policy = ExpertPolicy(model)
+        self.home = JointRanges.of(model).to_driver(np.array(HOME))
+
+    def ask(self, session: int, step: int, world: StateSnapshot, rows: int = 50, fps: float = 30.0) -> np.ndarray:
+        return self.policy.rows(session=session, step=step, positions=self.home, world=world, rows=rows, fps=fps)
+
+
+def test_chunks_of_one_episode_overlap_exactly(model: mujoco.MjModel) -> None:
+    asker, here = Asker(model), world(model, 1, 1)
+    first = asker.ask(7, 100, here)
+    second = asker.ask(7, 125, here)
+    assert first.shape == second.shape == (50, 6)
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first[25:], second[:25])
+
+
+def test_the_first_row_is_near_the_measured_pose_in_driver_rad(model: mujoco.MjModel) -> None:
+    asker = Asker(model)
+    np.testing.assert_allclose(asker.ask(7, 0, world(model, 1, 1))[0], asker.home, atol=0.01)
+
+
+def test_a_new_session_begins_a_new_plan_whatever_its_step(model: mujoco.MjModel) -> None:
+    asker, here = Asker(model), world(model, 1, 1)
+    first = asker.ask(7, 0, here)
+    asker.ask(7, 90, here)
+    np.testing.assert_array_equal(asker.ask(8, 5000, here), first)
+
+
+def test_a_new_scene_begins_a_new_plan_in_the_same_session(model: mujoco.MjModel) -> None:
+    asker = Asker(model)
+    asker.ask(7, 0, world(model, 1, 1))
+    fresh = asker.ask(7, 300, world(model, 2, 2))
+    np.testing.assert_array_equal(fresh, Asker(model).ask(9, 0, world(model, 2, 1)))
+
+
+def test_behind_its_end_the_plan_rests_at_home(model: mujoco.MjModel) -> None:
+    asker, here = Asker(model), world(model, 1, 1)
+    asker.ask(7, 0, here)
+    np.testing.assert_allclose(asker.ask(7, 1000, here), np.tile(asker.home, (50, 1)), atol=1e-6)
+
+
+def test_a_step_before_the_first_one_is_answered_from_the_beginning(model: mujoco.MjModel) -> None:
+    asker, here = Asker(model), world(model, 1, 1)
+    np.testing.assert_array_equal(asker.ask(7, 50, here), asker.ask(7, 10, here))
+
+
+def test_at_another_rate_the_same_motion_takes_the_same_time(model: mujoco.MjModel) -> None:
+    asker, here = Asker(model), world(model, 1, 1)
+    slow, fast = asker.ask(7, 0, here, rows=50, fps=30.0), asker.ask(7, 0, here, rows=100, fps=60.0)
+    np.testing.assert_allclose(fast[::2], slow, atol=1e-6)
+
+
+def test_with_the_cube_in_the_bin_the_arm_just_goes_home(model: mujoco.MjModel) -> None:
+    here = world(model, 1, 1)
+    here.qpos[6:9] = [0.19, -0.15, 0.0145]
+    asker = Asker(model)
+    np.testing.assert_allclose(asker.ask(7, 0, here), np.tile(asker.home, (50, 1)), atol=1e-6)
+
+
+@given(st.permutations(range(6)), st.integers(1, 3))
+def test_the_newest_pose_is_read_in_whatever_order_the_joints_come(order: list[int], history: int) -> None:
+    names = [JOINT_NAMES[index] for index in order]
+    rows = [[10.0 * row + index for index in order] for row in range(history)]
+    pose = newest_pose(names, history, [value for row in rows for value in row])
+    np.testing.assert_array_equal(pose, 10.0 * (history - 1) + np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("names", "history", "positions", "said"),
+    [
+        (JOINT_NAMES[:5], 1, [0.0] * 5, "joint_names: expected"),
+        ((*JOINT_NAMES[:5], "wrist_roll"), 1, [0.0] * 6, "joint_names: expected"),
+        (JOINT_NAMES, 2, [0.0] * 6, r"got 6 with history = 2"),
+        (JOINT_NAMES, 0, [], r"history = 0"),
+        (JOINT_NAMES, 1, [0.0] * 5 + [float("nan")], "finite"),
+    ],
+)
+def test_a_request_that_contradicts_itself_is_refused(names, history, positions, said) -> None:
+    with pytest.raises(RequestError, match=said):
+        newest_pose(names, history, positions)

@@ -1,0 +1,92 @@
+"""Tests of the virtual arm's world."""
+
+import mujoco
+import numpy as np
+import pytest
+from so101_sim.errors import TaskError
+from so101_sim.joints import HOME, JOINT_NAMES
+from so101_sim.tasks import CUBE_HALF_M, STATIC
+
+from so101_sim import scene
+
+
+@pytest.fixture(scope="module")
+def model() -> mujoco.MjModel:
+    return scene.build_model()
+
+
+def test_the_arms_joints_and_actuators_come_first_in_their_order(model: mujoco.MjModel) -> None:
+    for index, name in enumerate(JOINT_NAMES):
+        assert model.joint(name).qposadr[0] == model.joint(name).dofadr[0] == model.actuator(name).id == index
+
+
+def test_the_model_has_exactly_the_three_cameras(model: mujoco.MjModel) -> None:
+    assert {model.camera(i).name for i in range(model.ncam)} == set(scene.CAMERAS)
+
+
+def test_the_cube_lies_where_the_task_and_seed_say_and_the_arm_is_not_touched(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    arm = np.array([0.3, -0.9, 0.8, 0.7, 0.2, 0.5])
+    data.qpos[:6], data.qvel[:6], data.ctrl[:6] = arm, 0.1, arm
+    scene.place_objects(model, data, "static", 5)
+    pose, wanted = scene.cube_pose(model, data.qpos), STATIC.cube_start(5)
+    np.testing.assert_allclose(pose.position, wanted.position)
+    assert pose.yaw == pytest.approx(wanted.yaw)
+    np.testing.assert_array_equal(data.qpos[:6], arm)
+    np.testing.assert_array_equal(data.qvel[:6], np.full(6, 0.1))
+    np.testing.assert_array_equal(data.ctrl[:6], arm)
+
+
+def test_a_moving_cube_comes_to_rest_when_it_is_placed(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    data.qvel[6:12] = 3.0
+    scene.place_objects(model, data, "static", 1)
+    np.testing.assert_array_equal(scene.cube_velocity(model, data.qvel), np.zeros(6))
+
+
+def test_a_placed_cube_stays_where_it_is_and_the_arm_stays_at_home(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "static", 3)
+    before = scene.cube_pose(model, data.qpos)
+    for _ in range(500):
+        scene.before_step(model, data)
+        mujoco.mj_step(model, data)
+    after = scene.cube_pose(model, data.qpos)
+    np.testing.assert_allclose(after.position, before.position, atol=5e-4)
+    assert after.position[2] == pytest.approx(CUBE_HALF_M, abs=5e-4)
+    np.testing.assert_allclose(data.qpos[:6], HOME, atol=0.03)
+
+
+def test_the_same_seed_gives_the_same_motion_whatever_went_before(model: mujoco.MjModel) -> None:
+    def fall(seed_before: int) -> np.ndarray:
+        data = scene.new_data(model)
+        scene.place_objects(model, data, "static", seed_before)
+        data.qvel[6:9] = 0.5
+        scene.place_objects(model, data, "static", 9)
+        for _ in range(50):
+            mujoco.mj_step(model, data)
+        return data.qpos[6:9].copy()
+
+    np.testing.assert_array_equal(fall(1), fall(2))
+
+
+def test_an_unknown_task_moves_nothing(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    before = data.qpos.copy()
+    with pytest.raises(TaskError, match="juggle"):
+        scene.place_objects(model, data, "juggle", 1)
+    np.testing.assert_array_equal(data.qpos, before)
+
+
+def test_the_yaw_is_read_back_from_a_tilted_cube(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    tilt, turn, both = np.zeros(4), np.zeros(4), np.zeros(4)
+    mujoco.mju_axisAngle2Quat(tilt, np.array([1.0, 0, 0]), 0.2)
+    mujoco.mju_axisAngle2Quat(turn, np.array([0, 0, 1.0]), 0.7)
+    mujoco.mju_mulQuat(both, turn, tilt)
+    data.qpos[9:13] = both
+    assert scene.cube_pose(model, data.qpos).yaw == pytest.approx(0.7, abs=1e-6)
+
+
+def test_a_step_of_physics_is_as_long_as_asked() -> None:
+    assert scene.build_model(timestep_s=0.005).opt.timestep == 0.005

@@ -1,0 +1,85 @@
+"""The virtual cameras as their own process, over DDS."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from so101_camera.image_codec import decode_image
+from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
+from so101_sim.shared_state import SharedState, StateSnapshot
+from so101_sim.virtual_arm_client import STATE_NAME
+
+from so101_node import qos
+from so101_sim import rendering, scene
+
+
+@pytest.fixture
+def sim_dir(tmp_path: Path) -> Path:
+    """A run folder whose virtual arm stands still."""
+    data = scene.new_data(scene.build_model())
+    with SharedState.create(tmp_path / STATE_NAME) as file:
+        file.write(StateSnapshot(0.0, time.monotonic_ns(), 0, 1, data.qpos, data.qvel))
+    return tmp_path
+
+
+def test_each_request_is_answered_by_the_cameras_of_the_spec_with_pictures_of_the_simulation(
+    sim_dir: Path, peer, start_node: Callable
+) -> None:
+    images = {
+        camera: peer.collect(ObservationImage, f"{camera}/observation", qos.OBSERVATION) for camera in scene.CAMERAS
+    }
+    spec = peer.node.create_publisher(PolicySpec, "policy_spec", qos.LATCHED)
+    request = peer.node.create_publisher(ObservationRequest, "observation_request", qos.REQUEST_WRITER)
+    node = start_node("virtual_cameras_node", sim_dir=sim_dir)
+    assert peer.wait(lambda: request.get_subscription_count() == 3)
+    spec.publish(PolicySpec(session=5, spec_id=9, fps=30.0, cameras=["top", "front"]))
+    for _ in range(2):
+        request.publish(ObservationRequest(session=5, request_id=1, spec_id=9, history=1))
+    assert peer.wait(lambda: images["top"] and images["front"])
+    peer.spin_for(0.3)
+    assert [len(images[camera]) for camera in ("top", "front", "wrist")] == [1, 1, 0]
+
+    model = scene.build_model()
+    with rendering.CameraRenderer(model) as renderer:
+        renderer.show(scene.new_data(model).qpos)
+        for camera in ("top", "front"):
+            answer = images[camera][0]
+            assert (answer.session, answer.request_id, answer.camera, answer.history_index) == (5, 1, camera, 0)
+            assert 0 <= answer.capture_age < 5
+            expected = renderer.render(camera)[..., ::-1].astype(int)
+            assert np.abs(decode_image(bytes(answer.image.data)) - expected).mean() < 3
+    assert node.interrupt() == 0
+    assert "Traceback" not in node.said
+
+
+def test_a_camera_is_rendered_for_a_listener_and_described_by_its_intrinsics(
+    sim_dir: Path, peer, start_node: Callable
+) -> None:
+    start_node("virtual_cameras_node", sim_dir=sim_dir)
+    pictures = peer.collect(CompressedImage, "wrist/image_raw/compressed", qos.IMAGE)
+    infos = peer.collect(CameraInfo, "wrist/camera_info", qos.IMAGE)
+    states = peer.collect(DiagnosticArray, "/diagnostics", 10)
+    assert peer.wait(lambda: len(pictures) >= 3 and infos)
+    assert decode_image(bytes(pictures[0].data)).shape == (480, 640, 3)
+    assert (infos[0].width, infos[0].height) == (640, 480)
+    focal = 240 / np.tan(np.radians(scene.build_model().camera("wrist").fovy[0]) / 2)
+    assert infos[0].k[0] == pytest.approx(focal)
+
+    def messages() -> dict[str, str]:
+        return {status.name.split(": ")[1]: status.message for state in states[-1:] for status in state.status}
+
+    assert peer.wait(lambda: "frames/s" in messages().get("wrist", ""))
+    assert messages()["top"] == "nobody looks through it"
+
+
+def test_a_virtual_arm_that_never_comes_ends_the_node_with_one_line(start_node: Callable, tmp_path: Path) -> None:
+    node = start_node("virtual_cameras_node", sim_dir=tmp_path / "nowhere", connect_timeout_s=1.0)
+    assert node.process.wait(timeout=40) == 1
+    last = node.said.splitlines()[-1]
+    assert "waited" in last
+    assert "start virtual_arm with this folder first" in last
+    assert "Traceback" not in node.said
