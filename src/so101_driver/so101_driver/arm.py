@@ -70,6 +70,11 @@ class Arm:
         """Calibration in use."""
         return self._calibration
 
+    @property
+    def shadow(self) -> bool:
+        """Whether writing is off."""
+        return self._shadow
+
     def open(self) -> None:
         """Open the port and forget what was read before. Raises PortError."""
         self._bus.open()

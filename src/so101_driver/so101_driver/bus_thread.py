@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from so101_driver.control_cycle import ControlCycle, Snapshot
-from so101_driver.safety_gate import Outcome, SafetyGate
+from so101_driver.gate_values import Outcome
+from so101_driver.safety_gate import SafetyGate
 
 _JOIN_TIMEOUT_S: Final = 1.5
 _BRAKING_NS: Final = 500_000_000  # 8 rad/s at 40 rad/s^2 takes 0.2 s

@@ -11,7 +11,8 @@ import numpy as np
 from so101_driver import causes
 from so101_driver.arm import JOINTS, Arm, ArmReading, BoolArray
 from so101_driver.errors import DriverError, NoAnswerError, PortError, ServoRefusedError, SettingsMismatchError
-from so101_driver.safety_gate import Action, GateOutput, GateStatus, SafetyGate
+from so101_driver.gate_values import Action, GateOutput, GateStatus
+from so101_driver.safety_gate import SafetyGate
 
 _FIRST_RETRY_NS: Final = 100_000_000
 _LONGEST_RETRY_NS: Final = 1_000_000_000  # so that the arm is back within 2 s of its port
@@ -59,7 +60,7 @@ class ControlCycle:
                 self._connect(now_ns)
             if self._connected:
                 reading = self._read()
-                self._act(self._gate.tick(reading, now_ns))
+                self._act(self._gate.tick(reading, now_ns), now_ns)
         except PortError as error:
             self._lose(causes.PORT_LOST, str(error), now_ns)
             reading = None
@@ -72,11 +73,6 @@ class ControlCycle:
             bus_errors=self._errors,
             bus_retries=self._retries,
         )
-
-    def release(self) -> None:
-        """Switch torque off now, for the way out. Raises DriverError."""
-        self._arm.torque_off()
-        self._gate.released()
 
     def _connect(self, now_ns: int) -> None:
         if now_ns < self._retry_at_ns:
@@ -115,7 +111,7 @@ class ControlCycle:
         self._retries += reading.retried
         return reading
 
-    def _act(self, output: GateOutput) -> None:
+    def _act(self, output: GateOutput, now_ns: int) -> None:
         if output.goal is not None:
             self._arm.write_goals(output.goal)
             self._check_torque()
@@ -127,11 +123,11 @@ class ControlCycle:
             elif action is Action.LOWER_TORQUE:
                 self._lower_torque(output.joints)
             elif action is Action.CLOSE_PORT:
-                raise PortError(self._gate.status.message)
+                self._lose(self._gate.status.cause, self._gate.status.message, now_ns)
 
     def _check_torque(self) -> None:
         """Look at one servo now and then: after a dip of its supply it comes back limp and with its own goal."""
-        if self._tick % _TORQUE_CHECK_TICKS:
+        if self._tick % _TORQUE_CHECK_TICKS or self._arm.shadow:
             return
         self._checked = (self._checked + 1) % JOINTS
         try:
@@ -143,7 +139,8 @@ class ControlCycle:
     def _prepare(self) -> None:
         try:
             self._arm.verify_settings()
-            self._gate.prepared(self._arm.torque_on())
+            goal = self._arm.torque_on()
+            self._gate.prepared(goal, self._known_torque())
         except SettingsMismatchError as error:
             self._gate.refused(causes.SETTINGS_MISMATCH, str(error), self._known_torque())
         except ServoRefusedError as error:

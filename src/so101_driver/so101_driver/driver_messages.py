@@ -8,8 +8,8 @@ from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
 from so101_driver.arm import ArmReading
 from so101_driver.calibration import JOINT_NAMES, Calibration
 from so101_driver.control_cycle import Snapshot
+from so101_driver.gate_values import State
 from so101_driver.motion_limits import MotionLimits
-from so101_driver.safety_gate import State
 
 _NAMES = list(JOINT_NAMES)
 _LEVELS = {

@@ -71,9 +71,9 @@ class FaultMonitor:
         self._stalled_since_ns: list[int | None] = [None] * JOINTS
 
     def standing(self, reading: ArmReading) -> list[Fault]:
-        """Faults that this one reading shows by itself, without waiting for confirmation."""
+        """Faults of the present moment, without waiting for confirmation. `reading`: the one judged last."""
         faults: list[Fault] = []
-        missing = [index for index in range(JOINTS) if not reading.answered[index]]
+        missing = [index for index in range(JOINTS) if self._missing_ticks[index] > 1]
         if missing:
             faults.append(_lost(missing))
         for index in range(JOINTS):

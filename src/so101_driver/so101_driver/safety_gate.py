@@ -7,8 +7,6 @@ States are those of DriverStatus. HOLD opens to ENGAGED on a command near the po
 latches it until `reset`. Whatever the state, goals leave only through the motion limiter.
 """
 
-from dataclasses import dataclass, field
-from enum import Enum, IntEnum
 from typing import Final
 
 import numpy as np
@@ -17,83 +15,13 @@ import numpy.typing as npt
 from so101_driver import causes
 from so101_driver.arm import JOINTS, ArmReading, BoolArray
 from so101_driver.calibration import JOINT_NAMES, FloatArray
-from so101_driver.fault_monitor import Fault, FaultLimits, FaultMonitor
+from so101_driver.fault_monitor import Fault, FaultMonitor
+from so101_driver.gate_values import Action, GateConfig, GateOutput, GateStatus, Outcome, State
 from so101_driver.interpolation import CommandInterpolator
-from so101_driver.motion_limits import MotionLimiter, MotionLimits
+from so101_driver.motion_limits import MotionLimiter
 from so101_driver.park_motion import ParkMotion
 
-
-class State(IntEnum):
-    """DriverStatus.state."""
-
-    NO_BUS = 0
-    RELEASED = 1
-    HOLD = 2
-    ENGAGED = 3
-    LATCHED = 4
-
-
-class Action(Enum):
-    """What the caller has to do with the servos, besides writing goals."""
-
-    PREPARE = "verify the settings, seed the goals, switch torque on; then call prepared or refused"
-    TORQUE_OFF = "switch torque off; then call released"
-    LOWER_TORQUE = "lower the torque limit of the latched joints"
-    CLOSE_PORT = "close the port and look for it again"
-
-
 _LOWER_TORQUE_ON: Final = (causes.OVERLOAD, causes.OVERCURRENT, causes.OVERHEAT, causes.VOLTAGE)
-
-
-@dataclass(frozen=True, slots=True)
-class GateConfig:
-    """Everything that may be tuned. Arrays are (6,), JOINT_NAMES order."""
-
-    limits: MotionLimits
-    park_positions: FloatArray  # rad
-    faults: FaultLimits = field(default_factory=FaultLimits)
-    period_s: float = 1.0 / 60.0
-    interpolate: bool = True
-    engage_tolerance_rad: float = 0.2
-    command_timeout_s: float = 0.1
-    implausible_rad: float = 1.0
-    hold_deceleration_rad_s2: float = 40.0  # what an STS3215 itself manages at acceleration 254
-    emergency_error_rad: float = 0.1  # largest distance of the held goal from the pose after an emergency stop
-    park_speed_rad_s: float = 1.0
-    park_tolerance_rad: float = 0.1
-    release_anywhere: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Answer to a request: whether it is being done, and a line for people."""
-
-    accepted: bool
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class GateOutput:
-    """What to do in this tick: goals to write, (6,), rad, or None; servo actions and the joints they concern."""
-
-    goal: FloatArray | None = None
-    actions: tuple[Action, ...] = ()
-    joints: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GateStatus:
-    """Snapshot for DriverStatus."""
-
-    state: State
-    cause: str
-    message: str
-    parked: bool
-    torque: BoolArray
-    goal: FloatArray
-    accepted: int
-    rejected: int
-    limited: int
 
 
 class SafetyGate:
@@ -174,12 +102,12 @@ class SafetyGate:
         self._enter(State.LATCHED if torque.any() else State.RELEASED, causes.STARTING, "torque is being switched on")
         self._actions = [Action.PREPARE]
 
-    def prepared(self, goal: npt.ArrayLike) -> None:
-        """PREPARE succeeded: all servos hold at `goal`, (6,), rad."""
+    def prepared(self, goal: npt.ArrayLike, torque: BoolArray) -> None:
+        """PREPARE succeeded: all servos hold at `goal`, (6,), rad. `torque`: all of them, unless in shadow."""
         self._limiter.seed(goal)
         self._interpolator.reset(self._limiter.goal)
         self._monitor.reset()
-        self._torque = np.ones(JOINTS, dtype=np.bool_)
+        self._torque = torque.copy()
         self._seeded = True
         self._settle = self._park = None
         self._latched_joints = ()
@@ -189,6 +117,7 @@ class SafetyGate:
         """PREPARE failed. Servos that already had torque keep it."""
         self._torque = torque.copy()
         self._seeded = False
+        self._actions.clear()
         self._enter(State.LATCHED if torque.any() else State.RELEASED, cause, message)
 
     def released(self) -> None:

@@ -14,21 +14,22 @@ from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_node
+from so101_node.qos import JOINT_COMMAND, JOINT_STATES_WRITER, LATCHED, TELEMETRY
 from std_srvs.srv import Trigger
 
 from so101_driver import driver_messages as messages
-from so101_driver.arm import JOINTS, Arm
+from so101_driver.arm import Arm
 from so101_driver.bus_thread import BusThread
-from so101_driver.calibration import JOINT_NAMES, find_calibration, load_calibration
+from so101_driver.calibration import JOINT_NAMES, Calibration, find_calibration, load_calibration
 from so101_driver.control_cycle import ControlCycle, Snapshot
 from so101_driver.driver_parameters import DriverParameters
-from so101_driver.errors import DriverError
+from so101_driver.errors import CalibrationError, DriverError
 from so101_driver.fault_monitor import FaultLimits
 from so101_driver.feetech_bus import FeetechBus
+from so101_driver.gate_values import GateConfig, Outcome, State
 from so101_driver.motion_limits import MotionLimits
-from so101_driver.safety_gate import GateConfig, Outcome, SafetyGate, State
+from so101_driver.safety_gate import SafetyGate
 from so101_driver.snapshot_publisher import SnapshotPublisher
-from so101_node import qos
 
 _PERIOD_S: Final = 1.0 / 60.0
 _STATUS_TICKS: Final = 6  # 10 Hz
@@ -41,20 +42,20 @@ class So101DriverNode(AutostartNode):
     def __init__(self) -> None:
         super().__init__("so101_driver")
         self._settings = declare(self, DriverParameters)
+        self._log: Any = self.get_logger()  # type: ignore[no-untyped-call]
         self._driver_id = secrets.randbits(63) | 1
         self._alarm = ""
         self._arm: Arm | None = None
-        self._cycle: ControlCycle | None = None
         self._bus_thread: BusThread | None = None
         self._sender: SnapshotPublisher | None = None
         self._snapshot: Snapshot | None = None
         self._shown: tuple[State, str] | None = None
-        self._joint_states = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES_WRITER)
-        self._status = self.create_publisher(DriverStatus, "driver_status", qos.LATCHED)
-        self._limits = self.create_publisher(JointLimits, "joint_limits", qos.LATCHED)
-        self._telemetry = self.create_publisher(ServoTelemetry, "servo_telemetry", qos.TELEMETRY)
+        self._joint_states = self.create_publisher(JointState, "joint_states", JOINT_STATES_WRITER)
+        self._status = self.create_publisher(DriverStatus, "driver_status", LATCHED)
+        self._limits = self.create_publisher(JointLimits, "joint_limits", LATCHED)
+        self._telemetry = self.create_publisher(ServoTelemetry, "servo_telemetry", TELEMETRY)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_subscription(JointState, "joint_command", self._on_command, qos.JOINT_COMMAND)
+        self.create_subscription(JointState, "joint_command", self._on_command, JOINT_COMMAND)
         for name, ask in (
             ("emergency_stop", SafetyGate.emergency_stop),
             ("reset", SafetyGate.reset),
@@ -72,6 +73,7 @@ class So101DriverNode(AutostartNode):
         p = self._settings
         try:
             calibration = load_calibration(find_calibration(p.robot_id, p.calibration_dir, p.port))
+            limits = _motion_limits(p, calibration)
             repair = f"ros2 run so101_driver configure_servos --port {p.port} --robot-id {p.robot_id}"
             if p.calibration_dir:
                 repair += f" --calibration-dir {p.calibration_dir}"
@@ -83,26 +85,21 @@ class So101DriverNode(AutostartNode):
             if self._arm is not None:
                 self._arm.close()
             self.failure = str(error)
-            self.get_logger().error(str(error))
+            self._log.error(str(error))
             return TransitionCallbackReturn.FAILURE
-        limits = MotionLimits(
-            lower=calibration.lower_rad() + p.limit_margin_rad,
-            upper=calibration.upper_rad() - p.limit_margin_rad,
-            max_speed=np.array(p.max_joint_speed_rad_s),
-            max_acceleration=np.full(JOINTS, p.max_joint_acceleration_rad_s2),
-        )
-        self._cycle = ControlCycle(self._arm, SafetyGate(_gate_config(p, limits)))
         self._limits.publish(messages.joint_limits(calibration, limits, self._driver_id, self._stamp()))
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the bus thread; torque comes on without moving the arm."""
-        assert self._cycle is not None
+        assert self._arm is not None  # on_configure succeeded
+        limits = _motion_limits(self._settings, self._arm.calibration)
+        cycle = ControlCycle(self._arm, SafetyGate(_gate_config(self._settings, limits)))
         self._sender = SnapshotPublisher(self._publish)
-        self._bus_thread = BusThread(self._cycle, _PERIOD_S, self._sender.offer)
+        self._bus_thread = BusThread(cycle, _PERIOD_S, self._sender.offer)
         self._sender.start()
         self._bus_thread.start()
-        self.get_logger().info(f"driving {self._settings.port}{' in shadow' if self._settings.shadow else ''}")
+        self._log.info(f"driving {self._settings.port}{' in shadow' if self._settings.shadow else ''}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -128,9 +125,9 @@ class So101DriverNode(AutostartNode):
                 try:
                     self._arm.torque_off()
                 except DriverError as error:
-                    self.get_logger().error(str(error))
+                    self._log.error(str(error))
             elif not self._settings.shadow:
-                self.get_logger().info("the arm keeps holding; `configure_servos --release` switches its torque off")
+                self._log.info("the arm keeps holding; `configure_servos --release` switches its torque off")
         self._close()
 
     def _stop_threads(self) -> None:
@@ -144,7 +141,7 @@ class So101DriverNode(AutostartNode):
     def _close(self) -> None:
         if self._arm is not None:
             self._arm.close()
-        self._arm = self._cycle = None
+        self._arm = None
 
     # --- incoming ---------------------------------------------------------------------------------------------------
 
@@ -156,7 +153,7 @@ class So101DriverNode(AutostartNode):
         if len(message.name) != len(message.position) or any(name not in by_name for name in JOINT_NAMES):
             self._bus_thread.command(None, time.monotonic_ns())
             missing = [name for name in JOINT_NAMES if name not in by_name]
-            self.get_logger().warning(
+            self._log.warning(
                 f"joint_command ignored: {len(message.name)} names, {len(message.position)} positions, "
                 f"missing joints [{', '.join(missing)}]",
                 throttle_duration_sec=1.0,
@@ -173,7 +170,7 @@ class So101DriverNode(AutostartNode):
                 return response
             outcome = self._bus_thread.request(ask)
             response.success, response.message = outcome.accepted, outcome.message
-            self.get_logger().info(f"{name}: {outcome.message}")
+            self._log.info(f"{name}: {outcome.message}")
             return response
 
         return answer
@@ -201,16 +198,16 @@ class So101DriverNode(AutostartNode):
         status = snapshot.status
         text = " ".join(part for part in (status.state.name, status.cause, status.message) if part)
         if status.state in (State.NO_BUS, State.LATCHED):
-            self.get_logger().error(text)
+            self._log.error(text)
         else:
-            self.get_logger().info(text)
+            self._log.info(text)
 
     def _watch(self) -> None:
         """Once a second: alarms and diagnostics."""
         publishers = self.count_publishers("joint_command")
         self._alarm = f"{publishers} nodes publish joint_command: stop all but one" if publishers > 1 else ""
         if self._alarm:
-            self.get_logger().warning(self._alarm, throttle_duration_sec=10.0)
+            self._log.warning(self._alarm, throttle_duration_sec=10.0)
         if self._snapshot is not None and self._bus_thread is not None:
             missed = self._bus_thread.missed_deadlines
             array = messages.diagnostics(
@@ -226,6 +223,22 @@ class So101DriverNode(AutostartNode):
 
     def _stamp(self) -> Any:
         return self.get_clock().now().to_msg()
+
+
+def _motion_limits(p: DriverParameters, calibration: Calibration) -> MotionLimits:
+    lower, upper = calibration.lower_rad() + p.limit_margin_rad, calibration.upper_rad() - p.limit_margin_rad
+    for name, low, high in zip(JOINT_NAMES, lower, upper, strict=True):
+        if low >= high:
+            raise CalibrationError(
+                f"limit_margin_rad = {p.limit_margin_rad:g}: leaves {name} no room within its calibrated range of "
+                f"{high - low + 2 * p.limit_margin_rad:.2f} rad"
+            )
+    return MotionLimits(
+        lower=lower,
+        upper=upper,
+        max_speed=np.array(p.max_joint_speed_rad_s),
+        max_acceleration=np.array(p.max_joint_acceleration_rad_s2),
+    )
 
 
 def _gate_config(p: DriverParameters, limits: MotionLimits) -> GateConfig:

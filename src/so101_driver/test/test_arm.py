@@ -1,0 +1,190 @@
+"""Six servos in radians, on servos in memory."""
+
+import numpy as np
+import pytest
+from so101_driver.arm import Arm
+from so101_driver.calibration import Calibration
+from so101_driver.errors import NoAnswerError, ServoRefusedError, SettingsMismatchError
+from so101_driver.memory_bus import MemoryBus
+from so101_driver.registers import Register
+
+from so101_driver import registers as reg
+
+
+@pytest.fixture
+def arm(calibration: Calibration, memory_bus: MemoryBus) -> Arm:
+    result = Arm(memory_bus, calibration)
+    result.open()
+    return result
+
+
+def test_six_sound_servos_pass(arm: Arm) -> None:
+    arm.identify()
+    arm.verify_settings()
+
+
+def test_a_servo_that_does_not_answer_is_named(arm: Arm, memory_bus: MemoryBus) -> None:
+    memory_bus.silent = {4}
+    with pytest.raises(NoAnswerError, match=r"wrist_flex \(id 4\)"):
+        arm.identify()
+
+
+def test_a_bus_without_any_servo_points_to_the_power_supply(arm: Arm, memory_bus: MemoryBus) -> None:
+    memory_bus.silent = set(range(1, 7))
+    with pytest.raises(NoAnswerError, match="power supply"):
+        arm.identify()
+
+
+@pytest.mark.parametrize(
+    ("register", "value", "said"),
+    [
+        (reg.MODEL_NUMBER, 2825, r"shoulder_lift \(id 2\) has model number 2825, expected 777"),
+        (reg.FIRMWARE_MINOR, 9, r"differ in firmware.*shoulder_lift 3\.9"),
+        (reg.PRESENT_VOLTAGE, 36, r"shoulder_lift \(id 2\) measures 3\.6 V.*power supply"),
+    ],
+)
+def test_a_wrong_servo_is_named(arm: Arm, memory_bus: MemoryBus, register: Register, value: int, said: str) -> None:
+    memory_bus.poke(2, register, value)
+    with pytest.raises(ServoRefusedError, match=said):
+        arm.identify()
+
+
+@pytest.mark.parametrize(
+    ("servo_id", "register", "value"),
+    [
+        (1, reg.P_COEFFICIENT, 32),
+        (2, reg.I_COEFFICIENT, 1),
+        (3, reg.D_COEFFICIENT, 0),
+        (4, reg.RETURN_DELAY_TIME, 250),
+        (5, reg.OPERATING_MODE, 1),
+        (5, reg.RESPONSE_STATUS_LEVEL, 0),
+        (1, reg.PHASE, 28),
+        (6, reg.MAX_TORQUE_LIMIT, 1000),
+        (6, reg.PROTECTION_CURRENT, 500),
+        (6, reg.OVERLOAD_TORQUE, 80),
+        (3, reg.HOMING_OFFSET, 7),
+        (3, reg.MIN_POSITION_LIMIT, 0),
+        (3, reg.MAX_POSITION_LIMIT, 4095),
+    ],
+)
+def test_every_setting_that_differs_is_named_with_the_command_that_repairs_it(
+    arm: Arm, memory_bus: MemoryBus, servo_id: int, register: Register, value: int
+) -> None:
+    memory_bus.poke(servo_id, register, value)
+    with pytest.raises(SettingsMismatchError, match=rf"{register.name} is {value}, should be .*configure_servos"):
+        arm.verify_settings()
+
+
+def test_a_reading_is_in_si_units(arm: Arm, memory_bus: MemoryBus) -> None:
+    for register, value in (
+        (reg.PRESENT_POSITION, 2048 + 1000),
+        (reg.PRESENT_VELOCITY, -2048),
+        (reg.PRESENT_LOAD, -250),
+        (reg.PRESENT_CURRENT, 200),
+        (reg.PRESENT_TEMPERATURE, 40),
+    ):
+        memory_bus.poke(1, register, value)
+    memory_bus.status[1] = 32
+    reading = arm.read()
+    assert reading.complete
+    assert reading.positions[0] == pytest.approx(1000 * 2 * np.pi / 4095)
+    assert reading.velocities[0] == pytest.approx(-np.pi)
+    assert reading.loads[0] == pytest.approx(-0.25)
+    assert reading.currents[0] == pytest.approx(1.3)
+    assert reading.voltages[0] == pytest.approx(12.1)
+    assert reading.temperatures[0] == 40
+    assert reading.error_bits[0] == 32
+
+
+def test_a_silent_servo_is_nan_and_the_others_are_read(arm: Arm, memory_bus: MemoryBus) -> None:
+    memory_bus.silent = {2}
+    reading = arm.read()
+    assert reading.answered.tolist() == [True, False, True, True, True, True]
+    assert np.isnan(reading.positions[1])
+    assert np.all(np.isfinite(reading.positions[[0, 2, 3, 4, 5]]))
+
+
+def test_a_position_that_a_joint_cannot_have_reached_is_dropped_unless_it_is_confirmed(
+    arm: Arm, memory_bus: MemoryBus
+) -> None:
+    """A packet with two damaged bytes passes the checksum once in 256 times."""
+    arm.read()
+    memory_bus.poke(1, reg.PRESENT_POSITION, 3200)
+    assert arm.read().answered.tolist() == [False, True, True, True, True, True]
+    memory_bus.poke(1, reg.PRESENT_POSITION, 2050)
+    assert arm.read().complete
+    memory_bus.poke(1, reg.PRESENT_POSITION, 3200)
+    assert not arm.read().complete
+    assert arm.read().complete
+
+
+def test_torque_comes_on_after_the_goal_was_seeded_with_the_present_position(arm: Arm, memory_bus: MemoryBus) -> None:
+    memory_bus.poke(3, reg.PRESENT_POSITION, 1500)
+    goals = arm.torque_on()
+    assert goals == pytest.approx(arm.read().positions)
+    for servo_id in range(1, 7):
+        names = [write.register for write in memory_bus.writes if write.servo_id == servo_id]
+        assert names[-1] == "Torque_Enable"
+        assert memory_bus.peek(servo_id, reg.GOAL_POSITION) == memory_bus.peek(servo_id, reg.PRESENT_POSITION)
+        assert memory_bus.peek(servo_id, reg.ACCELERATION) == 254
+    order = [write.servo_id for write in memory_bus.writes if write.register == "Torque_Enable"]
+    assert order == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_servo_that_holds_already_keeps_its_goal_and_is_not_written(arm: Arm, memory_bus: MemoryBus) -> None:
+    """The gripper holds an object: its goal lies beyond its position, and letting go would drop it."""
+    arm.torque_on()
+    memory_bus.blocked = {6}
+    memory_bus.write_goals({6: 1500})
+    memory_bus.writes.clear()
+    goals = arm.torque_on()
+    assert arm.calibration.to_raw(goals)[5] == 1500
+    assert memory_bus.writes == []
+
+
+def test_a_torque_limit_that_an_earlier_fault_lowered_is_restored(arm: Arm, memory_bus: MemoryBus) -> None:
+    arm.torque_on()
+    arm.limit_torque([5], 0.5)
+    assert memory_bus.peek(6, reg.TORQUE_LIMIT) == 250
+    arm.torque_on()
+    assert memory_bus.peek(6, reg.TORQUE_LIMIT) == 500
+
+
+def test_a_joint_outside_its_range_gets_no_torque_and_neither_does_any_other(arm: Arm, memory_bus: MemoryBus) -> None:
+    memory_bus.poke(2, reg.PRESENT_POSITION, 600)
+    with pytest.raises(ServoRefusedError, match=r"shoulder_lift stands at step 600.*910\.\.3186"):
+        arm.torque_on()
+    assert memory_bus.writes == []
+
+
+def test_a_servo_that_refuses_its_torque_is_named(
+    arm: Arm, memory_bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryBus, "write_register", lambda self, servo_id, register, value: None)
+    with pytest.raises(ServoRefusedError, match=r"shoulder_pan .*keeps its torque off"):
+        arm.torque_on()
+
+
+def test_torque_goes_off_at_all_servos_even_if_one_does_not_answer(arm: Arm, memory_bus: MemoryBus) -> None:
+    arm.torque_on()
+    memory_bus.silent = {1}
+    with pytest.raises(NoAnswerError, match="shoulder_pan did not acknowledge"):
+        arm.torque_off()
+    assert [memory_bus.peek(servo_id, reg.TORQUE_ENABLE) for servo_id in range(1, 7)] == [1, 0, 0, 0, 0, 0]
+
+
+def test_goals_are_rounded_to_steps(arm: Arm, memory_bus: MemoryBus) -> None:
+    step = 2 * np.pi / 4095
+    arm.write_goals([0.6 * step, 0, 0, 0, 0, 0])
+    assert memory_bus.goals[-1][1] == 2049
+
+
+def test_in_shadow_nothing_at_all_is_written(calibration: Calibration, memory_bus: MemoryBus) -> None:
+    arm = Arm(memory_bus, calibration, shadow=True)
+    arm.open()
+    goals = arm.torque_on()
+    arm.write_goals(goals)
+    arm.limit_torque([0], 0.5)
+    arm.torque_off()
+    assert memory_bus.writes == []
+    assert memory_bus.goals == []
