@@ -66,8 +66,8 @@ def decode_image(
         raise ImageDecodeError(f"damaged {format} image of {buffer.size} bytes") from error
     if bgr is None:
         raise ImageDecodeError(f"damaged {format} image of {buffer.size} bytes")
-    rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return resize_image(np.asarray(rgb, dtype=np.uint8), height, width)
+    resized = resize_image(np.asarray(bgr, dtype=np.uint8), height, width)
+    return np.asarray(cv2.cvtColor(resized, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def resize_image(pixels: Pixels, height: int, width: int) -> Pixels:

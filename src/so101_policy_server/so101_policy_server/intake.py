@@ -97,5 +97,9 @@ class Intake:
 
     def _superseded(self, old: Request, newer: Request | None) -> Answer:
         self._frames.forget(old.key)
-        by = "a newer request" if newer is None or newer.key.session != old.key.session else f"{newer.key.request_id}"
+        by = (
+            "a newer request"
+            if newer is None or newer.key.session != old.key.session
+            else f"request {newer.key.request_id}"
+        )
         return Answer(old, Status.SUPERSEDED, f"request {old.key.request_id} gave way to {by}")

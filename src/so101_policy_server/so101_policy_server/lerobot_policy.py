@@ -59,6 +59,7 @@ def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
         try:
             progress("reading the configuration")
             config = _load_config(checkpoint, source)
+            description = _describe(checkpoint.path, config, source.device)
             progress("loading weights")
             policy = _load_weights(checkpoint, config)
             preprocessor, postprocessor = _load_processors(checkpoint, config, source.device)
@@ -67,7 +68,7 @@ def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
         except Exception as error:  # LeRobot, transformers and hub raise dozens of types here
             raise PolicyLoadError(_explain(error, checkpoint)) from error
     progress("warming up")
-    loaded = LeRobotPolicy(checkpoint.path, config, policy, preprocessor, postprocessor, source)
+    loaded = LeRobotPolicy(description, config, policy, preprocessor, postprocessor, source)
     loaded.warm_up()
     gc.collect()
     # With LeRobot loaded a full collection takes 237 ms; what loading made is never garbage.
@@ -79,7 +80,13 @@ class LeRobotPolicy:
     """A loaded LeRobot policy with its processors; `so101_policy_server.policy.Policy`."""
 
     def __init__(
-        self, path: str, config: Any, policy: Any, preprocessor: Any, postprocessor: Any, source: PolicySource
+        self,
+        description: PolicyDescription,
+        config: Any,
+        policy: Any,
+        preprocessor: Any,
+        postprocessor: Any,
+        source: PolicySource,
     ) -> None:
         self._config = config
         self._policy = policy
@@ -91,7 +98,12 @@ class LeRobotPolicy:
         if self._supports_rtc:
             policy.config.rtc_config = RTCConfig(enabled=False)
             policy.init_rtc_processor()
-        self._description = _describe(path, config, preprocessor, self._supports_rtc, source.device)
+        rename = next((step for step in preprocessor.steps if isinstance(step, RenameObservationsProcessorStep)), None)
+        self._description = replace(
+            description,
+            supports_rtc=self._supports_rtc,
+            rename_map=dict(rename.rename_map) if rename is not None else {},
+        )
 
     @property
     def description(self) -> PolicyDescription:
@@ -245,7 +257,7 @@ def _load_processors(checkpoint: Checkpoint, config: Any, device: str) -> tuple[
         return make_pre_post_processors(config, pretrained_path=checkpoint.path)  # type: ignore[no-any-return]
 
 
-def _describe(path: str, config: Any, preprocessor: Any, supports_rtc: bool, device: str) -> PolicyDescription:
+def _describe(path: str, config: Any, device: str) -> PolicyDescription:
     """What the configuration says, refused where a robot with cameras and joints cannot give it."""
     images = []
     for key, feature in config.image_features.items():
@@ -260,7 +272,6 @@ def _describe(path: str, config: Any, preprocessor: Any, supports_rtc: bool, dev
     if config.action_feature is None:
         raise PolicyLoadError(f"{path} has no action feature")
     state = config.robot_state_feature
-    rename = next((step for step in preprocessor.steps if isinstance(step, RenameObservationsProcessorStep)), None)
     return PolicyDescription(
         policy_type=config.type,
         path=path,
@@ -269,9 +280,7 @@ def _describe(path: str, config: Any, preprocessor: Any, supports_rtc: bool, dev
         images=tuple(images),
         state_dim=state.shape[0] if state is not None else 0,
         action_dim=config.action_feature.shape[0],
-        supports_rtc=supports_rtc,
         n_obs_steps=config.n_obs_steps,
-        rename_map=dict(rename.rename_map) if rename is not None else {},
         action_names=tuple(getattr(config, "action_feature_names", None) or ()),
     )
 
