@@ -20,9 +20,7 @@ def checked_socket_path(path: Path) -> str:
     """`path` as text. ControlSocketError if it is too long for a socket."""
     text = str(path)
     if len(text.encode()) > _LONGEST_PATH:
-        raise ControlSocketError(
-            f"{text}: longer than the {_LONGEST_PATH} bytes a socket can have; shorten it"
-        )
+        raise ControlSocketError(f"{text}: longer than the {_LONGEST_PATH} bytes a socket can have; shorten it")
     return text
 
 

@@ -12,8 +12,8 @@ from so101_sim.arm_servos import TICKS_PER_RAD, EncoderMount, calibration_of, co
 from so101_sim.joints import JOINT_NAMES, JointRanges
 from so101_sim.virtual_servo import Drive, VirtualServo
 
-BLOCKED_FRICTION_NM = 100.0
-"""Friction of a blocked joint, far beyond the 2.9 Nm of a servo."""
+BLOCKED_DAMPING_NM_S = 1000.0
+"""Damping of a blocked joint: at its full 2.9 Nm a servo moves it by 3 mrad a second."""
 
 StepHook = Callable[[mujoco.MjModel, mujoco.MjData], None]
 
@@ -44,7 +44,7 @@ class ArmPlant:
         self._stiffness = model.actuator_gainprm[:_JOINTS, 0].copy()
         self._damping = -model.actuator_biasprm[:_JOINTS, 2]
         self._stall_nm = model.actuator_forcerange[:_JOINTS, 1].copy()
-        self._free_friction = model.dof_frictionloss[:_JOINTS].copy()
+        self._free_damping = model.dof_damping[:_JOINTS].copy()
         self._applied: list[tuple[float, float, float] | None] = [None] * _JOINTS
         mujoco.mj_forward(model, data)
 
@@ -63,7 +63,7 @@ class ArmPlant:
     def block(self, servo_id: int, blocked: bool) -> None:
         """Jams the joint of a servo where it is, or frees it. KeyError if there is no such servo."""
         joint = self.servos.index(self.servo(servo_id))
-        self.model.dof_frictionloss[joint] = BLOCKED_FRICTION_NM if blocked else self._free_friction[joint]
+        self.model.dof_damping[joint] = BLOCKED_DAMPING_NM_S if blocked else self._free_damping[joint]
 
     def step(self, count: int = 1) -> None:
         """Advances by `count` physics steps and lets the servos read their sensors."""

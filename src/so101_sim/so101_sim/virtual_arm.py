@@ -7,7 +7,6 @@ it sleeps in select until a byte arrives, an answer is due or a batch of physics
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import select
@@ -15,9 +14,6 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NoReturn
 
 os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL library
 
@@ -31,26 +27,16 @@ from so101_sim.pty_port import PtyPort
 from so101_sim.real_time import RealTimePacer
 from so101_sim.shared_state import SharedState, StateSnapshot
 from so101_sim.virtual_arm_client import CALIBRATION_NAME, CONTROL_NAME, PORT_NAME, STATE_NAME
+from so101_sim.virtual_arm_options import Options, parse_options
 from so101_sim.virtual_bus import VirtualBus
 
 BATCH_NS = 8_000_000
 """Physics catches up this often, ns, and before each bus transaction. Half of it costs 3 % of a core more."""
 
 MAX_LAG_NS = 100_000_000
+"""A longer pause of this process is given up, not caught up with; see RealTimePacer."""
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says. wire_byte_us: time of a byte on the bus at 1 Mbaud."""
-
-    sim_dir: Path
-    lockstep: bool
-    torque_off: bool
-    task: str
-    seed: int
-    wire_byte_us: float
-    exit_with_stdin: bool
-    real_time_priority: bool
+_STDIN = 0
 
 
 class VirtualArm:
@@ -169,35 +155,6 @@ class VirtualArm:
         )
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
-def parse_options(arguments: list[str]) -> Options:
-    """Options from the command line; what ROS appends behind --ros-args does not concern us. Exits on an error."""
-    if "--ros-args" in arguments:
-        arguments = arguments[: arguments.index("--ros-args")]
-    parser = _OneLineParser(prog="virtual_arm", description="An SO-101 arm simulated behind an emulated servo bus.")
-    parser.add_argument("--sim-dir", type=Path, required=True, metavar="DIR", help="run folder, created if missing")
-    parser.add_argument("--lockstep", action="store_true", help="physics moves only on the command `advance NS`")
-    parser.add_argument("--torque-off", action="store_true", help="start limp instead of holding the home pose")
-    parser.add_argument("--task", default="static", help="task whose objects lie there at the start (static)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of their pose (0)")
-    parser.add_argument("--wire-byte-us", type=float, default=10.0, metavar="US", help="time of a byte at 1 Mbaud (10)")
-    parser.add_argument(
-        "--real-time-priority", action="store_true", help="answer ahead of ordinary processes (needs CAP_SYS_NICE)"
-    )
-    parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input closes")
-    values = parser.parse_args(arguments)
-    if values.seed < 0:
-        parser.error(f"--seed {values.seed}: expected 0 or more")
-    if not 0 <= values.wire_byte_us <= 1000:
-        parser.error(f"--wire-byte-us {values.wire_byte_us:g}: expected 0 to 1000")
-    values.sim_dir = values.sim_dir.absolute()
-    return Options(**vars(values))
-
-
 def _take_priority() -> None:
     """Hardware does not wait for a busy computer: on two busy cores answers otherwise come several ms late."""
     try:
@@ -225,7 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
         _take_priority()
     try:
         print(f"virtual_arm ready: {options.sim_dir / PORT_NAME}", flush=True)
-        arm.run([wake.fileno()] + ([sys.stdin.fileno()] if options.exit_with_stdin else []))
+        arm.run([wake.fileno()] + ([_STDIN] if options.exit_with_stdin else []))
     finally:
         arm.close()
     return 0

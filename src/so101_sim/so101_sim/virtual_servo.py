@@ -87,6 +87,7 @@ class VirtualServo:
                 reg.put_word(self.registers, address, value)
             else:
                 self.registers[address] = value
+        self._settings = _Settings.of(self.registers)
         self.protection = ServoProtection()
         self.injected_status = 0
         self.powered = True

@@ -1,0 +1,137 @@
+import mujoco
+import pytest
+from so101_sim.control_commands import CommandError, ControlCommands
+from so101_sim.plant import BLOCKED_DAMPING_NM_S, ArmPlant
+from so101_sim.virtual_bus import BusFaults, VirtualBus
+
+from so101_sim import scene
+from so101_sim import servo_registers as reg
+
+
+class SpyHost:
+    """Records what the commands ask of the process."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def reset_scene(self, task: str, seed: int) -> None:
+        if task == "impossible":
+            raise CommandError("task = impossible: no such task")
+        self.calls.append(("reset_scene", task, seed))
+
+    def advance(self, duration_ns: int) -> None:
+        self.calls.append(("advance", duration_ns))
+
+    def unplug(self, duration_s: float) -> None:
+        self.calls.append(("unplug", duration_s))
+
+    def stats(self) -> str:
+        return "packets=3"
+
+
+@pytest.fixture(scope="module")
+def model() -> mujoco.MjModel:
+    return scene.build_model()
+
+
+class Bench:
+    """Commands on a real plant and bus, with a spy for the process."""
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        self.host = SpyHost()
+        self.plant = ArmPlant(model, scene.new_data(model), scene.before_step)
+        self.plant.enable_torque()
+        self.bus = VirtualBus(self.plant.servos)
+        self.answer = ControlCommands(self.host, self.plant, self.bus).answer
+
+
+@pytest.fixture
+def bench(model: mujoco.MjModel) -> Bench:
+    return Bench(model)
+
+
+@pytest.mark.parametrize(
+    ("line", "answer", "calls"),
+    [
+        ("ping", "ok", []),
+        ("stats", "ok packets=3", []),
+        ("reset_scene static 7", "ok", [("reset_scene", "static", 7)]),
+        ("advance 33333333", "ok", [("advance", 33_333_333)]),
+        ("fault unplug 0.5", "ok", [("unplug", 0.5)]),
+    ],
+)
+def test_commands_reach_the_process(bench: Bench, line: str, answer: str, calls: list[object]) -> None:
+    assert bench.answer(line) == answer
+    assert bench.host.calls == calls
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("", "unknown"),
+        ("dance", "'dance'"),
+        ("ping now", "got now"),
+        ("reset_scene static", "TASK SEED"),
+        ("reset_scene static -1", "-1: expected a whole number from 0"),
+        ("reset_scene impossible 1", "no such task"),
+        ("advance soon", "soon: expected a whole number"),
+        ("fault", "unknown; there are servo_off"),
+        ("fault servo_off", "servo_off: expected ID after it, got nothing"),
+        ("fault servo_off 9", "servo 9: not on the bus; there are 1, 2, 3, 4, 5, 6"),
+        ("fault temperature 3 warm", "warm: expected a number from 0 to 255"),
+        ("fault corrupt 101", "101: expected a number from 0 to 100"),
+        ("fault late_ms nan", "nan: expected a number"),
+        ("fault status 3 128", "128: expected a whole number from 0 to 127"),
+    ],
+)
+def test_what_is_not_understood_is_answered_in_one_line(bench: Bench, line: str, part: str) -> None:
+    answer = bench.answer(line)
+    assert answer.startswith("error: ")
+    assert part in answer
+    assert "\n" not in answer
+    assert bench.host.calls == []
+
+
+def test_servos_are_switched_off_and_on(bench: Bench) -> None:
+    assert bench.answer("fault servo_off 4") == "ok"
+    assert [servo.powered for servo in bench.plant.servos] == [True, True, True, False, True, True]
+    assert bench.answer("fault servo_on 4") == "ok"
+    assert bench.plant.servo(4).powered
+    assert not bench.plant.servo(4).torque_on
+
+
+def test_sensor_faults_are_what_the_servos_measure(bench: Bench) -> None:
+    for line in ("fault temperature 3 75", "fault voltage 3.5", "fault status 2 8"):
+        assert bench.answer(line) == "ok"
+    bench.plant.step()
+    assert bench.plant.servo(3).registers[reg.PRESENT_TEMPERATURE] == 75
+    assert bench.plant.servo(3).status == reg.STATUS_OVERHEAT | reg.STATUS_VOLTAGE
+    assert bench.plant.servo(2).status == reg.STATUS_OVERCURRENT | reg.STATUS_VOLTAGE
+
+
+def test_wire_faults_reach_the_bus(bench: Bench) -> None:
+    for line in ("fault corrupt 5", "fault drop 2.5", "fault late_ms 60"):
+        assert bench.answer(line) == "ok"
+    assert bench.bus.faults == BusFaults(5.0, 2.5, 60_000_000)
+
+
+def test_a_power_cycle_leaves_every_servo_limp(bench: Bench) -> None:
+    assert bench.answer("fault power_cycle") == "ok"
+    assert not any(servo.torque_on for servo in bench.plant.servos)
+
+
+def test_clear_takes_every_fault_away(bench: Bench) -> None:
+    for fault in ("servo_off 1", "stall 2", "status 3 32", "temperature 4 90", "voltage 3", "corrupt 9", "late_ms 9"):
+        assert bench.answer(f"fault {fault}") == "ok"
+    assert bench.plant.model.dof_damping[1] == BLOCKED_DAMPING_NM_S
+    assert bench.answer("fault clear") == "ok"
+    bench.plant.step()
+    assert bench.bus.faults == BusFaults()
+    assert bench.plant.model.dof_damping[1] < 1.0
+    assert [servo.status for servo in bench.plant.servos] == [0] * 6
+    assert all(servo.powered for servo in bench.plant.servos)
+
+
+def test_free_undoes_stall(bench: Bench) -> None:
+    assert bench.answer("fault stall 2") == bench.answer("fault free 2") == "ok"
+    assert bench.plant.model.dof_damping[1] < 1.0
