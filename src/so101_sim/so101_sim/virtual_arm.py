@@ -1,176 +1,31 @@
 """virtual_arm: an SO-101 that is not there. An emulated servo bus on a pty, MuJoCo behind it, no ROS, no graphics.
 
 `virtual_arm --sim-dir DIR` offers DIR/ttySO101 (serial port), DIR/calibration/virtual.json (LeRobot's file), DIR/state
-(see shared_state) and DIR/control (see control_commands), and runs until SIGINT or SIGTERM. One thread does everything:
-it sleeps in select until a byte arrives, an answer is due or a batch of physics steps is.
+(see shared_state) and DIR/control (see control_commands), and runs until SIGINT or SIGTERM.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import select
 import signal
 import socket
 import sys
-import time
 
-os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL library
-
-from so101_sim import scene
-from so101_sim.arm_servos import write_calibration
-from so101_sim.control_commands import CommandError, ControlCommands
-from so101_sim.control_socket import ControlSocket
 from so101_sim.errors import SimulationError
-from so101_sim.plant import ArmPlant
-from so101_sim.pty_port import PtyPort
-from so101_sim.real_time import RealTimePacer
-from so101_sim.shared_state import SharedState, StateSnapshot
-from so101_sim.virtual_arm_client import CALIBRATION_NAME, CONTROL_NAME, PORT_NAME, STATE_NAME
-from so101_sim.virtual_arm_options import Options, parse_options
-from so101_sim.virtual_bus import VirtualBus
-
-BATCH_NS = 8_000_000
-"""Physics catches up this often, ns, and before each bus transaction. Half of it costs 3 % of a core more."""
-
-MAX_LAG_NS = 100_000_000
-"""A longer pause of this process is given up, not caught up with; see RealTimePacer."""
+from so101_sim.run_folder import PORT_NAME
+from so101_sim.virtual_arm_options import parse_options
 
 _STDIN = 0
-
-
-class VirtualArm:
-    """Everything that runs in the process; `run` until stopped, then `close`."""
-
-    def __init__(self, options: Options) -> None:
-        """Claims the folder and loads the model. SimulationError, OSError if that fails."""
-        self._options = options
-        folder = options.sim_dir
-        folder.mkdir(parents=True, exist_ok=True)
-        self._state = SharedState.create(folder / STATE_NAME)
-        model = scene.build_model()
-        data = scene.new_data(model)
-        scene.place_objects(model, data, options.task, options.seed)
-        self._plant = ArmPlant(model, data, scene.before_step)
-        if not options.torque_off:
-            self._plant.enable_torque()
-        self._bus = VirtualBus(self._plant.servos, byte_ns=round(options.wire_byte_us * 1000))
-        self._scene_seed, self._scene_count = options.seed, 0
-        self._lockstep_ns = 0
-        self._replug_ns: int | None = None
-        write_calibration(folder / CALIBRATION_NAME, self._plant.calibration)
-        self._port = PtyPort(folder / PORT_NAME)
-        self._control = ControlSocket(folder / CONTROL_NAME, ControlCommands(self, self._plant, self._bus).answer)
-        self._port.plug()
-        self._pacer = RealTimePacer(self._plant.step_ns, MAX_LAG_NS, time.monotonic_ns())
-        self._publish()
-
-    def run(self, stop_fds: list[int]) -> None:
-        """Serves until one of `stop_fds` is readable."""
-        while True:
-            watched = [*stop_fds, *self._control.fds]
-            if (port := self._port.fd) is not None:
-                watched.append(port)
-            readable, _, _ = select.select(watched, [], [], self._timeout_s())
-            if not set(stop_fds).isdisjoint(readable):
-                return
-            now_ns = time.monotonic_ns()
-            if port in readable:
-                self._follow_clock(now_ns)
-                self._bus.receive(self._port.read(), self._port.baud, now_ns)
-            for fd in set(self._control.fds).intersection(readable):
-                self._control.serve(fd)
-            self._serve_due(time.monotonic_ns())
-
-    def close(self) -> None:
-        """Removes the port and the socket; the state file stays, for readers that still hold it."""
-        self._control.close()
-        self._port.unplug()
-        self._state.close()
-
-    def reset_scene(self, task: str, seed: int) -> None:
-        """Places the objects of `task`; the arm stays where it is."""
-        scene.place_objects(self._plant.model, self._plant.data, task, seed)
-        self._scene_seed = seed
-        self._scene_count += 1
-        self._publish()
-
-    def advance(self, duration_ns: int) -> None:
-        """Runs that much virtual time; what is less than a step is kept for the next call."""
-        if not self._options.lockstep:
-            raise CommandError("advance: the physics follows the clock; start virtual_arm with --lockstep")
-        self._lockstep_ns += duration_ns
-        steps = (self._lockstep_ns - self._plant.time_ns) // self._plant.step_ns
-        if steps > 0:
-            self._plant.step(steps)
-        self._publish()
-
-    def unplug(self, duration_s: float) -> None:
-        """Takes the serial port away and brings it back after `duration_s`."""
-        self._port.unplug()
-        self._bus.reset()
-        self._replug_ns = time.monotonic_ns() + round(duration_s * 1e9)
-
-    def stats(self) -> str:
-        """Counters since the start."""
-        values = {
-            "packets": self._bus.packets,
-            "bad_checksums": self._bus.bad_checksums,
-            "wrong_baud_bytes": self._bus.wrong_baud_bytes,
-            "sim_time_s": round(self._plant.time_ns / 1e9, 3),
-            "slips": self._pacer.slips,
-            "slipped_ms": self._pacer.slipped_ns // 1_000_000,
-            "cpu_s": round(time.process_time(), 2),
-        }
-        return " ".join(f"{name}={value}" for name, value in values.items())
-
-    def _timeout_s(self) -> float | None:
-        """Time to the next thing to do; None if there is nothing but what arrives."""
-        times = [at for at in (self._bus.next_due_ns, self._replug_ns) if at is not None]
-        if not self._options.lockstep:
-            times.append(self._pacer.next_ns(BATCH_NS))
-        return max(0, min(times) - time.monotonic_ns()) / 1e9 if times else None
-
-    def _serve_due(self, now_ns: int) -> None:
-        if self._replug_ns is not None and now_ns >= self._replug_ns:
-            self._replug_ns = None
-            self._port.plug()
-        if (answer := self._bus.due(now_ns)) and self._port.fd is not None:
-            self._port.write(answer)
-        if now_ns >= self._pacer.next_ns(BATCH_NS):
-            self._follow_clock(now_ns)
-
-    def _follow_clock(self, now_ns: int) -> None:
-        if self._options.lockstep:
-            return
-        if steps := self._pacer.due(now_ns):
-            self._plant.step(steps)
-            self._publish()
-
-    def _publish(self) -> None:
-        data = self._plant.data
-        time_s = self._plant.time_ns / 1e9
-        self._state.write(
-            StateSnapshot(time_s, time.monotonic_ns(), self._scene_seed, self._scene_count, data.qpos, data.qvel)
-        )
-
-
-def _take_priority() -> None:
-    """Hardware does not wait for a busy computer: on two busy cores answers otherwise come several ms late."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
-    except PermissionError:
-        print("virtual_arm: --real-time-priority: not permitted, running without", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs until a signal; returns the exit code."""
     options = parse_options(sys.argv[1:] if arguments is None else arguments)
-    wake, wake_writer = socket.socketpair()
-    wake_writer.setblocking(False)
-    signal.set_wakeup_fd(wake_writer.fileno())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # the wake-up above is what counts
+    wake = _wake_on_signals()
+    os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL library
+    from so101_sim.virtual_arm_loop import VirtualArm  # takes a second on a busy machine, with signals in good hands
+
     try:
         arm = VirtualArm(options)
     except (SimulationError, OSError) as error:
@@ -186,6 +41,24 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         arm.close()
     return 0
+
+
+def _wake_on_signals() -> socket.socket:
+    """A socket that becomes readable on SIGINT and SIGTERM, which do nothing else from now on."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.detach())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return reader
+
+
+def _take_priority() -> None:
+    """Hardware does not wait for a busy computer: on two busy cores answers otherwise come several ms late."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
+    except PermissionError:
+        print("virtual_arm: --real-time-priority: not permitted, running without", file=sys.stderr)
 
 
 if __name__ == "__main__":

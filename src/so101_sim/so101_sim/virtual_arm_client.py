@@ -10,16 +10,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from so101_sim.control_socket import ControlSocketError, checked_socket_path
 from so101_sim.errors import SimulationError
+from so101_sim.run_folder import CALIBRATION_NAME, CONTROL_NAME, PORT_NAME
+from so101_sim.run_folder import STATE_NAME as STATE_NAME  # observers take it from here
 from so101_sim.shared_state import SharedState
-
-PORT_NAME: Final = "ttySO101"
-CALIBRATION_NAME: Final = "calibration/virtual.json"
-STATE_NAME: Final = "state"
-CONTROL_NAME: Final = "control"
 
 _ANSWER_TIMEOUT_S = 30.0  # a long `advance` takes a while
 _START_TIMEOUT_S = 60.0  # the very first start thins the meshes

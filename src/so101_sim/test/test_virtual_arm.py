@@ -292,6 +292,18 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
     stop(process)
 
 
+def test_a_signal_while_it_is_still_starting_ends_it_cleanly_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "so101_sim.virtual_arm", "--sim-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "numpy" in line)  # importing mujoco
+        process.send_signal(signal.SIGINT)
+        said += process.stderr.read()
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert not (tmp_path / "control").exists()
+
+
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = "import sys, os; from pathlib import Path; from so101_sim.virtual_arm_client import start; "
     script += "p = start(Path(sys.argv[1])); print(p.pid, flush=True); os._exit(1)"
