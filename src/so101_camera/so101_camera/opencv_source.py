@@ -37,6 +37,7 @@ class OpenCvSource:
         self._capture: Any = None
         self._passes_jpeg = False
         self._seq = 0
+        self._last_capture_ns = 0
 
     @property
     def passes_jpeg(self) -> bool:
@@ -75,6 +76,8 @@ class OpenCvSource:
             raise SourceError(f"{self._path} gave no frame within {READ_TIMEOUT_MS} ms")
         stamp_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
         capture_ns = stamp_ns if 0 <= now_ns - stamp_ns < PLAUSIBLE_AGE_NS else now_ns
+        # A driver that stamps only some frames must not make time run backwards.
+        capture_ns = self._last_capture_ns = max(capture_ns, self._last_capture_ns)
         self._seq += 1
         if not self._passes_jpeg:
             return Frame(self._seq, capture_ns, bgr=np.asarray(data, np.uint8))

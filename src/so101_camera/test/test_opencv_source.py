@@ -92,6 +92,15 @@ def test_a_time_stamp_of_another_clock_is_replaced_by_the_time_of_reading(tmp_pa
     assert source.read().capture_ns >= before
 
 
+def test_capture_times_never_run_backwards(tmp_path: Path) -> None:
+    capture = RecordedCapture([as_row(JPEG), as_row(JPEG)])
+    source = source_of(capture, tmp_path)
+    source.open()
+    first = source.read()  # without a time stamp: the time of reading
+    capture.stamp_ms = first.capture_ns / 1e6 - 30
+    assert source.read().capture_ns == first.capture_ns
+
+
 def test_a_torn_buffer_is_an_error_and_not_a_frame(tmp_path: Path) -> None:
     source = source_of(RecordedCapture([as_row(b"\0" * 100), as_row(JPEG)]), tmp_path)
     source.open()
