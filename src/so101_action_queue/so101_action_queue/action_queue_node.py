@@ -224,7 +224,7 @@ class ActionQueueNode(AutostartNode):
             if not self._journal:
                 return
             decision = self._journal.take_answer(time.monotonic_ns(), answer, message)
-            rows = self._journal.core.rows_ahead() if decision.verdict is Verdict.ACCEPTED else None
+            rows = self._journal.core.execution.rows_ahead() if decision.verdict is Verdict.ACCEPTED else None
         if rows is not None and self._sender:
             self._sender.offer("plan", rows)
 
@@ -301,9 +301,14 @@ class ActionQueueNode(AutostartNode):
             self._log(Notice(Level.INFO, f"waiting to start: {outcome.reason}"))
 
     def _log(self, notice: Notice) -> None:
-        logger: Any = self.get_logger()
-        write = {Level.INFO: logger.info, Level.WARNING: logger.warning, Level.ERROR: logger.error}[notice.level]
-        write(notice.text)
+        logger = self.get_logger()  # type: ignore[no-untyped-call]
+        # rclpy binds a severity to the source line of a call and raises at another one: each has its own line.
+        if notice.level is Level.ERROR:
+            logger.error(notice.text)
+        elif notice.level is Level.WARNING:
+            logger.warning(notice.text)
+        else:
+            logger.info(notice.text)
 
 
 def new_session() -> int:

@@ -93,4 +93,6 @@ AGGREGATIONS: dict[str, Aggregation] = {
     "conservative": Aggregation(blend(0.7, 0.3)),
     "crossfade": Aggregation(crossfade, always_ramps=True),
     "temporal_ensemble": Aggregation(temporal_ensemble, remembers=True),
+    # Real-time chunking: the server has already continued the leftover that the request carried.
+    "rtc": Aggregation(latest_only, sends_leftover=True),
 }

@@ -2,7 +2,9 @@
 
 import math
 
-from so101_action_queue.inputs import DriverReport, DriverState
+import numpy as np
+
+from so101_action_queue.inputs import DriverReport, DriverState, FloatArray
 from so101_action_queue.settings import Settings
 
 FRESH_S = 0.5  # a DriverStatus comes at 10 Hz; older than five of them and nothing is known
@@ -46,15 +48,15 @@ class DriverWatch:
                 return f"the driver knows no goal of {name} to start from"
         return ""
 
-    def begin(self, now_ns: int, joint_names: tuple[str, ...]) -> tuple[float, ...]:
-        """Begin a session with this driver and return its goals, rad. Call only when `start_refusal` is ""."""
+    def begin(self, now_ns: int, joint_names: tuple[str, ...]) -> FloatArray:
+        """Begin a session and return the driver's goals, (joints,), rad. Call only when `start_refusal` is ""."""
         if self._report is None:
             raise RuntimeError("begin() before any DriverStatus")
         self._driver_id = self._report.driver_id
         self._began_ns = now_ns
         self._engaged_once = False
         goal = dict(zip(self._report.joint_names, self._report.goal, strict=False))
-        return tuple(goal[name] for name in joint_names)
+        return np.array([goal[name] for name in joint_names], dtype=np.float64)
 
     def fault(self, now_ns: int, settings: Settings) -> str:
         """Return in one line why the running session must stop, or ""."""

@@ -95,7 +95,7 @@ class Journal:
         self._newest: dict[tuple[InputKind, int], _Remembered] = {}
         self._settings = settings
         self.core = ActionQueue(now_ns, settings)
-        self._log(InputKind.CONFIGURE, now_ns, settings, settings, None, 0)
+        self._log(self._entry(self.core, InputKind.CONFIGURE, now_ns, settings, settings, None, 0))
 
     def change(self, now_ns: int, settings: Settings) -> None:
         """Changed parameters; a change of nothing but the task is logged as such."""
@@ -147,20 +147,24 @@ class Journal:
 
     def start(self, now_ns: int, session: int) -> Outcome:
         """The operator's start: a fresh core under the number `session`, fed with what is known, or a refusal."""
-        refusal = self.core.start_refusal(now_ns)
-        if refusal:
-            return Outcome(self.core.is_started, refusal)
+        if self.core.is_started:
+            return Outcome(True, "already started")
         known = sorted(self._newest.values(), key=lambda item: item.now_ns)
         began_ns = known[0].now_ns if known else now_ns
-        self.core = ActionQueue(began_ns, self._settings)
-        self._log(InputKind.CONFIGURE, began_ns, self._settings, self._settings, None, session)
+        core = ActionQueue(began_ns, self._settings)
+        entries = [self._entry(core, InputKind.CONFIGURE, began_ns, self._settings, self._settings, None, session)]
         for item in known:
-            decision = apply(self.core, item.kind, item.now_ns, item.value)
-            self._log(item.kind, item.now_ns, item.value, item.source, decision, session)
-        self.core.notices.take()  # said when the inputs first came
-        decision = self._apply(InputKind.START, now_ns, session, None)
-        assert isinstance(decision, Outcome)
-        return decision
+            decision = apply(core, item.kind, item.now_ns, item.value)
+            entries.append(self._entry(core, item.kind, item.now_ns, item.value, item.source, decision, session))
+        core.notices.take()  # said when the inputs first came
+        outcome = core.start(now_ns, session)
+        if not outcome.done:
+            return outcome  # the old core goes on as if nobody had asked
+        entries.append(self._entry(core, InputKind.START, now_ns, session, None, outcome, session))
+        self.core = core
+        for entry in entries:
+            self._log(entry)
+        return outcome
 
     def _remember(self, kind: InputKind, key: int, now_ns: int, value: Any, source: Any) -> None:
         self._newest[kind, key] = _Remembered(kind, now_ns, value, source)
@@ -170,15 +174,16 @@ class Journal:
 
     def _apply(self, kind: InputKind, now_ns: int, value: Any, source: Any) -> Decision:
         decision = apply(self.core, kind, now_ns, value)
-        self._log(kind, now_ns, value, source, decision, self.core.session)
+        self._log(self._entry(self.core, kind, now_ns, value, source, decision, self.core.session))
         return decision
 
-    def _log(self, kind: InputKind, now_ns: int, value: Any, source: Any, decision: Decision, session: int) -> None:
+    @staticmethod
+    def _entry(
+        core: ActionQueue, kind: InputKind, now_ns: int, value: Any, source: Any, decision: Decision, session: int
+    ) -> Entry:
+        state = (core.state, core.cause, core.execution.step, core.execution.length)
+        return Entry(0, session, now_ns, kind, value, source, decision, *state)
+
+    def _log(self, entry: Entry) -> None:
         self._sequence += 1
-        core = self.core
-        self._sink(
-            Entry(
-                self._sequence, session, now_ns, kind, value, source, decision,
-                core.state, core.cause, core.step, core.length,
-            )
-        )  # fmt: skip
+        self._sink(replace(entry, sequence=self._sequence))

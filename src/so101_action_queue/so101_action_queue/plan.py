@@ -19,9 +19,12 @@ class ActionPlan:
     def __len__(self) -> int:
         return len(self._rows) - self._next
 
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
     def pop(self) -> FloatArray:
         """Remove and return the next row, (joints,)."""
-        if not len(self):
+        if not self:
             raise IndexError("the plan has no row left")
         row: FloatArray = self._rows[self._next].copy()
         self._next += 1

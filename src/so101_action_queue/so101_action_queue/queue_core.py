@@ -9,10 +9,8 @@ from collections import deque
 from dataclasses import replace
 from enum import Enum
 
-import numpy as np
-
 from so101_action_queue.admission import Bounds, LimitsError, Rejected, admit, bounds_of
-from so101_action_queue.aggregation import AGGREGATIONS, AlignedRows
+from so101_action_queue.aggregation import AGGREGATIONS
 from so101_action_queue.asking import ASK_RULES, Asked, Questions, is_slow
 from so101_action_queue.decisions import (
     ChunkDecision,
@@ -26,25 +24,25 @@ from so101_action_queue.decisions import (
     Verdict,
 )
 from so101_action_queue.driver_watch import DriverWatch
+from so101_action_queue.execution import Execution
+from so101_action_queue.identity import Party, Unwanted, identify
 from so101_action_queue.inputs import Answer, AnswerStatus, DriverReport, FloatArray, JointLimits, Pose, ServerReport
 from so101_action_queue.notices import Notices
-from so101_action_queue.plan import ActionPlan
 from so101_action_queue.round_trip import RoundTrips
 from so101_action_queue.server_watch import ServerEvent, ServerWatch
 from so101_action_queue.settings import Settings
 from so101_action_queue.spec import PolicySpec, policy_spec
-from so101_action_queue.splice import Ahead, splice
 
 MAX_HISTORY = 32  # observation steps; LeRobot's policies read 1 to 4
 INVALID_IN_A_ROW = 3  # this many unusable chunks and the rows still ahead are not trusted either
 _COUNTER = {
+    Verdict.ERROR_ANSWER: "errors",
     Verdict.REJECTED_SHAPE: "rejected_shape",
     Verdict.REJECTED_NOT_FINITE: "rejected_not_finite",
     Verdict.REJECTED_IMPLAUSIBLE: "rejected_implausible",
     Verdict.REJECTED_FOREIGN: "rejected_foreign",
     Verdict.STALE: "stale",
     Verdict.DUPLICATE: "duplicate",
-    Verdict.ERROR_ANSWER: "errors",
 }
 
 
@@ -60,43 +58,34 @@ class ActionQueue:
 
     def __init__(self, now_ns: int, settings: Settings) -> None:
         self.settings = settings
-        self.notices = Notices()
         self.spec: PolicySpec | None = None
-        self._spec_id = 0
+        self.session = 0  # 0 before it began
+        self.state = QueueState.IDLE
+        self.cause = ""  # why the state is what it is, one line; "" when nothing is wrong
+        self.notices = Notices()
+        self.execution = Execution(len(settings.joint_names))
         self._created_ns = now_ns
+        self._mode = _Mode.IDLE
+        self._spec_id = 0
         self._limits: JointLimits | None = None
         self._bounds: Bounds | None = None
         self._limits_fault = "no joint_limits yet: is so101_driver running?"
         self._driver = DriverWatch()
         self._servers = ServerWatch()
-        self._mode = _Mode.IDLE
-        self._cause = ""
-        self._state = QueueState.IDLE
-        self._session = 0
-        self._setpoint: FloatArray = np.empty(0)
-        self._plan = ActionPlan(len(settings.joint_names))
         self._questions = Questions()
         self._round_trips = RoundTrips()
         self._counters = Counters()
         self._poses: deque[tuple[float, ...]] = deque(maxlen=MAX_HISTORY)
-        self._earlier: deque[AlignedRows] = deque(maxlen=16)
-        self._step = 0
-        self._executed = 0
-        self._chunk_rows = 0
         self._last_tick_ns: int | None = None
-        self._at_rest = True
-        self._ramp_until = -1
         self._ask_at_once = False
         self._invalid_in_a_row = 0
-        self._trouble = ""
-        self._action_age_s = math.nan
+        self._trouble = ""  # what went wrong with the newest answers; "" after a good one
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
     def configure(self, now_ns: int, settings: Settings) -> None:
-        """Take over changed parameters while running; what the spec is made of stays as it was."""
-        if settings.task != self.settings.task:
-            self._ask_at_once = True
+        """Take over changed parameters while running. Joints and rate of a session never change."""
+        self._ask_at_once = self._ask_at_once or settings.task != self.settings.task
         self.settings = settings
         self._make_spec(now_ns)
 
@@ -123,7 +112,7 @@ class ActionQueue:
             return
         if not connected:
             self.notices.add(now_ns, "connected", Level.INFO, f"Connected to policy server {report.server_name}")
-        if self._session and report.busy_session == self._session and report.server_id == self._servers.bound_id:
+        if self.session and report.busy_session == self.session and report.server_id == self._servers.bound_id:
             self._questions.server_is_busy_with_us(now_ns)
 
     def start_refusal(self, now_ns: int) -> str:
@@ -141,122 +130,86 @@ class ActionQueue:
 
     def start(self, now_ns: int, session: int) -> Outcome:
         """Begin the session `session` (not 0) from the driver's last written goal. Only once in this object's life."""
-        if self._session:
-            return Outcome(False, "this session is over")
-        refusal = self.start_refusal(now_ns)
+        refusal = "this session is over" if self.session else self.start_refusal(now_ns)
         if refusal or self._bounds is None:
             return Outcome(False, refusal)
-        self._session = session
-        self._setpoint = self._bounds.clip(np.array(self._driver.begin(now_ns, self.settings.joint_names)))
-        self._mode = _Mode.STARTED
-        self._state = QueueState.WAITING
+        self.session = session
+        self.execution.begin(self._bounds.clip(self._driver.begin(now_ns, self.settings.joint_names)))
+        self._mode, self.state, self.cause = _Mode.STARTED, QueueState.WAITING, ""
         return Outcome(True, "started")
 
     def stop(self, now_ns: int, cause: str = "stop requested") -> Outcome:
         """End the session: nothing is commanded any more; the driver decelerates and holds."""
-        if self._mode is _Mode.STOPPED:
-            return Outcome(True, "already stopped")
-        if self._mode is _Mode.IDLE:
-            return Outcome(True, "not started")
-        self._leave_rows()
-        self._mode = _Mode.STOPPED
-        self._state = QueueState.STOPPED
-        self._cause = cause
+        if self._mode in (_Mode.IDLE, _Mode.STOPPED):
+            return Outcome(True, f"already {self._mode.value}" if self.session else self._mode.value)
+        self._forget_rows_and_question()
+        self._mode, self.state, self.cause = _Mode.STOPPED, QueueState.STOPPED, cause
         self.notices.add(now_ns, "stopped", Level.INFO, f"stopped: {cause}")
         return Outcome(True, cause)
 
     def pause(self, now_ns: int) -> Outcome:
         """Forget the rows ahead and hold the setpoint; `start` goes on in a new session."""
-        if self._mode is _Mode.PAUSED:
-            return Outcome(True, "already paused")
         if self._mode is not _Mode.STARTED:
-            return Outcome(False, f"nothing to pause: {self._mode.value}")
-        self._leave_rows()
-        self._mode = _Mode.PAUSED
-        self._state = QueueState.HOLDING
-        self._cause = "paused"
+            return Outcome(self._mode is _Mode.PAUSED, f"nothing to pause: {self._mode.value}")
+        self._forget_rows_and_question()
+        self._mode, self.state, self.cause = _Mode.PAUSED, QueueState.HOLDING, "paused"
         self.notices.add(now_ns, "paused", Level.INFO, "paused")
         return Outcome(True, "paused")
 
     def take_answer(self, now_ns: int, answer: Answer) -> ChunkDecision:
         """Take in an ActionChunk and say what became of it."""
-        decision = self._judge_answer(now_ns, answer)
-        if decision.reason and decision.verdict not in (Verdict.ACCEPTED, Verdict.DUPLICATE):
-            text = f"Error receiving actions: {decision.verdict.name}: {decision.reason}"
-            self.notices.add(now_ns, decision.verdict.name, Level.WARNING, text)
-        return decision
+        party = Party(self.session, self._spec_id, self._servers.bound_id)
+        asked = identify(answer, party, self._questions)
+        if isinstance(asked, Unwanted):
+            return self._drop(now_ns, asked.verdict, asked.reason)
+        if self._mode is not _Mode.STARTED or self._bounds is None:
+            return self._drop(now_ns, Verdict.STALE, f"the queue is {self._mode.value}")
+        if answer.status != AnswerStatus.OK:
+            return self._take_error(now_ns, answer, asked)
+        admitted = admit(answer, self.settings, self._bounds)
+        if isinstance(admitted, Rejected):
+            return self._take_invalid(now_ns, asked, admitted)
+        return self._take_rows(now_ns, asked, admitted.rows, admitted.values_clamped, self._bounds)
 
     def tick(self, now_ns: int, pose: Pose | None) -> TickDecision:
         """Decide one control tick: what to command now, and whether to ask."""
-        ticks = self._ticks_since_last(now_ns)
+        periods = self._periods_since_last_tick(now_ns)
         if self._mode is _Mode.IDLE:
             return TickDecision(None, fatal=self._connect_failure(now_ns))
-        if self._mode is _Mode.STARTED:
-            self._watch_server(now_ns)
-        if self._mode in (_Mode.STARTED, _Mode.PAUSED):
-            fault = self._driver.fault(now_ns, self.settings)
-            if fault:
-                self.stop(now_ns, f"{fault}; `start` needed")
-        if self._mode is _Mode.STOPPED:
+        self._watch_server(now_ns)
+        self._watch_driver(now_ns)
+        if self._mode is _Mode.STOPPED or self._bounds is None:
             return TickDecision(None)
-        if self._mode is _Mode.PAUSED:
-            return TickDecision(tuple(self._setpoint.tolist()))
-        if pose is not None:
-            self._poses.append(pose.positions)
-        executed = self._execute(now_ns, ticks)
-        silence = self._why_not_ask(now_ns, pose)
-        question = self._ask(now_ns, pose) if pose is not None and not silence and self._is_due(now_ns) else None
-        self._settle(executed, silence)
-        return TickDecision(tuple(self._setpoint.tolist()), question)
+        question = None
+        if self._mode is _Mode.STARTED:
+            if pose is not None:
+                self._poses.append(pose.positions)
+            executed = self._advance(now_ns, periods, self._bounds)
+            silence = self._why_not_ask(now_ns, pose)
+            if pose is not None and not silence and self._is_due(now_ns):
+                question = self._ask(now_ns, pose)
+            self._settle(executed, silence)
+        return TickDecision(tuple(self.execution.setpoint.tolist()), question)
 
     # -- reading -----------------------------------------------------------------------------------------------------
-
-    @property
-    def session(self) -> int:
-        """The session's number; 0 before it began."""
-        return self._session
 
     @property
     def is_started(self) -> bool:
         """Whether the session runs: started, and neither paused nor stopped since."""
         return self._mode is _Mode.STARTED
 
-    @property
-    def state(self) -> QueueState:
-        """State after the last input."""
-        return self._state
-
-    @property
-    def cause(self) -> str:
-        """Why the state is what it is, one line; "" when nothing is wrong."""
-        return self._cause
-
-    @property
-    def step(self) -> int:
-        """Index of the next row to execute."""
-        return self._step
-
-    @property
-    def length(self) -> int:
-        """Rows still to execute."""
-        return len(self._plan)
-
-    def rows_ahead(self) -> FloatArray:
-        """Return a copy of the rows still to execute, (rows, joints), rad."""
-        return self._plan.rows()
-
     def status(self, now_ns: int) -> Status:
         """Return the whole state for people and plots."""
         outstanding = self._questions.outstanding
         return Status(
-            state=self._state,
-            cause=self._cause,
-            session=self._session,
+            state=self.state,
+            cause=self.cause,
+            session=self.session,
             spec_id=self._spec_id,
             server_id=self._servers.bound_id,
-            step=self._step,
-            length=len(self._plan),
-            chunk_size=self._chunk_rows,
+            step=self.execution.step,
+            length=self.execution.length,
+            chunk_size=self.execution.chunk_rows,
             threshold=self.settings.chunk_size_threshold,
             outstanding_request_id=outstanding.request_id if outstanding else 0,
             outstanding_age_s=(now_ns - outstanding.asked_ns) / 1e9 if outstanding else 0.0,
@@ -264,18 +217,16 @@ class ActionQueue:
             round_trip_last_s=self._round_trips.last_s,
             round_trip_p50_s=self._round_trips.p50_s,
             round_trip_p95_s=self._round_trips.p95_s,
-            action_age_s=self._action_age_s,
+            action_age_s=self.execution.action_age_s,
             counters=replace(self._counters),
         )
 
     # -- a tick, piece by piece --------------------------------------------------------------------------------------
 
-    def _ticks_since_last(self, now_ns: int) -> int:
-        """Return 1, or more where deadlines were missed: control periods since the tick before."""
+    def _periods_since_last_tick(self, now_ns: int) -> int:
+        """Return 1, or more where deadlines were missed."""
         last_ns, self._last_tick_ns = self._last_tick_ns, now_ns
-        if last_ns is None:
-            return 1
-        return max(1, round((now_ns - last_ns) / self.settings.period_ns))
+        return 1 if last_ns is None else max(1, round((now_ns - last_ns) / self.settings.period_ns))
 
     def _connect_failure(self, now_ns: int) -> str:
         """Return the line to die with when no server was heard in time, else ""."""
@@ -289,47 +240,52 @@ class ActionQueue:
         )
 
     def _watch_server(self, now_ns: int) -> None:
+        if self._mode is not _Mode.STARTED:
+            return
         for event in self._servers.judge(now_ns, self._spec_id, self.settings):
-            name = self._servers.bound.server_name if self._servers.bound else "?"
-            if event in (ServerEvent.BOUND, ServerEvent.READY):
-                self._questions.forget_outstanding()
-                self._round_trips.new_server()
-                self._ask_at_once = True
-                self.notices.add(now_ns, "ready", Level.INFO, f"Connected to policy server {name}: READY")
-                self._warn_of_short_horizon(now_ns)
-                continue
             self._questions.forget_outstanding()
+            if event in (ServerEvent.BOUND, ServerEvent.READY):
+                self._welcome_server(now_ns)
+                continue
             reason = self._servers.explain(now_ns, self._spec_id, self.settings)
             self.notices.add(now_ns, event.value, Level.ERROR, f"Error receiving actions: {reason}")
             if event is ServerEvent.LOST and self.settings.on_server_lost == "stop":
                 self.stop(now_ns, f"{reason} (on_server_lost: stop); `start` needed")
                 return
 
-    def _execute(self, now_ns: int, ticks: int) -> bool:
-        """Move on by one step if there is a row for it; return whether a row was executed."""
-        assert self._bounds is not None
-        by_time = self.settings.alignment == "elapsed_time"
-        if by_time and ticks > 1:
-            self._step += ticks - 1
-            self._counters.rows_trimmed += self._plan.drop(ticks - 1)
-        if len(self._plan) and now_ns - self._plan.observed_ns > self.settings.max_action_age_s * 1e9:
-            self._trouble = f"rows older than {self.settings.max_action_age_s:g} s dropped (max_action_age_s)"
-            self._plan.clear()
+    def _welcome_server(self, now_ns: int) -> None:
+        """A server is READY for us: ask at once, measure its round trips afresh."""
+        self._round_trips.new_server()
+        self._ask_at_once = True
+        server = self._servers.bound
+        if server is None:
+            return
+        self.notices.add(now_ns, "ready", Level.INFO, f"Connected to policy server {server.server_name}: READY")
+        if 0 < server.horizon < self.settings.actions_per_chunk:
+            text = (
+                f"the policy on {server.server_name} predicts {server.horizon} rows at most: chunks will be shorter "
+                f"than actions_per_chunk = {self.settings.actions_per_chunk}"
+            )
+            self.notices.add(now_ns, "horizon", Level.WARNING, text)
+
+    def _watch_driver(self, now_ns: int) -> None:
+        if self._mode is _Mode.STOPPED:
+            return
+        fault = self._driver.fault(now_ns, self.settings)
+        if fault:
+            self.stop(now_ns, f"{fault}; `start` needed")
+
+    def _advance(self, now_ns: int, periods: int, bounds: Bounds) -> bool:
+        """Execute the next row if there is one; return whether there was."""
         if not self._driver.is_engaged:
-            self._plan.clear()
-        executed = len(self._plan) > 0
-        if executed:
-            self._setpoint = self._bounds.clip(self._plan.pop())
-            self._executed += 1
-            self._action_age_s = (now_ns - self._plan.observed_ns) / 1e9
-        else:
-            self._action_age_s = math.nan
-            if self._chunk_rows:
-                self._counters.starved_ticks += 1
-        if executed or by_time:
-            self._step += 1
-        self._at_rest = not executed
-        return executed
+            self.execution.forget_rows()
+        advance = self.execution.advance(now_ns, periods, self.settings, bounds)
+        self._counters.rows_trimmed += advance.rows_skipped
+        if advance.too_old:
+            self._trouble = f"rows older than {self.settings.max_action_age_s:g} s dropped (max_action_age_s)"
+        if not advance.executed and self.execution.chunk_rows:
+            self._counters.starved_ticks += 1
+        return advance.executed
 
     def _why_not_ask(self, now_ns: int, pose: Pose | None) -> str:
         """Return in one line what stands in the way of any question, or ""."""
@@ -337,13 +293,19 @@ class ActionQueue:
             return "waiting for the driver to engage"
         if not self._servers.ready:
             return self._servers.explain(now_ns, self._spec_id, self.settings)
+        if AGGREGATIONS[self.settings.aggregate_fn_name].sends_leftover and not self._server_supports_rtc():
+            return f"aggregate_fn_name {self.settings.aggregate_fn_name}: the server's policy cannot continue a chunk"
         if pose is None:
-            return "no joint_states yet"
+            return "no joint_states with a position of every joint"
         if not pose.age_s <= self.settings.max_pose_age_s:
             return f"joint_states older than {self.settings.max_pose_age_s:g} s (max_pose_age_s)"
         return ""
 
+    def _server_supports_rtc(self) -> bool:
+        return self._servers.bound is not None and self._servers.bound.supports_rtc
+
     def _is_due(self, now_ns: int) -> bool:
+        """Return whether to ask in this tick."""
         if self._ask_at_once:
             return True
         if self._questions.outstanding is not None:
@@ -352,31 +314,29 @@ class ActionQueue:
             return overdue
         if self._questions.is_waiting_to_retry(now_ns):
             return False
-        if not len(self._plan):
+        if not self.execution.length:
             return True
-        return ASK_RULES[self.settings.request_policy](
-            len(self._plan), self._chunk_rows, self._round_trips, self.settings
-        )
+        rule = ASK_RULES[self.settings.request_policy]
+        return rule(self.execution.length, self.execution.chunk_rows, self._round_trips, self.settings)
 
     def _ask(self, now_ns: int, pose: Pose) -> Question:
-        aggregation = AGGREGATIONS[self.settings.aggregate_fn_name]
-        delay = 0
-        if aggregation.sends_leftover and not math.isnan(self._round_trips.p95_s):
-            delay = math.ceil(self._round_trips.p95_s * self.settings.fps)
-        asked = self._questions.ask(now_ns, self._step, self._executed, delay)
+        rows_ahead = self.execution.rows_ahead()
+        sends_leftover = AGGREGATIONS[self.settings.aggregate_fn_name].sends_leftover
+        leftover = rows_ahead if sends_leftover else rows_ahead[:0]
+        p95_s = self._round_trips.p95_s
+        delay = math.ceil(p95_s * self.settings.fps) if sends_leftover and not math.isnan(p95_s) else 0
+        asked = self._questions.ask(now_ns, self.execution.step, self.execution.executed, delay)
         self._ask_at_once = False
         self._counters.requests += 1
-        server = self._servers.bound
-        history = min(max(1, server.n_obs_steps if server else 1), MAX_HISTORY)
+        history = min(max(1, self._servers.bound.n_obs_steps if self._servers.bound else 1), MAX_HISTORY)
         poses = list(self._poses)[-history:]
-        poses = [poses[0]] * (history - len(poses)) + poses
-        leftover = self._plan.rows() if aggregation.sends_leftover else np.empty((0, 0))
+        poses = [poses[0]] * (history - len(poses)) + poses  # before the first pose the arm stood where it stands
         return Question(
-            session=self._session,
+            session=self.session,
             request_id=asked.request_id,
             spec_id=self._spec_id,
-            step=self._step,
-            must_go=not len(self._plan),
+            step=self.execution.step,
+            must_go=not len(rows_ahead),
             task=self.settings.task,
             history=history,
             joint_names=self.settings.joint_names,
@@ -389,57 +349,27 @@ class ActionQueue:
 
     def _settle(self, executed: bool, silence: str) -> None:
         """Set state and cause after a tick."""
+        trouble = silence or self._trouble
         if executed:
-            self._state, self._cause = QueueState.RUNNING, silence or self._trouble
-        elif not self._chunk_rows:
-            self._state, self._cause = QueueState.WAITING, silence or self._trouble or "waiting for the first answer"
+            self.state, self.cause = QueueState.RUNNING, trouble
+        elif not self.execution.chunk_rows:
+            self.state, self.cause = QueueState.WAITING, trouble or "waiting for the first answer"
         elif silence or self._questions.outstanding is None:
-            self._state, self._cause = QueueState.HOLDING, silence or self._trouble or "waiting to ask again"
+            self.state, self.cause = QueueState.HOLDING, trouble or "waiting to ask again"
         else:
-            self._state, self._cause = QueueState.STARVED, self._trouble or "waiting for an answer"
+            self.state, self.cause = QueueState.STARVED, trouble or "waiting for an answer"
 
     # -- an answer, piece by piece -----------------------------------------------------------------------------------
 
-    def _judge_answer(self, now_ns: int, answer: Answer) -> ChunkDecision:
-        foreign = self._why_foreign(answer)
-        if foreign:
-            return self._drop(Verdict.REJECTED_FOREIGN, foreign)
-        if self._questions.is_answered(answer.request_id):
-            return self._drop(Verdict.DUPLICATE, "answered before")
-        if self._mode is not _Mode.STARTED:
-            return self._drop(Verdict.STALE, f"the queue is {self._mode.value}")
-        asked = self._questions.find(answer.request_id)
-        if asked is None:
-            newest = self._questions.last_accepted_id
-            return self._drop(Verdict.STALE, f"answers question {answer.request_id}, {newest} is in the queue already")
-        if answer.step != asked.step:
-            return self._drop(Verdict.REJECTED_FOREIGN, f"echoes step {answer.step}, asked at {asked.step}")
-        if answer.status != AnswerStatus.OK:
-            return self._take_error(now_ns, answer, asked)
-        assert self._bounds is not None
-        admitted = admit(answer, self.settings, self._bounds)
-        if isinstance(admitted, Rejected):
-            self._take_invalid(now_ns, asked, admitted)
-            return self._drop(admitted.verdict, admitted.reason)
-        return self._take_rows(now_ns, asked, admitted.rows, admitted.values_clamped)
-
-    def _drop(self, verdict: Verdict, reason: str) -> ChunkDecision:
+    def _drop(self, now_ns: int, verdict: Verdict, reason: str) -> ChunkDecision:
         counter = _COUNTER[verdict]
         setattr(self._counters, counter, getattr(self._counters, counter) + 1)
+        if verdict is Verdict.STALE:
+            self.notices.add(now_ns, verdict.name, Level.INFO, f"late answer left out: {reason}")
+        elif verdict is not Verdict.DUPLICATE:  # every answer is sent twice; the second copy is worth no line
+            text = f"Error receiving actions: {verdict.name}: {reason}"
+            self.notices.add(now_ns, verdict.name, Level.WARNING, text)
         return ChunkDecision(verdict, reason)
-
-    def _why_foreign(self, answer: Answer) -> str:
-        if not self._session:
-            return "no session yet"
-        if answer.session != self._session:
-            return f"of another session ({answer.session})"
-        if answer.spec_id != self._spec_id:
-            return f"made for another policy_spec ({answer.spec_id})"
-        if answer.server_id != self._servers.bound_id:
-            return f"from server {answer.server_name or '?'} ({answer.server_id}), not the bound one"
-        if not 1 <= answer.request_id <= self._questions.last_id:
-            return f"answers question {answer.request_id}, which was never asked"
-        return ""
 
     def _take_error(self, now_ns: int, answer: Answer, asked: Asked) -> ChunkDecision:
         self._questions.close_failed(now_ns, asked, answer.retry_after_s)
@@ -448,64 +378,64 @@ class ActionQueue:
         except ValueError:
             name = f"status {answer.status}"
         reason = f"{name}: {answer.message}" if answer.message else name
-        if answer.status != AnswerStatus.SUPERSEDED:
+        if answer.status != AnswerStatus.SUPERSEDED:  # we superseded it ourselves
             self._trouble = reason
-        return self._drop(Verdict.ERROR_ANSWER, reason)
+        return self._drop(now_ns, Verdict.ERROR_ANSWER, reason)
 
-    def _take_invalid(self, now_ns: int, asked: Asked, rejected: Rejected) -> None:
+    def _take_invalid(self, now_ns: int, asked: Asked, rejected: Rejected) -> ChunkDecision:
         self._questions.close_failed(now_ns, asked)
         self._trouble = f"{rejected.verdict.name}: {rejected.reason}"
         self._invalid_in_a_row += 1
         if self._invalid_in_a_row >= INVALID_IN_A_ROW:
             self._trouble = f"{self._invalid_in_a_row} invalid chunks in a row: {rejected.reason}"
-            self._plan.clear()
+            self.execution.forget_rows()
+        return self._drop(now_ns, rejected.verdict, rejected.reason)
 
-    def _take_rows(self, now_ns: int, asked: Asked, chunk: FloatArray, clamped: int) -> ChunkDecision:
-        """Align, aggregate and ramp an admitted chunk into the plan."""
-        assert self._bounds is not None
-        age_s = (now_ns - asked.asked_ns) / 1e9
+    def _take_rows(self, now_ns: int, asked: Asked, chunk: FloatArray, clamped: int, bounds: Bounds) -> ChunkDecision:
+        """Align, aggregate and ramp an admitted chunk into the rows ahead."""
         self._invalid_in_a_row = 0
-        if age_s > self.settings.max_action_age_s:
-            limit_s = self.settings.max_action_age_s
-            return self._expire(asked, f"answer came after {age_s:.2f} s, rows live {limit_s:g} s (max_action_age_s)")
-        trimmed = self._step - asked.step
-        if trimmed >= len(chunk):
-            reason = f"chunk shorter than round trip: {len(chunk)} rows, {trimmed} steps"
-            trimmed = self._executed - asked.executed
-            if trimmed >= len(chunk):
-                return self._expire(asked, reason)
+        age_s = (now_ns - asked.asked_ns) / 1e9
+        limit_s = self.settings.max_action_age_s
+        if age_s > limit_s:
+            return self._expire(
+                now_ns, asked, f"answer came after {age_s:.2f} s, rows live {limit_s:g} s (max_action_age_s)"
+            )
+        alignment = self.execution.align(asked, len(chunk))
+        past = self.execution.step - asked.step
+        shorter = f"chunk shorter than round trip: {len(chunk)} rows, {past} steps"
+        if alignment is None:
+            return self._expire(now_ns, asked, shorter)
+        self._trouble = ""
+        if alignment.realigned:
             self._counters.expired += 1
-            self._trouble = reason
-            self.notices.add(now_ns, "expired", Level.WARNING, f"{reason}; aligned by executed steps")
-        else:
-            self._trouble = ""
-        aggregation = AGGREGATIONS[self.settings.aggregate_fn_name]
-        late = aggregation.sends_leftover and self._step - asked.step > asked.expected_delay_steps
-        must_ramp = self._at_rest or self._step <= self._ramp_until or late
-        ahead = Ahead(self._step, self._plan.rows(), self._setpoint, tuple(self._earlier))
-        spliced = splice(ahead, chunk, trimmed, aggregation, self.settings, self._bounds, must_ramp)
-        self._plan.replace(spliced.rows, asked.asked_ns)
-        self._ramp_until = self._step + spliced.ramp_rows - 1
-        self._earlier.clear() if not aggregation.remembers else self._earlier.append(
-            AlignedRows(self._step - trimmed, chunk)
-        )
-        self._chunk_rows = len(chunk)
+            self._trouble = shorter
+            self.notices.add(now_ns, "expired", Level.WARNING, f"{shorter}; aligned by executed steps instead")
+        spliced = self.execution.accept(asked, chunk, alignment.trimmed, self.settings, bounds)
         self._questions.close_accepted(asked)
         self._round_trips.add(age_s)
         self._counters.accepted += 1
-        self._counters.rows_trimmed += trimmed
+        self._counters.rows_trimmed += alignment.trimmed
         self._counters.values_clamped += clamped
         self._warn_if_slow(now_ns)
-        return ChunkDecision(
-            Verdict.ACCEPTED, "", age_s, trimmed, clamped, spliced.rows_ramped, tuple(spliced.seam.tolist())
-        )
+        seam = tuple(spliced.seam.tolist())
+        return ChunkDecision(Verdict.ACCEPTED, "", age_s, alignment.trimmed, clamped, spliced.rows_ramped, seam)
 
-    def _expire(self, asked: Asked, reason: str) -> ChunkDecision:
+    def _expire(self, now_ns: int, asked: Asked, reason: str) -> ChunkDecision:
         """Drop an answer of which nothing is left to execute; the rule asks again without waiting."""
         self._counters.expired += 1
         self._trouble = reason
         self._questions.close_expired(asked)
+        self.notices.add(now_ns, "expired", Level.WARNING, f"Error receiving actions: {reason}")
         return ChunkDecision(Verdict.STALE, reason)
+
+    def _warn_if_slow(self, now_ns: int) -> None:
+        rows = self.execution.chunk_rows
+        if self.settings.request_policy == "adaptive" and is_slow(rows, self._round_trips, self.settings):
+            text = (
+                f"round trip p95 {self._round_trips.p95_s:.2f} s is more than half of a chunk of {rows} rows: "
+                "asking after every answer"
+            )
+            self.notices.add(now_ns, "slow", Level.WARNING, text)
 
     # -- small parts -------------------------------------------------------------------------------------------------
 
@@ -523,24 +453,6 @@ class ActionQueue:
         self.spec = policy_spec(self.settings, self._limits)
         self._spec_id = self.spec.spec_id
 
-    def _leave_rows(self) -> None:
-        self._plan.clear()
+    def _forget_rows_and_question(self) -> None:
+        self.execution.forget_rows()
         self._questions.forget_outstanding()
-        self._action_age_s = math.nan
-
-    def _warn_of_short_horizon(self, now_ns: int) -> None:
-        server = self._servers.bound
-        if server and 0 < server.horizon < self.settings.actions_per_chunk:
-            text = (
-                f"policy on {server.server_name} predicts {server.horizon} rows at most: chunks will be shorter than "
-                f"actions_per_chunk = {self.settings.actions_per_chunk}"
-            )
-            self.notices.add(now_ns, "horizon", Level.WARNING, text)
-
-    def _warn_if_slow(self, now_ns: int) -> None:
-        if self.settings.request_policy == "adaptive" and is_slow(self._chunk_rows, self._round_trips, self.settings):
-            text = (
-                f"round trip p95 {self._round_trips.p95_s:.2f} s is more than half of a chunk of {self._chunk_rows} "
-                "rows: asking after every answer"
-            )
-            self.notices.add(now_ns, "slow", Level.WARNING, text)

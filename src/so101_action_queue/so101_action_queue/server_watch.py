@@ -82,6 +82,8 @@ class ServerWatch:
             alive = [heard.report for server_id, heard in self._heard.items() if server_id == self.bound_id]
         if not alive:
             wanted = f" ({', '.join(settings.servers)})" if settings.servers else ""
+            if self.lost and self.bound and self.bound.leaving:
+                return f"server {self.bound.server_name} said goodbye"
             if self.lost:
                 return f"server lost: no heartbeat for {settings.server_lost_s:g} s"
             return f"no policy server heard{wanted}"

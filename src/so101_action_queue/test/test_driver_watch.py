@@ -1,0 +1,101 @@
+"""Coupling to the driver: when a session may begin, and when it must stop."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+from so101_action_queue.driver_watch import DriverWatch
+from so101_action_queue.inputs import DriverReport, DriverState
+from so101_action_queue.settings import Settings
+
+S = 1_000_000_000
+NAMES = ("pan", "lift")
+SETTINGS = Settings(joint_names=NAMES, engage_timeout_s=1.0, driver_lost_s=1.0)
+HOLD = DriverReport(7, DriverState.HOLD, "", "", ("lift", "pan"), (0.2, 0.1))
+ENGAGED = replace(HOLD, state=DriverState.ENGAGED)
+
+
+def begun() -> DriverWatch:
+    watch = DriverWatch()
+    watch.hear(0, HOLD)
+    watch.begin(0, NAMES)
+    return watch
+
+
+def test_a_session_begins_from_the_goals_in_our_joint_order() -> None:
+    watch = DriverWatch()
+    watch.hear(0, HOLD)
+    assert watch.start_refusal(0, NAMES) == ""
+    assert watch.begin(0, NAMES).tolist() == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("report", "now_ns", "named"),
+    [
+        (None, 0, "no driver_status"),
+        (HOLD, S, "1.0 s old"),
+        (replace(HOLD, state=DriverState.NO_BUS, message="plug it in"), 0, "NO_BUS: plug it in"),
+        (replace(HOLD, state=DriverState.RELEASED), 0, "RELEASED"),
+        (replace(HOLD, state=DriverState.LATCHED, cause="OVERLOAD"), 0, r"LATCHED \(OVERLOAD\)"),
+        (replace(HOLD, state=99), 0, "state 99"),
+        (replace(HOLD, cause="PARKING"), 0, "parking"),
+        (replace(HOLD, goal=(math.nan, 0.1)), 0, "no goal of lift"),
+        (replace(HOLD, joint_names=("lift",), goal=(0.2,)), 0, "no goal of pan"),
+        (replace(HOLD, goal=()), 0, "no goal of pan"),
+    ],
+)
+def test_a_session_is_refused_with_the_reason(report: DriverReport | None, now_ns: int, named: str) -> None:
+    watch = DriverWatch()
+    if report is not None:
+        watch.hear(0, report)
+    assert re.search(named, watch.start_refusal(now_ns, NAMES))
+
+
+def test_hold_is_patience_for_a_second_and_then_a_fault() -> None:
+    watch = begun()
+    for tenth in range(1, 11):
+        watch.hear(tenth * S // 10, HOLD)
+        assert watch.fault(tenth * S // 10, SETTINGS) == ""
+        assert not watch.is_engaged
+    watch.hear(S + 1, HOLD)
+    assert "did not engage within 1 s" in watch.fault(S + 1, SETTINGS)
+
+
+def test_an_engagement_from_before_the_start_does_not_count() -> None:
+    watch = DriverWatch()
+    watch.hear(0, ENGAGED)
+    watch.begin(10, NAMES)
+    assert watch.fault(10, SETTINGS) == ""
+    assert not watch.is_engaged
+    watch.hear(20, ENGAGED)
+    assert watch.fault(20, SETTINGS) == ""
+    assert watch.is_engaged
+
+
+@pytest.mark.parametrize("state", [DriverState.LATCHED, DriverState.RELEASED, DriverState.NO_BUS])
+def test_a_fault_of_the_driver_stops_the_session_at_once_even_in_the_first_second(state: DriverState) -> None:
+    watch = begun()
+    watch.hear(1, replace(HOLD, state=state, cause="STALL"))
+    assert watch.fault(1, SETTINGS) == f"the driver is {state.name} (STALL)"
+
+
+def test_hold_after_the_first_second_stops_the_session() -> None:
+    watch = begun()
+    watch.hear(1, ENGAGED)
+    assert watch.fault(1, SETTINGS) == ""
+    watch.hear(2 * S, replace(HOLD, cause="COMMAND_TIMEOUT"))
+    assert watch.fault(2 * S, SETTINGS) == "the driver is HOLD (COMMAND_TIMEOUT)"
+
+
+def test_a_restarted_driver_stops_the_session_whatever_its_state() -> None:
+    watch = begun()
+    watch.hear(1, replace(ENGAGED, driver_id=8))
+    assert watch.fault(1, SETTINGS) == "the driver was restarted"
+
+
+def test_a_silent_driver_is_lost() -> None:
+    watch = begun()
+    watch.hear(1, ENGAGED)
+    assert watch.fault(S, SETTINGS) == ""
+    assert "driver lost" in watch.fault(S + 2, SETTINGS)

@@ -1,0 +1,325 @@
+"""What holds for every sequence of inputs. Hypothesis plays network, server, driver and operator at once."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from so101_action_queue.aggregation import AGGREGATIONS
+from so101_action_queue.asking import ASK_RULES
+from so101_action_queue.decisions import Question, QueueState, TickDecision, Verdict
+from so101_action_queue.inputs import Answer, DriverReport, DriverState, JointLimits, Pose, ServerReport, ServerState
+from so101_action_queue.journal import Entry, InputKind, Journal, apply
+from so101_action_queue.queue_core import ActionQueue
+from so101_action_queue.settings import Settings
+from so101_action_queue.virtual_session import Link, VirtualSession
+
+JOINTS = ("pan", "lift")
+LOWER, UPPER = np.array([-1.0, -0.5]), np.array([1.0, 1.5])
+LIMITS = JointLimits(7, JOINTS, tuple(LOWER), tuple(UPPER), tuple(LOWER), tuple(UPPER), (0, 0))
+DRIVER = DriverReport(7, DriverState.ENGAGED, "", "", JOINTS, (0.0, 0.0))
+PERIOD_NS = 33_333_333
+PATIENCE_S = 12.5  # longest silence of a healthy queue: a server's wish of 10 s, or 2 s of busy_timeout_s, and a tick
+
+chosen_settings = st.builds(
+    Settings,
+    joint_names=st.just(JOINTS),
+    cameras=st.just(()),
+    actions_per_chunk=st.just(20),
+    aggregate_fn_name=st.sampled_from([name for name in AGGREGATIONS if name != "rtc"]),
+    alignment=st.sampled_from(["executed_steps", "elapsed_time"]),
+    request_policy=st.sampled_from(list(ASK_RULES)),
+    chunk_size_threshold=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+    request_timeout_s=st.sampled_from([0.05, 0.3, 1.0]),
+    busy_timeout_s=st.just(2.0),
+    max_action_age_s=st.sampled_from([0.3, 5.0]),
+    max_seam_rad=st.sampled_from([0.01, 0.05, 0.5]),
+    seam_ramp=st.sampled_from(["always", "after_hold"]),
+    on_server_lost=st.sampled_from(["hold", "hold", "stop"]),
+)
+row_values = st.floats(-3.0, 3.0, width=32)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Any input at any time. `invariant`s are checked after every one."""
+
+    @initialize(chosen=chosen_settings)
+    def begin(self, chosen: Settings) -> None:
+        self.settings = chosen
+        self.entries: list[Entry] = []
+        self.now_ns = 1_000_000_000
+        self.pose: Pose | None = Pose((0.0, 0.0), 0.0)
+        self.driver = DRIVER
+        self.journal = Journal(self.now_ns, chosen, self.entries.append)
+        self.journal.set_limits(self.now_ns, LIMITS)
+        assert self.journal.core.spec is not None
+        self.server = ServerReport(5, "s", self.journal.core.spec.spec_id, ServerState.READY)
+        self.server_speaks = True
+        self.questions: list[Question] = []
+        self.sessions = 0
+        self.executed_step = -1
+        self.at_rest = True
+        self.out: np.ndarray | None = None
+        self.start()
+
+    # -- rules ---------------------------------------------------------------------------------------------------------
+
+    @rule()
+    def start(self) -> None:
+        self.driver = DRIVER
+        self._world()
+        self.sessions += 1
+        before = self.journal.core
+        self.journal.start(self.now_ns, self.sessions)
+        if self.journal.core is not before:
+            self.questions, self.executed_step, self.at_rest, self.out = [], -1, True, None
+
+    @rule(count=st.integers(1, 25), late=st.booleans())
+    def tick(self, count: int, late: bool) -> None:
+        for _ in range(count):
+            self._tick(PERIOD_NS * (3 if late else 1))
+
+    @rule(data=st.data(), rows=st.integers(1, 20), flat=st.booleans())
+    def answer(self, data: st.DataObject, rows: int, flat: bool) -> None:
+        if not self.questions:
+            return
+        question = data.draw(st.sampled_from(self.questions[-6:]))
+        if flat:
+            values = [data.draw(row_values)] * (rows * 2)
+        else:
+            values = data.draw(st.lists(row_values, min_size=rows * 2, max_size=rows * 2))
+        self._take(question, values)
+
+    @rule(
+        data=st.data(),
+        changes=st.sampled_from(
+            [
+                {"positions": np.full(8, np.nan, np.float32)},
+                {"positions": np.full(8, 99.0, np.float32)},
+                {"positions": np.empty(0, np.float32)},
+                {"rows": 3},
+                {"joint_names": ("pan", "wrist")},
+                {"session": 999_999},
+                {"server_id": 6},
+                {"spec_id": 1},
+                {"step": 10**9},
+                {"request_id": 10**9},
+                {"request_id": 0},
+                {"status": 6},
+                {"status": 3},
+                {"status": 200, "retry_after_s": math.inf},
+                {"status": 2, "retry_after_s": 1e9},
+                {"status": 1, "retry_after_s": math.nan},
+            ]
+        ),
+    )
+    def strange_answer(self, data: st.DataObject, changes: dict[str, Any]) -> None:
+        if self.questions:
+            self._take(data.draw(st.sampled_from(self.questions[-6:])), [0.1] * 8, **changes)
+
+    @rule(
+        state=st.sampled_from(ServerState),
+        busy=st.booleans(),
+        leaving=st.booleans(),
+        server_id=st.sampled_from([5, 5, 6]),
+    )
+    def server_says(self, state: ServerState, busy: bool, leaving: bool, server_id: int) -> None:
+        report = replace(
+            self.server, state=state, server_id=server_id, leaving=leaving, busy_session=self.sessions if busy else 0
+        )
+        self.journal.hear_server(self.now_ns, report)
+
+    @rule(speaks=st.booleans())
+    def server_falls_silent_or_speaks(self, speaks: bool) -> None:
+        self.server_speaks = speaks
+
+    @rule(state=st.sampled_from(DriverState), driver_id=st.sampled_from([7, 7, 7, 8]))
+    def driver_says(self, state: DriverState, driver_id: int) -> None:
+        self.driver = replace(DRIVER, state=state, driver_id=driver_id)
+
+    @rule(pose=st.sampled_from([None, Pose((0.0, 0.0), 0.0), Pose((0.1, 0.1), 5.0)]))
+    def pose_becomes(self, pose: Pose | None) -> None:
+        self.pose = pose
+
+    @rule(task=st.sampled_from(["a", "b"]))
+    def task_becomes(self, task: str) -> None:
+        self.settings = replace(self.settings, task=task)
+        self.journal.change(self.now_ns, self.settings)
+
+    @rule()
+    def pause(self) -> None:
+        self.journal.pause(self.now_ns)
+
+    # -- what must hold ------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def a_healthy_world_makes_it_ask_within_bounded_time(self) -> None:
+        """Checked on a copy that lives on alone without answers: nothing that came before can have silenced it."""
+        if not self.journal.core.is_started or len(self.entries) % 7:  # a sample of the states, for speed
+            return
+        core = replayed(self.entries)
+        now_ns = self.now_ns
+        asked = False
+        while not asked and core.is_started and now_ns - self.now_ns < PATIENCE_S * 1e9:
+            now_ns += PERIOD_NS
+            core.hear_driver(now_ns, DRIVER)
+            for server_id in (5, 6):  # whichever of the two it is bound to
+                core.hear_server(now_ns, replace(self.server, server_id=server_id))
+            asked = core.tick(now_ns, Pose((0.0, 0.0), 0.0)).question is not None
+        assert asked or not core.is_started
+        assert core.is_started or "driver" in core.cause or "server" in core.cause
+
+    @invariant()
+    def rows_left_fit_the_chunk(self) -> None:
+        assert 0 <= self.journal.core.execution.length <= self.settings.actions_per_chunk
+
+    def teardown(self) -> None:
+        if hasattr(self, "entries"):
+            again = replayed(self.entries)
+            core = self.journal.core
+            assert repr(again.status(self.now_ns)) == repr(core.status(self.now_ns))
+            assert again.execution.setpoint.tobytes() == core.execution.setpoint.tobytes()
+
+    # -- the world -----------------------------------------------------------------------------------------------------
+
+    def _world(self) -> None:
+        self.journal.hear_driver(self.now_ns, self.driver)
+        if self.server_speaks:
+            self.journal.hear_server(self.now_ns, self.server)
+
+    def _tick(self, after_ns: int) -> None:
+        self.now_ns += after_ns
+        self._world()
+        core = self.journal.core
+        step = core.execution.step
+        executed = core.execution.executed
+        decision = self.journal.tick(self.now_ns, self.pose)
+        self._check_command(decision, core, step, executed, after_ns)
+        if decision.question is not None:
+            self._check_question(decision.question, core)
+
+    def _check_command(
+        self, decision: TickDecision, core: ActionQueue, step: int, executed: int, after_ns: int
+    ) -> None:
+        commands = core.state in (QueueState.WAITING, QueueState.RUNNING, QueueState.STARVED, QueueState.HOLDING)
+        assert (decision.setpoint is not None) == commands
+        if decision.setpoint is None:
+            self.out = None
+            return
+        out = np.array(decision.setpoint)
+        assert np.all(np.isfinite(out))
+        assert np.all(out >= LOWER)
+        assert np.all(out <= UPPER)
+        moved_on = core.execution.executed - executed
+        self.at_rest = not moved_on
+        assert moved_on in (0, 1)
+        assert (core.state is QueueState.RUNNING) == (moved_on == 1)
+        if self.settings.alignment == "executed_steps":
+            assert core.execution.step == step + moved_on
+        else:
+            assert core.execution.step >= step
+        if moved_on:
+            assert (
+                core.execution.step - 1 > self.executed_step
+            )  # the row just executed is of a step not executed before
+            self.executed_step = core.execution.step - 1
+        elif self.out is not None:
+            assert np.array_equal(out, self.out)  # held, exactly
+        self.out = out
+
+    def _check_question(self, question: Question, core: ActionQueue) -> None:
+        assert self.pose is not None
+        assert self.pose.age_s <= self.settings.max_pose_age_s
+        assert question.step == core.execution.step
+        assert question.must_go == (core.execution.length == 0)
+        assert question.session == core.session
+        if self.questions:
+            assert question.request_id == self.questions[-1].request_id + 1
+        self.questions.append(question)
+
+    def _take(self, question: Question, values: list[float], **changes: Any) -> None:
+        answer = Answer(
+            session=question.session, request_id=question.request_id, spec_id=question.spec_id, step=question.step,
+            server_id=5, server_name="s", status=0, message="", retry_after_s=0.0, period_s=1 / 30, joint_names=JOINTS,
+            rows=len(values) // 2, positions=np.array(values, dtype=np.float32),
+        )  # fmt: skip
+        answer = replace(answer, **changes)
+        core = self.journal.core
+        held = core.execution.setpoint.copy()
+        rows_before = core.execution.rows_ahead()
+        step = core.execution.step
+        decision = self.journal.take_answer(self.now_ns, answer)
+        if decision.verdict is not Verdict.ACCEPTED:
+            assert core.execution.length in (0, len(rows_before))
+            return
+        assert changes.keys() <= {"positions", "rows"}
+        if self.settings.alignment == "executed_steps":
+            assert decision.rows_trimmed == step - question.step
+        if self.settings.seam_ramp == "always" or self.at_rest or not len(rows_before):
+            self._check_seam(answer, decision.rows_trimmed, held, core)
+        assert core.execution.step == step
+        assert core.execution.length == answer.rows - decision.rows_trimmed
+
+    def _check_seam(self, answer: Answer, trimmed: int, held: np.ndarray, core: ActionQueue) -> None:
+        plan = np.clip(answer.positions.astype(np.float64).reshape(-1, 2), LOWER, UPPER)
+        first = core.execution.rows_ahead()[0]
+        before = plan[trimmed - 1] if trimmed else plan[0]
+        seam = np.abs((first - held) - (plan[trimmed] - before))
+        at_limit = (first == LOWER) | (first == UPPER)
+        assert np.all((seam <= self.settings.max_seam_rad + 1e-9) | at_limit)
+
+
+def replayed(entries: list[Entry]) -> ActionQueue:
+    """A core that has seen the entries of the newest session, or of all the time before the first."""
+    newest = entries[-1].session
+    core: ActionQueue | None = None
+    for entry in entries:
+        if entry.session != newest:
+            continue
+        if core is None:
+            assert entry.kind is InputKind.CONFIGURE
+            core = ActionQueue(entry.now_ns, entry.value)
+            continue
+        assert repr(apply(core, entry.kind, entry.now_ns, entry.value)) == repr(entry.decision)
+    assert core is not None
+    return core
+
+
+TestQueueMachine = QueueMachine.TestCase
+TestQueueMachine.settings = settings(
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    latencies=st.lists(st.floats(0.0, 3.0), min_size=5, max_size=20),
+    losses=st.sets(st.integers(1, 20)),
+    timeout_s=st.floats(0.05, 2.0),
+    rule_name=st.sampled_from(list(ASK_RULES)),
+)
+def test_whatever_the_latencies_and_losses_the_arm_keeps_moving_when_they_end(
+    latencies: list[float], losses: set[int], timeout_s: float, rule_name: str
+) -> None:
+    def inference_s(number: int) -> float:
+        return latencies[number % len(latencies)] if number <= 20 else 0.1
+
+    def downlink_s(number: int) -> float | None:
+        return None if number in losses else 0.01
+
+    session = VirtualSession(
+        Settings(joint_names=JOINTS, cameras=(), request_timeout_s=timeout_s, request_policy=rule_name),
+        lambda question: np.zeros((50, 2)),
+        Link(inference_s=inference_s, downlink_s=downlink_s),
+    )
+    session.run(0.5)
+    session.start()
+    for _ in range(60):
+        trace = session.run(3.0)
+        if trace.questions[-1].request_id > 25:
+            break
+    session.run(10.0)
+    assert set(session.trace.states[-60:]) == {QueueState.RUNNING}

@@ -1,0 +1,78 @@
+"""A new chunk in place of the rows ahead."""
+
+import numpy as np
+import pytest
+from so101_action_queue.admission import Bounds
+from so101_action_queue.aggregation import AGGREGATIONS
+from so101_action_queue.inputs import FloatArray
+from so101_action_queue.settings import Settings
+from so101_action_queue.splice import Ahead, Spliced, splice
+
+BOUNDS = Bounds(np.array([-1.0]), np.array([1.0]))
+
+
+def column(*values: float) -> FloatArray:
+    return np.array(values, dtype=np.float64)[:, np.newaxis]
+
+
+def spliced(
+    old: FloatArray,
+    chunk: FloatArray,
+    trimmed: int,
+    name: str,
+    held: float = 0.0,
+    must_ramp: bool = False,
+    **settings: object,
+) -> Spliced:
+    ahead = Ahead(10, old, np.array([held]))
+    values = Settings(joint_names=("pan",), **settings)  # type: ignore[arg-type]
+    return splice(ahead, chunk, trimmed, AGGREGATIONS[name], values, BOUNDS, must_ramp)
+
+
+def test_overlap_is_mixed_the_rest_is_new_and_nothing_of_the_old_goes_beyond() -> None:
+    result = spliced(column(0.1, 0.2), column(9.0, 0.2, 0.3, 0.4), 1, "average", held=0.0)
+    np.testing.assert_allclose(result.rows, column(0.15, 0.25, 0.4))
+    result = spliced(column(0.1, 0.2, 0.3, 0.4), column(0.2, 0.3), 0, "average")
+    np.testing.assert_allclose(result.rows, column(0.15, 0.25))
+
+
+def test_while_rows_are_left_lerobots_mixes_are_not_ramped() -> None:
+    result = spliced(column(0.0, 0.0), column(0.5, 0.5, 0.5), 1, "latest_only", max_seam_rad=0.05)
+    np.testing.assert_allclose(result.rows, column(0.5, 0.5))
+    assert result.rows_ramped == 0
+    # Planned: rest at 0.5. Commanded: 0.0 then 0.5.
+    np.testing.assert_allclose(result.seam, [0.5])
+
+
+@pytest.mark.parametrize(
+    "why", [{"must_ramp": True}, {"seam_ramp": "always"}, {"name": "crossfade"}, {"old": column()}]
+)
+def test_a_seam_is_ramped_where_it_must_be(why: dict[str, object]) -> None:
+    arguments = {"old": column(0.0, 0.0), "name": "latest_only", **why}
+    result = spliced(chunk=column(0.1, 0.1, 0.1, 0.1), trimmed=1, max_seam_rad=0.05, **arguments)  # type: ignore[arg-type]
+    if arguments["name"] == "crossfade":
+        # Faded over two rows: 1/3 and 2/3 of the way; the seam of 0.033 is small enough as it is.
+        np.testing.assert_allclose(result.rows, column(0.1 / 3, 0.2 / 3, 0.1))
+        return
+    np.testing.assert_allclose(result.rows, column(0.05, 0.1, 0.1))
+    assert (result.rows_ramped, result.ramp_rows) == (1, 2)
+
+
+def test_crossfade_of_a_large_difference_is_bounded_too() -> None:
+    result = spliced(column(0.0), column(0.9, 0.9, 0.9, 0.9), 1, "crossfade", max_seam_rad=0.1)
+    # One row of overlap: half way, 0.45, is a seam of 0.45; five rows of ramp take it up in steps of 0.09.
+    np.testing.assert_allclose(result.rows, column(0.09, 0.63, 0.72))
+    np.testing.assert_allclose(result.seam, [0.45])
+
+
+def test_ramped_rows_stay_within_limits() -> None:
+    # The arm was commanded 1.0 while the chunk says 0.0 and then goes up to its limit itself.
+    result = spliced(column(), column(0.0, 1.0, 1.0, 1.0), 0, "latest_only", held=1.0, max_seam_rad=0.1)
+    assert result.rows.max() <= 1.0
+    assert result.rows[0, 0] == pytest.approx(0.9)
+
+
+def test_the_chunk_handed_in_is_left_as_it_was() -> None:
+    chunk = column(0.5, 0.5)
+    spliced(column(), chunk, 0, "latest_only", must_ramp=True)
+    assert chunk.tolist() == [[0.5], [0.5]]
