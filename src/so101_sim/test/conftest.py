@@ -1,5 +1,6 @@
-"""Fixtures for tests of nodes: processes in a domain of their own, and a robot that talks to them."""
+"""Fixtures for tests of nodes: a robot's side of DDS, and processes that share its domain."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -11,24 +12,59 @@ from typing import Any
 
 import pytest
 
-DOMAIN = 101 + os.getpid() % 100
 LIMIT_S = 40.0
 """For anything to happen on a busy machine."""
 
+_DOMAINS = (101 + (7 * os.getpid() + offset) % 130 for offset in itertools.count())
+
+
+class NodeProcess:
+    """One node of this package in a process of its own."""
+
+    def __init__(self, module: str, parameters: dict[str, Any], domain: int, log: Path) -> None:
+        arguments = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        self._log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", f"so101_sim.{module}", "--ros-args", *arguments],
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def interrupt(self) -> int:
+        """SIGINT, and the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=LIMIT_S)
+
 
 class Peer:
-    """A ROS node in this process; its subscriptions are served while `wait` waits."""
+    """A ROS node in this process, in a domain of its own, and the nodes that it started there."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.node import Node
 
+        self._folder = folder
+        self._domain = next(_DOMAINS)
+        self._started: list[NodeProcess] = []
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
+        rclpy.init(context=self.context, domain_id=self._domain)
         self.node = Node("peer", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
+
+    def start(self, module: str, **parameters: Any) -> NodeProcess:
+        log = self._folder / f"{module}-{len(self._started)}.log"
+        self._started.append(NodeProcess(module, parameters, self._domain, log))
+        return self._started[-1]
 
     def collect(self, message_type: type[Any], topic: str, qos: Any) -> list[Any]:
         """Everything that arrives on a topic from now on."""
@@ -54,54 +90,20 @@ class Peer:
         return future.result()
 
     def close(self) -> None:
+        for node in self._started:
+            if node.process.poll() is None:
+                node.process.kill()
+                node.process.wait()
         self.executor.shutdown()
         self.node.destroy_node()
         self.context.try_shutdown()
 
 
-class NodeProcess:
-    """One node of this package in a process of its own."""
-
-    def __init__(self, module: str, parameters: dict[str, Any], log: Path) -> None:
-        arguments = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-        self._log = log
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", f"so101_sim.{module}", "--ros-args", *arguments],
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text()
-
-    def interrupt(self) -> int:
-        """SIGINT, and the exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=LIMIT_S)
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    result = Peer()
+def _peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
+    result = Peer(tmp_path_factory.mktemp("logs"))
     yield result
     result.close()
 
 
-@pytest.fixture
-def start_node(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
-    started: list[NodeProcess] = []
-
-    def start(module: str, **parameters: Any) -> NodeProcess:
-        started.append(NodeProcess(module, parameters, tmp_path / f"{module}-{len(started)}.log"))
-        return started[-1]
-
-    yield start
-    for node in started:
-        if node.process.poll() is None:
-            node.process.kill()
-            node.process.wait()
+peer = pytest.fixture(_peer)
+module_peer = pytest.fixture(_peer, scope="module")

@@ -1,6 +1,6 @@
 """The judge as its own process, with a virtual arm whose time only this test moves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from so101_msgs.msg import EpisodeEvent
@@ -19,11 +19,9 @@ def arm() -> Iterator[RunningVirtualArm]:
         yield running
 
 
-def test_an_episode_begins_with_the_reset_and_fails_when_simulated_time_is_up(
-    arm: RunningVirtualArm, peer, start_node: Callable
-) -> None:
+def test_an_episode_begins_with_the_reset_and_fails_when_simulated_time_is_up(arm: RunningVirtualArm, peer) -> None:
     events = peer.collect(EpisodeEvent, "episode", qos.EVENTS)
-    node = start_node("judge_node", sim_dir=arm.sim_dir)
+    node = peer.start("judge_node", sim_dir=arm.sim_dir)
     pose_before = arm.state.read().qpos[:6]
     request = ResetEpisode.Request(task_name="static", seed=2**40 + 5, episode=3, timeout=2.0)
     assert peer.call(ResetEpisode, "judge/reset_episode", request).success
@@ -50,10 +48,10 @@ def test_an_episode_begins_with_the_reset_and_fails_when_simulated_time_is_up(
 
 
 def test_a_reset_during_an_episode_ends_it_uncounted_and_so_does_the_judges_own_end(
-    arm: RunningVirtualArm, peer, start_node: Callable
+    arm: RunningVirtualArm, peer
 ) -> None:
     events = peer.collect(EpisodeEvent, "episode", qos.EVENTS)
-    node = start_node("judge_node", sim_dir=arm.sim_dir)
+    node = peer.start("judge_node", sim_dir=arm.sim_dir)
     for episode in (0, 1):
         assert peer.call(ResetEpisode, "judge/reset_episode", ResetEpisode.Request(seed=1, episode=episode)).success
     assert peer.wait(lambda: len(events) == 3)
@@ -68,10 +66,10 @@ def test_a_reset_during_an_episode_ends_it_uncounted_and_so_does_the_judges_own_
 
 
 def test_what_cannot_be_begun_is_refused_with_a_reason_and_without_an_event(
-    arm: RunningVirtualArm, peer, start_node: Callable, tmp_path
+    arm: RunningVirtualArm, peer, tmp_path
 ) -> None:
     events = peer.collect(EpisodeEvent, "episode", qos.EVENTS)
-    node = start_node("judge_node", sim_dir=arm.sim_dir)
+    node = peer.start("judge_node", sim_dir=arm.sim_dir)
     count = arm.state.read().scene_count
     answer = peer.call(ResetEpisode, "judge/reset_episode", ResetEpisode.Request(task_name="juggle"))
     assert (answer.success, answer.message) == (False, "task = 'juggle': no such task; there are static")
@@ -83,8 +81,8 @@ def test_what_cannot_be_begun_is_refused_with_a_reason_and_without_an_event(
     assert not events
 
 
-def test_without_a_virtual_arm_the_reset_says_so(peer, start_node: Callable, tmp_path) -> None:
-    node = start_node("judge_node", sim_dir=tmp_path / "nowhere")
+def test_without_a_virtual_arm_the_reset_says_so(peer, tmp_path) -> None:
+    node = peer.start("judge_node", sim_dir=tmp_path / "nowhere")
     answer = peer.call(ResetEpisode, "judge/reset_episode", ResetEpisode.Request())
     assert not answer.success
     assert "start virtual_arm with this folder first" in answer.message
@@ -92,8 +90,8 @@ def test_without_a_virtual_arm_the_reset_says_so(peer, start_node: Callable, tmp
 
 
 @pytest.mark.parametrize("module", ["judge_node", "virtual_cameras_node", "expert_policy_node"])
-def test_a_missing_run_folder_is_one_line_and_exit_code_1(start_node: Callable, module: str) -> None:
-    node = start_node(module)
+def test_a_missing_run_folder_is_one_line_and_exit_code_1(peer, module: str) -> None:
+    node = peer.start(module)
     assert node.process.wait(timeout=40) == 1
     assert node.said.count("\n") == 1
     assert "parameter sim_dir = '': give the folder that virtual_arm was started with" in node.said
