@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -36,6 +37,7 @@ class ChainClient:
         self.queue: QueueStatus | None = None
         self.policy: PolicyStatus | None = None
         self.spec: PolicySpec | None = None
+        self._frames: dict[str, int] = {}
         self.events: deque[EpisodeEvent] = deque()
         self._context = Context()
         # The demo's own signal handlers stay in charge.
@@ -47,6 +49,7 @@ class ChainClient:
         node.create_subscription(DriverStatus, "driver_status", lambda m: setattr(self, "driver", m), LATCHED)
         node.create_subscription(QueueStatus, "action_queue/status", lambda m: setattr(self, "queue", m), STATUS)
         node.create_subscription(PolicyStatus, "policy_status", lambda m: setattr(self, "policy", m), LATCHED)
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         node.create_subscription(PolicySpec, "policy_spec", lambda m: setattr(self, "spec", m), LATCHED)
         node.create_subscription(EpisodeEvent, "episode", self._on_episode, EVENTS)
         self._triggers = {
@@ -54,6 +57,13 @@ class ChainClient:
             for name in ("so101_driver/park", "so101_driver/reset", "action_queue/start", "action_queue/stop")
         }
         self._reset = node.create_client(ResetEpisode, "judge/reset_episode")
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        """Note how many frames each camera has taken; the cameras' entries are named `node: camera`."""
+        for status in message.status:
+            frames = [entry.value for entry in status.values if entry.key == "frames"]
+            if frames and frames[0].isdigit():
+                self._frames[status.name.rpartition(": ")[2]] = int(frames[0])
 
     def _on_episode(self, event: EpisodeEvent) -> None:
         self.events.append(event)
@@ -75,11 +85,12 @@ class ChainClient:
         unheard = [name for name in watchers if name not in listening]
         driver = None if self.driver is None else DRIVER_STATES.get(self.driver.state, "?")
         absent = [name for name in cameras if not self._node.count_publishers(f"{name}/observation")]
+        blind = [name for name in self._asked_cameras() if not self._frames.get(name)]
         unread = [name for name in self._asked_cameras() if not self._readers(f"{name}/observation")]
         asked = len(self._readers("observation_request")) >= 2  # the cameras and the server
         return [
             ("servo bus and driver", self._missing_driver(driver)),
-            ("cameras", f"no {', '.join(absent)} yet" if absent else None),
+            ("cameras", f"no frame of {', '.join(absent or blind)} yet" if absent or blind else None),
             ("judge", None if self._reset.service_is_ready() else "not up yet"),
             ("action queue", self._missing_queue()),
             ("observer", f"no {', '.join(unheard)} yet" if unheard else None),

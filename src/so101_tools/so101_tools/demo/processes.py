@@ -138,9 +138,7 @@ def checkpoint_folder(options: DemoOptions) -> Path:
     """
     if options.checkpoint is not None:
         if not options.checkpoint.is_dir():
-            raise DemoError(
-                f"--checkpoint {options.checkpoint}: no such folder; it must hold config.json and model.safetensors"
-            )
+            raise DemoError(f"--checkpoint {options.checkpoint}: no such folder; a LeRobot policy folder is wanted")
         return options.checkpoint.absolute()
     shipped = Path(get_package_share_directory(PACKAGE)) / "policies" / options.task
     if not (shipped / "config.json").is_file():

@@ -20,7 +20,7 @@ from so101_tools.demo.options import DemoError, DemoOptions
 from so101_tools.demo.panel import Display, View
 from so101_tools.demo.processes import CAMERAS, Chain
 
-READY_TIMEOUT_S = 180.0  # a cold import of torch on a busy machine takes tens of seconds
+READY_TIMEOUT_S = 300.0  # a cold import of torch took 170 s on a machine with ten times as much to do as it can
 SETTLE_S = 0.3
 PROCESSES_TIMEOUT_S = 10.0
 DRAW_PERIOD_S = 0.25
@@ -62,6 +62,7 @@ class DemoRun:
         self._view = View(episodes=options.episodes)
         self._drawn_s = 0.0
         self._unready_s = 0.0
+        self._shown_ready: set[str] = set()
         self._chain: Chain | None = None
         self._client: ChainClient | None = None
 
@@ -129,10 +130,10 @@ class DemoRun:
         assert self._client is not None and self._chain is not None
         if self._client.policy_error is not None:
             raise DemoError(f"policy server: {self._client.policy_error}")
-        before = dict(self._view.waiting_for)
         self._view.waiting_for = self._client.missing(CAMERAS, self._chain.watchers)
         for name, lack in self._view.waiting_for:
-            if lack is None and before.get(name, "not up yet") is not None:
+            if lack is None and name not in self._shown_ready:
+                self._shown_ready.add(name)
                 self._display.event(f"  {name} ready")
         return all(lack is None for _, lack in self._view.waiting_for)
 
