@@ -15,12 +15,14 @@ from so101_policy_server.effects import Effect, Level, Load, Log
 from so101_policy_server.image_decode import ImageDecodeError, decode_image
 from so101_policy_server.intake import Decode
 from so101_policy_server.policy import Loader, Policy, PolicyLoadError, PolicySource
-from so101_policy_server.request import Answer
+from so101_policy_server.request import Answer, SessionKey
 from so101_policy_server.server import Job, PolicyServer
 from so101_policy_server.status_report import StatusReport
 
 DECODE_THREADS: Final = 4
 """One per camera of a usual arm and one to spare; decoding releases the interpreter."""
+
+THREAD_NAME: Final = "inference"
 
 Call = Callable[[PolicyServer, int], list[Effect]]
 """A call of the core, given the core and the server's monotonic time, ns."""
@@ -56,10 +58,11 @@ class InferenceThread:
         self._to_load: PolicySource | None = None
         self._stopping = False
         self._policy: Policy | None = None
+        self._session: SessionKey | None = None
         # Frames are the unit of parallelism; OpenCV's own threads on top would only take turns with the policy's.
         cv2.setNumThreads(1)
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
-        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     def start(self) -> None:
         """Start the thread and let the core begin with its policy."""
@@ -137,7 +140,7 @@ class InferenceThread:
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a policy's code raises
             reason = f"{source.path}: {type(error).__name__}: {' '.join(str(error).split())}"
         else:
-            self._policy, reason = policy, ""
+            self._policy, self._session, reason = policy, None, ""
         # A newer policy may be wanted by now; then this one's fate is of no interest.
         if reason:
             self.call(lambda core, _now: [] if self._to_load else core.load_failed(reason))
@@ -152,9 +155,16 @@ class InferenceThread:
     def _infer(self, job: Job) -> None:
         assert self._policy is not None  # the core hands out jobs only after `loaded`
         try:
+            self._reset_for(job.complete.request.key.session, self._policy)
             answer = answer_job(self._policy, job)
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a policy's code raises
             text = f"{type(error).__name__}: {' '.join(str(error).split())}"
             self._log(Log(Level.ERROR, text))
             answer = error_answer(job, text)
         self.call(lambda core, now: core.finished(answer, now))
+
+    def _reset_for(self, session: SessionKey, policy: Policy) -> None:
+        """What a policy remembers of one session is nothing to the next."""
+        if session != self._session:
+            policy.reset()
+            self._session = session

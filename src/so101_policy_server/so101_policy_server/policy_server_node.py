@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import threading
@@ -19,9 +20,10 @@ from so101_node.process import NodeError, run_node
 from so101_node.qos import CHUNK_WRITER, LATCHED, REQUEST_READER, observation
 from so101_node.repeat import RepeatPublisher
 
+from so101_policy_server.checkpoint import find_checkpoint
 from so101_policy_server.effects import Level, Log
 from so101_policy_server.heartbeat import Heartbeat
-from so101_policy_server.inference_thread import Call, InferenceThread
+from so101_policy_server.inference_thread import THREAD_NAME, Call, InferenceThread
 from so101_policy_server.messages import to_chunk, to_frame, to_request, to_spec, to_status
 from so101_policy_server.parameters import ServerParameters
 from so101_policy_server.policy import Loader, Policy, PolicySource, Progress
@@ -39,6 +41,7 @@ STOP_TIMEOUT_S = 1.0
 
 def load_lerobot(source: PolicySource, progress: Progress) -> Policy:
     """Load with LeRobot, imported here and now: on the inference thread, not when the node starts."""
+    find_checkpoint(source.path)  # a wrong path is told at once, not after the seconds that the import takes
     progress("importing LeRobot")
     from so101_policy_server.lerobot_policy import load_policy
 
@@ -239,7 +242,13 @@ class PolicyServerNode(AutostartNode):
 
 def main() -> None:
     """Entry point of the executable `policy_server`."""
-    sys.exit(run_node(PolicyServerNode))
+    code = run_node(PolicyServerNode)
+    if any(thread.name == THREAD_NAME for thread in threading.enumerate()):
+        # A load or an inference cannot be broken off, and taking the interpreter down under torch's threads aborts it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,276 @@
+"""The core: specs, requests, loading and status, with a clock of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from so101_policy_server.effects import Level, Load, Log
+from so101_policy_server.intake import Decode
+from so101_policy_server.request import Answer, Status, Timing
+from so101_policy_server.server import IN_USE_S, PolicyServer
+from so101_policy_server.status_report import State
+
+NS = 1_000_000_000
+
+
+def answers(effects) -> list[Answer]:
+    return [effect for effect in effects if isinstance(effect, Answer)]
+
+
+def logs(effects, level: Level) -> list[str]:
+    return [effect.text for effect in effects if isinstance(effect, Log) and effect.level is level]
+
+
+def loads(effects) -> list[str]:
+    return [effect.source.path for effect in effects if isinstance(effect, Load)]
+
+
+def observe(server: PolicyServer, examples, request_id: int = 1, now_ns: int = 0, **changes) -> None:
+    """A request and its two frames, decoded."""
+    effects = server.request(examples.request(request_id, received_ns=now_ns, **changes), now_ns)
+    robot, session = changes.get("robot", ""), changes.get("session", 7)
+    for camera in ("front", "wrist"):
+        effects += server.frame(examples.frame(camera, request_id, robot=robot, session=session, received_ns=now_ns))
+    for effect in effects:
+        assert isinstance(effect, Decode), effect
+        server.decoded(effect.frame, examples.picture(), now_ns)
+
+
+def only_answer(effects) -> Answer:
+    (answer,) = answers(effects)
+    return answer
+
+
+def test_it_loads_its_own_policy_and_becomes_ready(examples) -> None:
+    server = PolicyServer(examples.config())
+    server.activate()
+    assert server.status("").state is State.UNCONFIGURED
+    assert loads(server.start()) == ["/models/pick"]
+    server.loading("importing LeRobot")
+    report = server.status("")
+    assert (report.state, report.message) == (State.LOADING, "loading /models/pick: importing LeRobot")
+    server.loaded(examples.description())
+    report = server.status("")
+    assert (report.state, report.message, report.cameras) == (State.READY, "", ("front", "wrist"))
+
+
+def test_a_failed_load_is_an_error_that_stays_and_is_the_answer_to_every_request(examples) -> None:
+    server = PolicyServer(examples.config())
+    server.activate()
+    server.start()
+    effects = server.load_failed("no folder /models/pick")
+    assert logs(effects, Level.ERROR) == ["Failed to load policy: no folder /models/pick"]
+    report = server.status("")
+    assert (report.state, report.message) == (State.ERROR, "Failed to load policy: no folder /models/pick")
+    answer = only_answer(server.request(examples.request(), 0))
+    assert (answer.status, answer.message) == (Status.POLICY_ERROR, "Failed to load policy: no folder /models/pick")
+    assert answer.retry_after_s > 0
+
+
+def test_a_checkpoint_that_contradicts_the_parameters_is_a_failed_load(examples) -> None:
+    server = PolicyServer(examples.config())
+    server.start()
+    effects = server.loaded(examples.description(state_dim=14, action_dim=14))
+    assert logs(effects, Level.ERROR)[0].startswith("Failed to load policy: joint_names has 6 joints")
+    assert server.status("").state is State.ERROR
+
+
+def test_a_new_session_is_greeted_once(examples) -> None:
+    server = PolicyServer(examples.config())
+    server.start()
+    assert server.spec("", examples.spec(), 0) == []  # nothing to check it against yet
+    assert logs(server.loaded(examples.description()), Level.INFO)[1] == (
+        "Client connected and ready: robot /, 50 rows a chunk"
+    )
+    assert server.spec("", examples.spec(), 0) == []
+    assert not logs(server.spec("", examples.spec(spec_id=10, task="place"), 0), Level.INFO)
+    assert logs(server.spec("", examples.spec(spec_id=11, session=8), 0), Level.INFO)[0].startswith("Client connected")
+
+
+def test_a_shortfall_of_rows_is_said(examples) -> None:
+    server = examples.ready_server()
+    effects = server.spec("", examples.spec(spec_id=10, actions_per_chunk=80), 0)
+    assert logs(effects, Level.WARNING) == ["actions_per_chunk is 80, the policy's horizon 50: chunks have 50 rows"]
+
+
+def test_a_spec_that_does_not_fit_is_an_error_for_that_robot_only(examples) -> None:
+    server = examples.ready_server()
+    effects = server.spec("/left", examples.spec(fps=20.0), 0)
+    assert logs(effects, Level.ERROR) == ["Spec of robot /left rejected: fps is 20: the server's policy runs at fps 30"]
+    assert server.status("/left").state is State.ERROR
+    assert server.status("/left").message == "spec rejected: fps is 20: the server's policy runs at fps 30"
+    assert server.status("").state is State.READY
+    answer = only_answer(server.request(examples.request(robot="/left"), 0))
+    assert (answer.status, answer.message) == (
+        Status.SPEC_REJECTED,
+        "fps is 20: the server's policy runs at fps 30",
+    )
+
+
+def test_a_corrected_spec_is_accepted(examples) -> None:
+    server = examples.ready_server()
+    server.spec("", examples.spec(spec_id=10, fps=20.0), 0)
+    server.spec("", examples.spec(spec_id=11), 0)
+    assert (server.status("").state, server.status("").spec_id) == (State.READY, 11)
+
+
+def test_a_complete_observation_becomes_a_job_and_its_answer_frees_the_server(examples) -> None:
+    server = examples.ready_server()
+    observe(server, examples)
+    job = server.take(5)
+    assert server.status("").busy == examples.key()
+    answer = Answer(
+        job.complete.request, Status.OK, positions=np.zeros((50, 6), np.float32), timing=Timing(inference=0.2)
+    )
+    effects = server.finished(answer, 10)
+    assert only_answer(effects) is answer
+    assert logs(effects, Level.WARNING)[0].startswith("inference takes 0.200 s")
+    report = server.status("")
+    assert (report.busy, report.answered, report.failed, report.inference_p50_s) == (None, 1, 0, 0.2)
+
+
+def test_the_servers_task_is_for_requests_without_one(examples) -> None:
+    server = examples.ready_server(task="tidy up")
+    observe(server, examples, 1, task="")
+    assert server.take(0).task == "tidy up"
+    observe(server, examples, 2, task="pick")
+    assert server.take(0).task == "pick"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"joint_names": ("a", "b", "c", "d", "e", "f")}, "joint_names is a, b, c, d, e, f: policy_spec says"),
+        ({"positions": np.full((1, 6), np.nan)}, "positions has values that are not finite"),
+        ({"leftover": np.full((2, 6), np.inf)}, "leftover has values that are not finite"),
+        ({"leftover": np.zeros((2, 6))}, "leftover_rows is 2: a policy of type act cannot continue a chunk"),
+        ({"positions": np.zeros((0, 6))}, "history is 0: the policy reads n_obs_steps = 1"),
+        ({"fault": "positions has 5 values"}, "positions has 5 values"),
+    ],
+)
+def test_a_request_that_contradicts_itself_is_a_bad_request(examples, changes, reason: str) -> None:
+    answer = only_answer(examples.ready_server().request(examples.request(**changes), 0))
+    assert answer.status is Status.BAD_REQUEST
+    assert answer.message.startswith(reason)
+
+
+def test_more_history_than_the_policy_reads_is_cut_to_the_newest(examples) -> None:
+    server = examples.ready_server()
+    observe(server, examples, positions=np.array([[0.1] * 6, [0.2] * 6]))
+    assert server.take(0).complete.request.positions.tolist() == [[0.2] * 6]
+
+
+def test_a_request_ahead_of_its_spec_is_told_to_come_back(examples) -> None:
+    answer = only_answer(examples.ready_server().request(examples.request(spec_id=12), 0))
+    assert (answer.status, answer.message) == (Status.NOT_READY, "policy_spec 12 has not arrived yet")
+    assert answer.retry_after_s > 0
+
+
+def test_an_error_is_answered_once_however_many_copies_come(examples) -> None:
+    server = examples.ready_server()
+    bad = examples.request(positions=np.full((1, 6), np.nan))
+    assert len(server.request(bad, 0)) == 1
+    assert server.request(bad, 0) == []
+    assert server.status("").failed == 1
+
+
+def test_a_frame_that_cannot_be_decoded_names_its_camera(examples) -> None:
+    server = examples.ready_server()
+    server.request(examples.request(), 0)
+    answer = only_answer(server.not_decoded(examples.frame("front"), "truncated jpeg image of 500 bytes"))
+    assert (answer.status, answer.message) == (
+        Status.OBSERVATION_INCOMPLETE,
+        "camera front: truncated jpeg image of 500 bytes",
+    )
+
+
+def test_an_inactive_server_refuses_and_answers_what_waits(examples) -> None:
+    server = examples.ready_server()
+    server.request(examples.request(1), 0)
+    assert only_answer(server.deactivate()).status is Status.NOT_READY
+    assert only_answer(server.request(examples.request(2), 0)).status is Status.NOT_READY
+    assert server.status("").state is State.UNCONFIGURED
+    server.activate()
+    assert server.status("").state is State.READY
+
+
+def test_a_request_that_waits_while_its_spec_changes_is_answered(examples) -> None:
+    server = examples.ready_server()
+    observe(server, examples)
+    answer = only_answer(server.spec("", examples.spec(spec_id=10, task="place"), 0))
+    assert (answer.status, answer.message) == (Status.NOT_READY, "policy_spec has changed")
+    assert server.take(0) is None
+
+
+def test_a_robot_can_make_it_load_only_what_is_allowed(examples) -> None:
+    server = examples.ready_server(allowed_policies=("/models/*",))
+    assert loads(server.spec("", examples.spec(spec_id=10, path="/models/place", policy_type="act"), 0)) == [
+        "/models/place"
+    ]
+    assert server.status("").state is State.LOADING
+    assert only_answer(server.request(examples.request(spec_id=10), 0)).status is Status.NOT_READY
+    for path in ("/home/me/x", "/models/../home/me/x"):
+        server = examples.ready_server(allowed_policies=("/models/*",))
+        assert not loads(server.spec("", examples.spec(spec_id=10, path=path), 0))
+        assert "allowed_policies does not admit another" in server.status("").message
+
+
+def test_a_server_without_policy_loads_what_a_robot_names(examples) -> None:
+    from so101_policy_server.policy import PolicySource
+
+    server = PolicyServer(examples.config(source=PolicySource(""), allowed_policies=("lab/*",)))
+    server.activate()
+    assert server.start() == []
+    server.spec("/left", examples.spec(path="other/policy"), 0)
+    assert "'other/policy': the server's allowed_policies does not admit it" in server.status("/left").message
+    assert loads(server.spec("", examples.spec(path="lab/pick", device="cuda"), 0)) == ["lab/pick"]
+
+
+def test_a_policy_in_use_by_another_robot_is_not_taken_away(examples) -> None:
+    server = examples.ready_server(allowed_policies=("*",))
+    server.request(examples.request(), 0)
+    later = int(IN_USE_S * NS) - 1
+    assert not loads(server.spec("/left", examples.spec(path="/models/place"), later))
+    assert "is in use by robot /" in server.status("/left").message
+    assert loads(server.spec("/left", examples.spec(spec_id=10, path="/models/place"), later + 1)) == ["/models/place"]
+
+
+def test_after_a_failed_load_a_new_spec_tries_again(examples) -> None:
+    server = PolicyServer(examples.config())
+    server.start()
+    server.load_failed("disk not mounted")
+    assert loads(server.spec("", examples.spec(), 0)) == ["/models/pick"]
+    server.load_failed("disk not mounted")
+    assert server.spec("", examples.spec(), 0) == []  # the same spec again is only its latched copy
+    assert loads(server.spec("", examples.spec(session=8, spec_id=10), 0)) == ["/models/pick"]
+
+
+def test_overdue_requests_are_given_up_on_a_tick(examples) -> None:
+    server = examples.ready_server()
+    server.request(examples.request(), 0)
+    assert server.tick(NS - 1) == []
+    assert only_answer(server.tick(NS)).status is Status.OBSERVATION_INCOMPLETE
+
+
+def test_an_inference_that_never_returns_is_an_error_after_its_timeout(examples) -> None:
+    server = examples.ready_server(inference_timeout_s=10.0)
+    observe(server, examples)
+    server.take(0)
+    assert server.stuck(10 * NS - 1) is None
+    assert server.stuck(10 * NS) == "inference of request 1 has not returned within inference_timeout_s = 10 s"
+    assert server.status("").state is State.ERROR
+
+
+def test_two_robots_are_served_in_turn_and_never_get_each_others_pictures(examples) -> None:
+    server = examples.ready_server()
+    server.spec("/left", examples.spec(), 0)
+    for robot, shade in (("", 10), ("/left", 200)):
+        effects = server.request(examples.request(robot=robot), 0)
+        for camera in ("front", "wrist"):
+            effects += server.frame(examples.frame(camera, robot=robot))
+        for effect in effects:
+            server.decoded(effect.frame, np.full((2, 2, 3), shade, np.uint8), 0)
+    for robot, shade in (("", 10), ("/left", 200)):
+        complete = server.take(0).complete
+        assert complete.request.key.session.robot == robot
+        assert {int(picture.mean()) for pictures in complete.images.values() for picture in pictures} == {shade}

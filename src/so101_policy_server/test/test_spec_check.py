@@ -1,0 +1,158 @@
+"""What a robot expects against what the server runs: what fits, and how each mismatch is named."""
+
+from __future__ import annotations
+
+import pytest
+from so101_policy_server.policy import ImageFeature, PolicySource
+from so101_policy_server.spec_check import (
+    SpecMismatchError,
+    camera_names,
+    check_spec,
+    describe_against,
+    names_same_policy,
+)
+
+SOURCE = PolicySource("models/pick/", device="cpu")
+
+
+def check(examples, policy=None, served=None, **changes):
+    return check_spec(examples.spec(**changes), served or examples.served(), SOURCE, policy or examples.description())
+
+
+def mismatches(examples, **changes) -> list[str]:
+    with pytest.raises(SpecMismatchError) as error:
+        check(examples, **changes)
+    return error.value.mismatches
+
+
+def test_a_spec_that_fits_says_which_camera_gives_which_image(examples) -> None:
+    accepted = check(examples, cameras=("wrist", "front"))
+    assert accepted.cameras == examples.needs("front", "wrist")  # in the policy's order
+    assert (accepted.rows, accepted.period_s) == (50, pytest.approx(1 / 30))
+
+
+def test_chunks_have_no_more_rows_than_the_policy_predicts(examples) -> None:
+    assert check(examples, actions_per_chunk=100).rows == 50
+    assert check(examples, actions_per_chunk=20).rows == 20
+    assert check(examples, actions_per_chunk=0).rows == 50
+
+
+def test_empty_fields_mean_what_the_server_has(examples) -> None:
+    assert check(examples, policy_type="", path="", device="")
+    assert check(examples, policy_type="act", path="models/pick", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"policy_type": "smolvla"}, "policy_type is smolvla: the checkpoint is act"),
+        ({"device": "cuda"}, "policy_device is cuda: the server's policy is on cpu"),
+        ({"fps": 20.0}, "fps is 20: the server's policy runs at fps 30"),
+        ({"fps": float("nan")}, "fps is nan: the server's policy runs at fps 30"),
+        ({"units": 1}, "units is NORMALIZED: the server's parameter units is DEGREES"),
+        ({"units": 7}, "units is 7: the server's parameter units is DEGREES"),
+        ({"range_upper": (-2.0,) * 6}, "calibrated range of shoulder_pan is -1.5 to -2.0 rad: expected lower < upper"),
+        ({"range_lower": ()}, "range_lower has 0 values: expected 6, one per joint"),
+        ({"cameras": ("front",)}, "the policy reads camera wrist, which cameras does not have"),
+        (
+            {"cameras": ("front", "wrist", "top")},
+            "camera top is not known to the policy, which reads front, wrist: set cameras or rename_from",
+        ),
+        (
+            {"path": "models/other"},
+            "pretrained_name_or_path is 'models/other': the server runs 'models/pick/', "
+            "and its allowed_policies does not admit another",
+        ),
+    ],
+)
+def test_each_mismatch_names_both_sides(examples, changes, reason: str) -> None:
+    assert mismatches(examples, **changes) == [reason]
+
+
+def test_joints_must_be_the_policys_in_the_policys_order(examples) -> None:
+    swapped = (examples.joints[1], examples.joints[0], *examples.joints[2:])
+    (reason,) = mismatches(examples, joint_names=swapped)
+    assert reason.startswith("joint_names is shoulder_lift, shoulder_pan, ")
+    assert reason.endswith("in this order")
+    reasons = mismatches(examples, joint_names=examples.joints[:5])
+    assert "joint_names has 5 joints: the policy has 6" in reasons
+
+
+def test_all_mismatches_are_named_in_one_line(examples) -> None:
+    with pytest.raises(SpecMismatchError) as error:
+        check(examples, fps=20.0, cameras=("front", "side"), device="cuda")
+    text = str(error.value)
+    assert "\n" not in text
+    for thing in ("fps", "side", "wrist", "policy_device"):
+        assert thing in text
+
+
+def test_a_robot_may_rename_its_cameras_to_the_policys(examples) -> None:
+    rename = {
+        "observation.images.cam_a": "observation.images.wrist",
+        "observation.images.cam_b": "observation.images.front",
+    }
+    spec = examples.spec(cameras=("cam_a", "cam_b"), rename_map=rename)
+    accepted = check_spec(spec, examples.served(), SOURCE, examples.description())
+    assert [(need.camera, need.key) for need in accepted.cameras] == [
+        ("cam_b", "observation.images.front"),
+        ("cam_a", "observation.images.wrist"),
+    ]
+    assert camera_names(spec, examples.served(), examples.description()) == ("cam_b", "cam_a")
+
+
+def test_the_server_may_rename_for_every_robot(examples) -> None:
+    served = examples.served(rename_map={"observation.images.cam_a": "observation.images.front"})
+    accepted = check(examples, served=served, cameras=("cam_a", "wrist"))
+    assert [need.camera for need in accepted.cameras] == ["cam_a", "wrist"]
+    assert camera_names(None, served, examples.description()) == ("cam_a", "wrist")
+
+
+def test_names_that_the_checkpoint_itself_renames_are_understood(examples) -> None:
+    policy = examples.description(
+        "camera1", "camera2", rename_map={"observation.images.front": "observation.images.camera1"}
+    )
+    assert [need.camera for need in check(examples, policy, cameras=("front", "camera2")).cameras] == [
+        "front",
+        "camera2",
+    ]
+    assert [need.camera for need in check(examples, policy, cameras=("camera1", "camera2")).cameras] == [
+        "camera1",
+        "camera2",
+    ]
+
+
+def test_two_cameras_cannot_be_the_same_image(examples) -> None:
+    rename = {"observation.images.cam_a": "observation.images.front"}
+    reasons = mismatches(examples, cameras=("front", "cam_a", "wrist"), rename_map=rename)
+    assert reasons == ["cameras front and cam_a both mean the policy's front"]
+
+
+def test_the_servers_joint_names_must_fit_the_checkpoint(examples) -> None:
+    served = examples.served()
+    with pytest.raises(SpecMismatchError, match="joint_names has 6 joints: the policy's state has 7, action 7"):
+        describe_against(served, examples.description(state_dim=7, action_dim=7), ())
+    names = tuple(f"{joint}.pos" for joint in reversed(examples.joints))
+    with pytest.raises(SpecMismatchError, match="the checkpoint says gripper, wrist_roll"):
+        describe_against(served, examples.description(action_names=names), ())
+    assert describe_against(served, examples.description(state_dim=0), ())
+
+
+def test_camera_names_are_given_where_the_checkpoint_has_none(examples) -> None:
+    policy = examples.description(images=(ImageFeature("observation.image", "image", 3, 24, 32),))
+    named = describe_against(examples.served(), policy, ("front",))
+    assert check(examples, named, cameras=("front",)).cameras[0].key == "observation.image"
+    with pytest.raises(SpecMismatchError, match=r"cameras has 2 names: the policy reads 1 \(observation\.image\)"):
+        describe_against(examples.served(), policy, ("front", "wrist"))
+
+
+def test_a_renaming_to_an_image_that_the_policy_does_not_read_is_named(examples) -> None:
+    served = examples.served(rename_map={"observation.images.a": "observation.images.b"})
+    with pytest.raises(SpecMismatchError, match=r"rename_to has observation\.images\.b"):
+        describe_against(served, examples.description(), ())
+
+
+def test_the_same_folder_is_recognised_in_several_spellings() -> None:
+    for path in ("", "models/pick", "models/pick/", "models/./pick", "/resolved"):
+        assert names_same_policy(path, SOURCE, "/resolved")
+    assert not names_same_policy("models/other", SOURCE, "/resolved")
