@@ -1,0 +1,150 @@
+"""Messages to values and back, field by field."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
+from so101_policy_server.messages import to_chunk, to_frame, to_request, to_spec, to_status
+from so101_policy_server.policy import PolicySource
+from so101_policy_server.request import Answer, Status, Timing
+from so101_policy_server.status_report import State, StatusReport
+from so101_policy_server.units import Units
+
+
+def test_the_constants_are_those_of_the_messages() -> None:
+    assert {status.name: status.value for status in Status} == {
+        name: getattr(ActionChunk, name) for name in (status.name for status in Status)
+    }
+    assert {state.name: state.value for state in State} == {
+        name: getattr(PolicyStatus, name) for name in (state.name for state in State)
+    }
+    assert {units.name: units.value for units in Units} == {
+        name: getattr(PolicySpec, name) for name in (units.name for units in Units)
+    }
+
+
+def test_a_request_keeps_rows_and_columns() -> None:
+    message = ObservationRequest(
+        session=2**64 - 1,
+        request_id=3,
+        spec_id=4,
+        step=5,
+        must_go=True,
+        task="pick",
+        history=2,
+        joint_names=["a", "b", "c"],
+        positions=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        expected_delay_steps=7,
+        leftover_rows=1,
+        leftover=[7.0, 8.0, 9.0],
+    )
+    request = to_request(message, "/left", 11)
+    assert (request.key.session.robot, request.key.session.session, request.key.request_id) == ("/left", 2**64 - 1, 3)
+    assert (request.spec_id, request.step, request.must_go, request.task) == (4, 5, True, "pick")
+    assert request.positions.tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    assert request.leftover.tolist() == [[7.0, 8.0, 9.0]]
+    assert (request.expected_delay_steps, request.received_ns, request.fault) == (7, 11, "")
+
+
+@pytest.mark.parametrize("field", ["session", "request_id"])
+def test_a_request_without_identity_is_at_fault(field: str) -> None:
+    message = ObservationRequest(session=1, request_id=1, history=1, joint_names=["a"], positions=[0.0])
+    setattr(message, field, 0)
+    assert "expected both above 0" in to_request(message, "", 0).fault
+
+
+def test_a_frames_bytes_are_looked_at_not_copied() -> None:
+    message = ObservationImage(session=1, request_id=2, camera="front", history_index=1, frame_seq=3, capture_age=0.5)
+    message.image.format = "jpeg"
+    message.image.data = [1, 2, 3]
+    frame = to_frame(message, "", 9)
+    assert frame.data.tolist() == [1, 2, 3]
+    message.image.data[0] = 7
+    assert frame.data.tolist() == [7, 2, 3]
+    assert (frame.camera, frame.history_index, frame.frame_seq, frame.capture_age_s) == ("front", 1, 3, 0.5)
+
+
+def test_a_spec_keeps_every_field() -> None:
+    message = PolicySpec(
+        session=1,
+        spec_id=2,
+        policy_type="act",
+        pretrained_name_or_path="p",
+        policy_device="cpu",
+        actions_per_chunk=3,
+        fps=30.0,
+        task="t",
+        cameras=["c"],
+        joint_names=["j"],
+        units=PolicySpec.NORMALIZED,
+        range_lower=[-1.0],
+        range_upper=[1.0],
+        drive_mode=[1],
+        rename_from=["observation.images.c"],
+        rename_to=["observation.images.d"],
+    )
+    spec = to_spec(message)
+    assert (spec.session, spec.spec_id, spec.policy_type, spec.path, spec.device) == (1, 2, "act", "p", "cpu")
+    assert (spec.actions_per_chunk, spec.fps, spec.task, spec.units) == (3, 30.0, "t", 1)
+    assert (spec.cameras, spec.joint_names, spec.drive_mode) == (("c",), ("j",), (1,))
+    assert (spec.range_lower, spec.range_upper) == ((-1.0,), (1.0,))
+    assert spec.rename_map == {"observation.images.c": "observation.images.d"}
+
+
+def test_an_answer_fills_the_chunk(examples) -> None:
+    positions = np.arange(12, dtype=np.float32).reshape(2, 6)
+    timing = Timing(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    answer = Answer(
+        examples.request(5, received_ns=10),
+        Status.OK,
+        joint_names=examples.joints,
+        positions=positions,
+        period_s=0.1,
+        timing=timing,
+    )
+    chunk = to_chunk(answer, 77, "lab", 2_000_000_010)
+    assert (chunk.session, chunk.request_id, chunk.spec_id, chunk.step) == (7, 5, 9, 50)
+    assert (chunk.server_id, chunk.server_name, chunk.status, chunk.period) == (77, "lab", 0, 0.1)
+    assert (chunk.rows, list(chunk.positions)) == (2, list(range(12)))
+    assert (chunk.wait_frames, chunk.decode, chunk.mailbox_wait) == (1.0, 2.0, 3.0)
+    assert (chunk.preprocess, chunk.inference, chunk.postprocess, chunk.server_total) == (4.0, 5.0, 6.0, 2.0)
+
+
+def test_an_error_has_no_rows_and_a_message_that_fits(examples) -> None:
+    chunk = to_chunk(Answer(examples.request(), Status.POLICY_ERROR, "x" * 5000, 2.0), 1, "lab", 0)
+    assert (chunk.status, chunk.rows, len(chunk.positions), chunk.retry_after) == (Status.POLICY_ERROR, 0, 0, 2.0)
+    assert chunk.message == "x" * 1024
+
+
+def report(examples, **changes) -> StatusReport:
+    values = {
+        "spec_id": 9,
+        "state": State.READY,
+        "message": "",
+        "busy": examples.key(4),
+        "source": PolicySource("run", device="cuda"),
+        "policy": examples.description(),
+        "cameras": ("a", "b"),
+        "joint_names": examples.joints,
+        "inference_p50_s": 0.1,
+        "inference_p95_s": 0.2,
+        "answered": 3,
+        "failed": 4,
+    }
+    return StatusReport(**(values | changes))
+
+
+def test_a_status_describes_the_policy(examples) -> None:
+    status = to_status(report(examples), 77, "lab", 5, leaving=True)
+    assert (status.server_id, status.server_name, status.sequence, status.leaving) == (77, "lab", 5, True)
+    assert (status.spec_id, status.state, status.busy_session, status.busy_request_id) == (9, PolicyStatus.READY, 7, 4)
+    assert (status.policy_type, status.path, status.device, status.horizon) == ("act", "/models/pick", "cpu", 50)
+    assert (list(status.cameras), list(status.camera_shapes)) == (["a", "b"], [3, 24, 32, 3, 24, 32])
+    assert (status.inference_p50, status.inference_p95, status.answered, status.failed) == (0.1, 0.2, 3, 4)
+
+
+def test_a_status_without_policy_names_what_is_being_loaded(examples) -> None:
+    status = to_status(report(examples, state=State.LOADING, policy=None, busy=None), 77, "lab", 5, leaving=False)
+    assert (status.path, status.device, status.horizon, list(status.cameras)) == ("run", "cuda", 0, [])
+    assert (status.busy_session, status.busy_request_id) == (0, 0)
