@@ -12,6 +12,8 @@ from so101_driver.calibration import GRIPPER, JOINT_NAMES, FloatArray, IntArray
 from so101_driver.registers import StatusBits
 
 _NEVER_READ_NS: Final = 1_000_000_000  # noise excuses a silent servo for this long
+_LOST_NS: Final = 80_000_000  # where ticks take long, two of them and this time are enough to call a servo lost
+_SILENCE_NS: Final = 300_000_000  # all servos at once: the power supply, or a computer that is busy elsewhere
 
 _BITS: Final = (
     (StatusBits.OVERLOAD, causes.OVERLOAD, "reports overload: clear what blocks it, let it cool down, then reset"),
@@ -49,7 +51,7 @@ class Fault:
 class Findings:
     """Judgement of one tick."""
 
-    silent: bool  # no servo has answered for bad_ticks
+    silent: bool  # no servo has answered for 0.3 s
     noisy: bool  # servos were missing in each of the last bad_ticks
     fault: Fault | None  # to be latched
 
@@ -63,7 +65,7 @@ class FaultMonitor:
 
     def reset(self) -> None:
         """Forget everything, as after a reset or a reconnection."""
-        self._silent_ticks = 0
+        self._last_answer_ns: int | None = None
         self._bad_ticks = 0
         self._missing_ticks: IntArray = np.zeros(JOINTS, dtype=np.int64)
         self._last_read_ns: list[int | None] = [None] * JOINTS
@@ -82,7 +84,8 @@ class FaultMonitor:
 
     def update(self, reading: ArmReading, goal: FloatArray, torque: BoolArray, now_ns: int) -> Findings:
         """Judge one tick. `goal` in force, (6,), rad; `torque` per joint, (6,)."""
-        self._silent_ticks = 0 if reading.answered.any() or reading.garbled else self._silent_ticks + 1
+        if self._last_answer_ns is None or reading.answered.any() or reading.garbled:
+            self._last_answer_ns = now_ns
         self._bad_ticks = 0 if reading.complete else self._bad_ticks + 1
         fault = (
             self._find_lost(reading, now_ns)
@@ -90,7 +93,7 @@ class FaultMonitor:
             or self._find_stalled(reading, goal, torque, now_ns)
         )
         return Findings(
-            silent=self._silent_ticks >= self._limits.bad_ticks,
+            silent=now_ns - self._last_answer_ns >= _SILENCE_NS and self._bad_ticks >= self._limits.bad_ticks,
             noisy=self._bad_ticks >= self._limits.bad_ticks,
             fault=fault,
         )
@@ -102,14 +105,16 @@ class FaultMonitor:
                 self._missing_ticks[index] = 0
                 self._last_read_ns[index] = now_ns
                 continue
-            if not reading.garbled:
+            if reading.answered.any() and not reading.garbled:
                 self._missing_ticks[index] += 1
             last_ns = self._last_read_ns[index]
             if last_ns is None:
                 last_ns = self._last_read_ns[index] = now_ns
-            if self._missing_ticks[index] >= self._limits.bad_ticks or now_ns - last_ns > _NEVER_READ_NS:
+            ticks, elapsed_ns = self._missing_ticks[index], now_ns - last_ns
+            slow = ticks >= 2 and elapsed_ns >= _LOST_NS
+            if ticks >= self._limits.bad_ticks or slow or elapsed_ns > _NEVER_READ_NS:
                 lost.append(index)
-        return _lost(lost) if lost and len(lost) < JOINTS else None
+        return _lost(lost) if lost and reading.answered.any() else None
 
     def _find_unhealthy(self, reading: ArmReading) -> Fault | None:
         counts: dict[tuple[str, int], int] = {}

@@ -85,7 +85,8 @@ class So101DriverNode(AutostartNode):
             if self._arm is not None:
                 self._arm.close()
             self.failure = str(error)
-            self._log.error(str(error))
+            if not self.get_parameter("autostart").value:  # autostart ends the process with this line
+                self._log.error(self.failure)
             return TransitionCallbackReturn.FAILURE
         self._limits.publish(messages.joint_limits(calibration, limits, self._driver_id, self._stamp()))
         return TransitionCallbackReturn.SUCCESS

@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
 from so101_driver.memory_bus import MemoryBus
+from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
+
+# A busy machine is not a defect; forty examples find what a hundred find here.
+settings.register_profile("so101", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("so101")
 
 RANGES = ((796, 3300), (910, 3186), (946, 3150), (967, 3129), (0, 4095), (1422, 2675))
 
@@ -33,6 +39,13 @@ def calibration(tmp_path: Path, calibration_json: dict[str, Any]) -> Calibration
     path = tmp_path / "arm.json"
     path.write_text(json.dumps(calibration_json))
     return load_calibration(path)
+
+
+@pytest.fixture(scope="session")
+def virtual_arm() -> Iterator[RunningVirtualArm]:
+    """The STS3215 emulator behind a tty, its physics at a stand."""
+    with running_virtual_arm("--lockstep") as arm:
+        yield arm
 
 
 @pytest.fixture

@@ -123,11 +123,11 @@ def test_a_port_that_is_back_with_the_arm_elsewhere_waits_for_people(rig: Rig) -
 def test_a_power_cut_of_the_servos_closes_the_port_and_comes_back(rig: Rig) -> None:
     rig.run(5)
     rig.bus.silent = set(range(1, 7))
-    snapshot = rig.run(5)
+    snapshot = rig.run(20)
     assert (snapshot.status.state, snapshot.status.cause) == (State.NO_BUS, causes.SERVOS_SILENT)
     assert not rig.bus.is_open
     rig.bus.silent = set()
-    assert rig.run(30).status.state is State.HOLD
+    assert rig.run(70).status.state is State.HOLD
 
 
 def test_a_servo_that_comes_back_limp_is_noticed(rig: Rig) -> None:

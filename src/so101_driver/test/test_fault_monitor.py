@@ -93,9 +93,22 @@ def test_four_bad_ticks_are_forgiven() -> None:
 def test_silence_of_all_servos_is_the_bus_and_not_a_servo() -> None:
     ticks = Ticks()
     ticks.run(reading(), 10)
-    findings = ticks.run(reading(answered=dict.fromkeys(range(6), False)), 5)
+    nobody = reading(answered=dict.fromkeys(range(6), False))
+    findings = ticks.run(nobody, 17)
+    assert findings == Findings(silent=False, noisy=True, fault=None)
+    findings = ticks.run(nobody, 2)  # 0.3 s
     assert findings.silent
     assert findings.fault is None
+
+
+def test_where_ticks_take_long_two_of_them_are_enough_to_call_a_servo_lost() -> None:
+    monitor = FaultMonitor(FaultLimits())
+    monitor.update(reading(), np.zeros(6), ON, 0)
+    gone = reading(answered={2: False})
+    assert monitor.update(gone, np.zeros(6), ON, 45_000_000).fault is None
+    fault = monitor.update(gone, np.zeros(6), ON, 90_000_000).fault
+    assert fault is not None
+    assert fault.cause == causes.SERVO_LOST
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import scservo_sdk
 from so101_driver.errors import NoAnswerError, PortError
 from so101_driver.feetech_bus import FeetechBus, _parse
-from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
+from so101_sim.virtual_arm_client import RunningVirtualArm
 
 from so101_driver import registers as reg
 
@@ -148,12 +148,6 @@ def test_the_hazard_is_real_the_stock_sdk_takes_a_late_reply(silent_tty: tuple[s
     assert (value, result) == (0x1234, scservo_sdk.COMM_SUCCESS)
 
 
-@pytest.fixture(scope="module")
-def arm() -> Iterator[RunningVirtualArm]:
-    with running_virtual_arm("--lockstep") as running:
-        yield running
-
-
 @contextlib.contextmanager
 def opened(
     arm: RunningVirtualArm, *, fault: str = "clear", timeout_s: float = 0.1, baud: int = 0
@@ -169,11 +163,11 @@ def opened(
         arm.client.fault("clear")
 
 
-def test_damaged_bytes_never_become_a_value(arm: RunningVirtualArm) -> None:
-    with opened(arm) as bus:
+def test_damaged_bytes_never_become_a_value(virtual_arm: RunningVirtualArm) -> None:
+    with opened(virtual_arm) as bus:
         truth = bus.read_states(IDS).states
     answered = damaged = 0
-    with opened(arm, fault="corrupt 2", timeout_s=0.02) as noisy:
+    with opened(virtual_arm, fault="corrupt 2", timeout_s=0.02) as noisy:
         for _ in range(60):
             read = noisy.read_states(IDS)
             damaged += read.garbled
@@ -184,14 +178,14 @@ def test_damaged_bytes_never_become_a_value(arm: RunningVirtualArm) -> None:
     assert answered > 60
 
 
-def test_late_replies_of_the_whole_bus_never_mix_up_servos_or_questions(arm: RunningVirtualArm) -> None:
+def test_late_replies_of_the_whole_bus_never_mix_up_servos_or_questions(virtual_arm: RunningVirtualArm) -> None:
     """A reply that came too late may be taken by the same question asked again, never by another."""
-    with opened(arm) as bus:
+    with opened(virtual_arm) as bus:
         positions = {servo_id: state.position for servo_id, state in bus.read_states(IDS).states.items()}
         eeprom = {servo_id: bus.read_block(servo_id, *reg.EEPROM_BLOCK) for servo_id in IDS}
         control = {servo_id: bus.read_block(servo_id, *reg.CONTROL_BLOCK) for servo_id in IDS}
     taken = 0
-    with opened(arm, fault="late_ms 30", timeout_s=0.02) as hasty:
+    with opened(virtual_arm, fault="late_ms 30", timeout_s=0.02) as hasty:
         for turn in range(12):
             servo_id = IDS[turn % 6]
             for other, state in hasty.read_states(IDS).states.items():
@@ -203,14 +197,14 @@ def test_late_replies_of_the_whole_bus_never_mix_up_servos_or_questions(arm: Run
     assert taken > 0
 
 
-def test_at_a_wrong_rate_no_servo_answers(arm: RunningVirtualArm) -> None:
-    with opened(arm, baud=115_200) as bus:
+def test_at_a_wrong_rate_no_servo_answers(virtual_arm: RunningVirtualArm) -> None:
+    with opened(virtual_arm, baud=115_200) as bus:
         assert bus.read_states(IDS).states == {}
         assert not bus.ping(1)
 
 
-def test_status_bits_of_a_servo_are_read(arm: RunningVirtualArm) -> None:
-    with opened(arm, fault="status 4 32") as bus:
+def test_status_bits_of_a_servo_are_read(virtual_arm: RunningVirtualArm) -> None:
+    with opened(virtual_arm, fault="status 4 32") as bus:
         states = bus.read_states(IDS).states
     assert states[4].status == 32
     assert states[3].status == 0

@@ -17,7 +17,7 @@ from so101_driver.errors import NoAnswerError, PortError
 from so101_driver.feetech_bus import FeetechBus
 from so101_driver.memory_bus import MemoryBus
 from so101_driver.servo_bus import ServoBus
-from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
+from so101_sim.virtual_arm_client import RunningVirtualArm
 
 from so101_driver import registers as reg
 
@@ -35,12 +35,6 @@ class Rig:
     unplug_servo: Callable[[int], None]
     plug_servo: Callable[[int], None]
     unplug_port: Callable[[], None]
-
-
-@pytest.fixture(scope="module")
-def virtual_arm() -> Iterator[RunningVirtualArm]:
-    with running_virtual_arm("--lockstep") as arm:
-        yield arm
 
 
 def tty_rig(arm: RunningVirtualArm) -> Rig:

@@ -1,0 +1,433 @@
+"""The driver as a process, over DDS, on the virtual arm behind its tty."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import JointState
+from so101_driver.calibration import JOINT_NAMES, load_calibration
+from so101_driver.feetech_bus import FeetechBus
+from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
+from so101_node.qos import JOINT_COMMAND, JOINT_STATES_READER, LATCHED, TELEMETRY
+from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
+from std_srvs.srv import Trigger
+
+from so101_driver import causes
+from so101_driver import registers as reg
+
+DOMAIN = 1 + os.getpid() % 100
+PATIENCE_S = 60.0
+
+
+class Peer:
+    """A node of the test: what the driver publishes, and a joint_command publisher."""
+
+    def __init__(self) -> None:
+        self.context = Context()
+        rclpy.init(args=[], context=self.context, domain_id=DOMAIN)
+        self.node = rclpy.create_node("peer", context=self.context, enable_rosout=False)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.statuses: list[DriverStatus] = []
+        self.states: list[JointState] = []
+        self.limits: list[JointLimits] = []
+        self.telemetry: list[ServoTelemetry] = []
+        for kind, topic, qos, kept in (
+            (DriverStatus, "driver_status", LATCHED, self.statuses),
+            (JointState, "joint_states", JOINT_STATES_READER, self.states),
+            (JointLimits, "joint_limits", LATCHED, self.limits),
+            (ServoTelemetry, "servo_telemetry", TELEMETRY, self.telemetry),
+        ):
+            self.node.create_subscription(kind, topic, kept.append, qos)
+        self.commands = self.node.create_publisher(JointState, "joint_command", JOINT_COMMAND)
+
+    @property
+    def status(self) -> DriverStatus:
+        return self.statuses[-1]
+
+    @property
+    def pose(self) -> np.ndarray:
+        return np.array(self.states[-1].position)
+
+    def spin(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.005)
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            said = f"; last status: {self.status.cause} {self.status.message}" if self.statuses else ""
+            assert time.monotonic() < end, f"never happened: {what}{said}"
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def wait_for(self, state: int, cause: str | None = None) -> None:
+        self.wait(
+            lambda: bool(self.statuses) and self.status.state == state and cause in (None, self.status.cause),
+            f"state {state} {cause}",
+        )
+
+    def send(self, positions: Sequence[float], names: Sequence[str] = JOINT_NAMES) -> None:
+        self.commands.publish(JointState(name=list(names), position=[float(value) for value in positions]))
+
+    def send_all(self, poses: np.ndarray) -> None:
+        """Send the poses at 30 Hz."""
+        deadline = time.monotonic()
+        for pose in poses:
+            self.send(pose)
+            deadline += 1 / 30
+            self.spin(max(0.0, deadline - time.monotonic()))
+
+    def call(self, name: str) -> Trigger.Response:
+        client = self.node.create_client(Trigger, f"so101_driver/{name}")
+        assert client.wait_for_service(PATIENCE_S)
+        future = client.call_async(Trigger.Request())
+        self.wait(future.done, f"answer of {name}")
+        return future.result()
+
+    def forget(self) -> None:
+        """Drop what an earlier driver said."""
+        self.spin(0.2)
+        for kept in (self.statuses, self.states, self.limits, self.telemetry):
+            kept.clear()
+
+    def close(self) -> None:
+        self.executor.remove_node(self.node)
+        self.node.destroy_node()
+        self.executor.shutdown(timeout_sec=0.5)
+        rclpy.shutdown(context=self.context)
+
+
+class Driver:
+    """A driver process."""
+
+    def __init__(self, *parameters: str) -> None:
+        command = [sys.executable, "-m", "so101_driver.so101_driver_node", "--ros-args"]
+        for parameter in parameters:
+            command += ["-p", parameter]
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def end(self, how: int = signal.SIGINT) -> tuple[int, str]:
+        """Exit code and everything on stderr."""
+        self.process.send_signal(how)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        _, said = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, said
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def parameters_for(arm: RunningVirtualArm, *more: str) -> list[str]:
+    """What every driver here gets. Emulator and test are processes on a machine that may be busy: some patience."""
+    return [
+        f"port:={arm.port}",
+        "robot_id:=virtual",
+        f"calibration_dir:={arm.calibration.parent}",
+        "reply_timeout_s:=0.02",
+        "command_timeout_s:=0.5",
+        *more,
+    ]
+
+
+class Bench:
+    """The virtual arm, the peer, and one driver at a time; tests with the same parameters share it."""
+
+    def __init__(self, arm: RunningVirtualArm, peer: Peer) -> None:
+        self.arm, self.peer = arm, peer
+        self.current: Driver | None = None
+        self.parameters: tuple[str, ...] = ()
+
+    def drive(self, *more: str, until: int = DriverStatus.HOLD) -> Peer:
+        """A driver with these parameters, in the state `until`."""
+        self.arm.client.fault("clear")
+        peer = self.peer
+        if self.current is None or self.current.process.poll() is not None or self.parameters != more:
+            self.end(signal.SIGINT)
+            peer.forget()
+            self.current, self.parameters = Driver(*parameters_for(self.arm, *more)), more
+        elif peer.status.state != DriverStatus.HOLD:
+            peer.wait(lambda: peer.call("reset").success, "reset accepted")
+        peer.wait(lambda: bool(peer.statuses) and peer.status.state == until, f"state {until}")
+        peer.wait(lambda: len(peer.states) > 2 and bool(peer.limits), "joint_states and joint_limits")
+        return peer
+
+    def end(self, how: int) -> tuple[int, str]:
+        """End the driver; exit code and everything on stderr."""
+        driver, self.current = self.current, None
+        if driver is None:
+            return 0, ""
+        try:
+            return driver.end(how)
+        finally:
+            driver.kill()
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with running_virtual_arm() as arm:
+        peer = Peer()
+        made = Bench(arm, peer)
+        yield made
+        made.end(signal.SIGKILL)
+        peer.close()
+
+
+def true_pose(arm: RunningVirtualArm) -> np.ndarray:
+    return np.array(arm.state.read().qpos[:6])
+
+
+def torques(arm: RunningVirtualArm) -> list[int]:
+    bus = FeetechBus(str(arm.port), reply_timeout_s=0.1)
+    bus.open()
+    start = reg.CONTROL_BLOCK[0]
+    values = [reg.TORQUE_ENABLE.decode(bus.read_block(i, *reg.CONTROL_BLOCK), start) for i in range(1, 7)]
+    bus.close()
+    return values
+
+
+def wave(pose: np.ndarray, ticks: int = 60, height: float = 0.3) -> np.ndarray:
+    """Out and back, smoothly, beginning and ending at `pose`."""
+    return pose + height * np.sin(np.linspace(0, np.pi, ticks))[:, None] ** 2 * np.array([1, 1, -1, -1, 1, 1])
+
+
+def test_it_comes_up_holding_without_moving_the_arm(bench: Bench) -> None:
+    before = true_pose(bench.arm)
+    peer = bench.drive()
+    peer.wait(lambda: len(peer.states) > 30 and bool(peer.telemetry), "all topics")
+    status, limits, calibration = peer.status, peer.limits[-1], load_calibration(bench.arm.calibration)
+    assert list(status.torque) == [True] * 6
+    assert np.array(status.goal) == pytest.approx(peer.pose, abs=0.05)
+    assert status.driver_id == limits.driver_id != 0
+    assert list(status.joint_names) == list(limits.joint_names) == list(JOINT_NAMES)
+    assert np.array(limits.lower) == pytest.approx(calibration.lower_rad())
+    assert np.array(limits.range_upper) == pytest.approx(calibration.upper_rad())
+    assert list(peer.states[-1].name) == list(JOINT_NAMES)
+    assert all(voltage == pytest.approx(12.1) for voltage in peer.telemetry[-1].voltage)
+    assert true_pose(bench.arm) == pytest.approx(before, abs=0.01)
+
+
+def test_commands_move_the_arm_and_silence_holds_it(bench: Bench) -> None:
+    peer = bench.drive()
+    home = np.array(peer.status.goal)
+    path = wave(home)
+    peer.send_all(path[:30])
+    assert (peer.status.state, peer.status.cause) == (DriverStatus.ENGAGED, "")
+    peer.wait_for(DriverStatus.HOLD, causes.COMMAND_TIMEOUT)
+    peer.spin(0.3)
+    assert np.array(peer.status.goal) == pytest.approx(path[29], abs=0.02)
+    assert peer.pose == pytest.approx(path[29], abs=0.05)
+    assert peer.status.commands_accepted >= 10
+    peer.send_all(path[30:])  # begins where it holds: engages by itself
+    peer.wait_for(DriverStatus.HOLD)
+    assert peer.pose == pytest.approx(home, abs=0.05)
+
+
+def test_names_decide_which_position_is_whose(bench: Bench) -> None:
+    peer = bench.drive()
+    goal = np.array(peer.status.goal)
+    goal[0] += 0.15
+    for _ in range(15):
+        peer.send(goal[::-1], JOINT_NAMES[::-1])
+        peer.spin(1 / 30)
+    peer.wait_for(DriverStatus.HOLD)
+    assert np.array(peer.status.goal) == pytest.approx(goal, abs=1e-6)
+
+
+def test_commands_that_cannot_be_meant_are_ignored(bench: Bench) -> None:
+    peer = bench.drive()
+    peer.wait_for(DriverStatus.HOLD)
+    before, goal = peer.status, np.array(peer.status.goal)
+    bad: list[Callable[[], None]] = [
+        lambda: peer.send(goal[:5], JOINT_NAMES[:5]),
+        lambda: peer.send([], []),
+        lambda: peer.send(goal[:5], JOINT_NAMES),
+        lambda: peer.send([float("nan"), *goal[1:]]),
+        lambda: peer.send(goal + 0.5),
+        lambda: peer.send(np.degrees(goal) + 90),
+    ]
+    for count, send in enumerate(bad, before.commands_rejected + 1):
+        send()
+        peer.wait(lambda count=count: peer.status.commands_rejected == count, f"rejection {count}")
+    assert peer.status.state == DriverStatus.HOLD
+    assert peer.status.commands_accepted == before.commands_accepted
+    assert np.array(peer.status.goal) == pytest.approx(goal)
+
+
+def test_park_release_and_reset(bench: Bench) -> None:
+    peer = bench.drive()
+    path = wave(np.array(peer.status.goal))
+    peer.send_all(path[:25])
+    assert not peer.call("park").success  # commands are being followed
+    peer.wait_for(DriverStatus.HOLD)
+    peer.spin(0.3)
+    refused = peer.call("release")
+    assert not refused.success
+    assert "park" in refused.message
+    assert peer.call("park").success
+    peer.wait(lambda: peer.status.cause == causes.PARKING, "parking shown")
+    peer.wait(lambda: peer.status.parked, "parked")
+    assert peer.call("release").success
+    peer.wait_for(DriverStatus.RELEASED)
+    assert list(peer.status.torque) == [False] * 6
+    assert peer.call("reset").success
+    peer.wait_for(DriverStatus.HOLD)
+    assert list(peer.status.torque) == [True] * 6
+
+
+def test_an_emergency_stop_stays_until_reset(bench: Bench) -> None:
+    peer = bench.drive()
+    path = wave(np.array(peer.status.goal))
+    peer.send_all(path[:20])
+    assert peer.call("emergency_stop").success
+    peer.wait_for(DriverStatus.LATCHED, causes.EMERGENCY_STOP)
+    stopped = peer.pose
+    peer.send_all(path[20:30])
+    assert peer.status.state == DriverStatus.LATCHED
+    assert peer.pose == pytest.approx(stopped, abs=0.15)
+    assert peer.call("reset").success
+    peer.wait_for(DriverStatus.HOLD)
+
+
+def test_an_unplugged_servo_latches_by_name(bench: Bench) -> None:
+    peer = bench.drive()
+    bench.arm.client.fault("servo_off", 3)
+    peer.wait_for(DriverStatus.LATCHED, causes.SERVO_LOST)
+    assert "elbow_flex" in peer.status.message
+    assert not peer.call("reset").success
+    bench.arm.client.fault("servo_on", 3)
+    peer.wait(lambda: peer.call("reset").success, "reset accepted")
+    peer.wait_for(DriverStatus.HOLD)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (("status", 2, 32), causes.OVERLOAD),
+        (("temperature", 4, 80), causes.OVERHEAT),
+        (("voltage", 3.5), causes.VOLTAGE),
+        (("power_cycle",), causes.TORQUE_LOST),
+    ],
+)
+def test_a_servo_in_distress_latches(bench: Bench, fault: tuple[Any, ...], cause: str) -> None:
+    peer = bench.drive()
+    bench.arm.client.fault(*fault)
+    peer.wait_for(DriverStatus.LATCHED, cause)
+    bench.arm.client.fault("clear")
+    peer.wait(lambda: peer.call("reset").success, "reset accepted")
+    peer.wait_for(DriverStatus.HOLD)
+
+
+def test_a_port_that_went_away_is_found_again(bench: Bench) -> None:
+    peer = bench.drive()
+    bench.arm.client.fault("unplug", 0.5)
+    peer.wait_for(DriverStatus.NO_BUS, causes.PORT_LOST)
+    assert "\n" not in peer.status.message
+    peer.wait_for(DriverStatus.HOLD)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ending_it_leaves_the_arm_holding(bench: Bench, how: int) -> None:
+    peer = bench.drive()
+    peer.send_all(wave(np.array(peer.status.goal))[:20])  # in the middle of a motion
+    code, said = bench.end(how)
+    assert code == 0
+    assert "Traceback" not in said
+    assert torques(bench.arm) == [1] * 6
+
+
+def test_a_killed_driver_starts_again_without_moving_the_arm(bench: Bench) -> None:
+    peer = bench.drive()
+    peer.send_all(wave(np.array(peer.status.goal))[:30])
+    first_id = peer.status.driver_id
+    bench.end(signal.SIGKILL)
+    peer.spin(0.3)
+    before = true_pose(bench.arm)
+    bench.drive()
+    assert peer.status.driver_id != first_id
+    assert list(peer.status.torque) == [True] * 6
+    assert true_pose(bench.arm) == pytest.approx(before, abs=0.02)
+
+
+def test_in_shadow_commands_are_followed_on_paper_only(bench: Bench) -> None:
+    peer = bench.drive("shadow:=true")
+    before = true_pose(bench.arm)
+    peer.send_all(wave(np.array(peer.status.goal))[:25])
+    assert peer.status.shadow
+    assert peer.status.state == DriverStatus.ENGAGED
+    assert true_pose(bench.arm) == pytest.approx(before, abs=0.02)
+
+
+def test_with_release_on_exit_the_arm_ends_limp_and_wrong_settings_keep_it_so(bench: Bench, tmp_path: Path) -> None:
+    bench.drive("release_on_exit:=true")
+    assert bench.end(signal.SIGINT)[0] == 0
+    assert torques(bench.arm) == [0] * 6
+    content = json.loads(bench.arm.calibration.read_text())
+    content["elbow_flex"]["homing_offset"] += 7
+    (tmp_path / "virtual.json").write_text(json.dumps(content))
+    peer = bench.drive(f"calibration_dir:={tmp_path}", until=DriverStatus.RELEASED)
+    peer.wait_for(DriverStatus.RELEASED, causes.SETTINGS_MISMATCH)
+    assert "elbow_flex Homing_Offset" in peer.status.message
+    assert "configure_servos" in peer.status.message
+    assert list(peer.status.torque) == [False] * 6
+
+
+def failed_start(bench: Bench, *parameters: str) -> str:
+    """The one error line of a driver that cannot start."""
+    bench.end(signal.SIGINT)
+    driver = Driver(*parameters_for(bench.arm, *parameters))
+    try:
+        code, said = driver.wait()
+    finally:
+        driver.kill()
+    assert code == 1
+    assert "Traceback" not in said
+    assert said.count("\n") == 1
+    return said
+
+
+def test_a_missing_calibration_is_one_line_with_the_command_that_makes_it(bench: Bench) -> None:
+    said = failed_start(bench, "robot_id:=nobody")
+    assert f"lerobot-calibrate --robot.type=so101_follower --robot.port={bench.arm.port} --robot.id=nobody" in said
+
+
+def test_a_missing_port_is_one_line(bench: Bench) -> None:
+    assert "/dev/ttyACM77 does not exist" in failed_start(bench, "port:=/dev/ttyACM77")
+
+
+def test_a_port_in_use_is_one_line(bench: Bench) -> None:
+    bench.end(signal.SIGINT)
+    bus = FeetechBus(str(bench.arm.port))
+    bus.open()
+    try:
+        assert "in use" in failed_start(bench)
+    finally:
+        bus.close()
+
+
+def test_a_dead_servo_at_the_start_is_one_line(bench: Bench) -> None:
+    bench.arm.client.fault("servo_off", 5)
+    try:
+        assert "wrist_roll (id 5)" in failed_start(bench)
+    finally:
+        bench.arm.client.fault("clear")
+
+
+def test_a_parameter_out_of_range_is_one_line(bench: Bench) -> None:
+    assert "command_timeout_s" in failed_start(bench, "command_timeout_s:=60.0")
