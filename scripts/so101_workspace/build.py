@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
+from typing import Callable
 
 from . import activation, stamp
 from .failure import Failure
 from .layout import Layout
-from .terminal import run_shown, say
+from .terminal import Outcome, run_shown, say
 
 _BASE_PATHS = ("msg", "launch", "src")
 _STAMP = ".so101.json"
+_PYTHON_MESSAGES_ONLY = "-DCMAKE_PROJECT_so101_msgs_INCLUDE={}/scripts/cmake/python_messages_only.cmake"
 _SKIPPED = {"__pycache__", "test", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 # Files whose text decides the outcome of a build. Of all others (linked into install/) only the names do.
 _READ = re.compile(r"(^|/)(package\.xml|setup\.py|setup\.cfg|CMakeLists\.txt)$|\.(msg|srv|action|cmake|in)$")
@@ -65,8 +68,11 @@ def out_of_date(layout: Layout) -> dict[str, str]:
     return changed
 
 
-def run(layout: Layout) -> None:
-    """Build what is out of date. The caller holds the workspace lock and `.venv` is finished. Raises Failure."""
+def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
+    """Build what is out of date. The caller holds the workspace lock, and `.venv` holds the group base. Raises Failure.
+
+    `runner` starts colcon: `run_shown`, or `run_quiet` where the screen is busy with something else.
+    """
     changed = out_of_date(layout)
     if not changed:
         return
@@ -76,12 +82,16 @@ def run(layout: Layout) -> None:
     env = activation.underlay(layout)
     # Without it colcon passes `-l <cores>`, and a busy machine compiles one file at a time.
     env.setdefault("MAKEFLAGS", f"-j{max(2, os.cpu_count() or 2)}")
+    env.setdefault("CMAKE_GENERATOR", "Ninja")  # comes with .venv; make may be missing
     env["PYTHONWARNINGS"] = "ignore"  # setuptools' warnings about its own `develop`, which colcon's symlinks need
     colcon = [str(layout.venv / "bin" / "colcon"), "--log-base", str(layout.log), "build", "--symlink-install"]
     colcon += ["--base-paths", *(str(layout.root / base) for base in _BASE_PATHS)]
     colcon += ["--build-base", str(layout.build), "--install-base", str(layout.install)]
-    outcome = run_shown([*colcon, "--packages-select", *sorted(changed)], env, cwd=layout.root)
+    colcon += ["--packages-select", *sorted(changed), "--cmake-args", _PYTHON_MESSAGES_ONLY.format(layout.root)]
+    outcome = runner(colcon, env, cwd=layout.root)
     if outcome.code != 0:
+        if runner is not run_shown:
+            print(outcome.tail, file=sys.stderr, flush=True)
         raise Failure("the build failed (output above, logs in log/latest_build); correct it and try again")
     built.update(changed)
     stamp.write(layout.install / _STAMP, {"packages": built, "environment": activation.record(layout)})

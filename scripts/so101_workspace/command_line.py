@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from . import build, environment
 from .failure import Failure
 from .layout import Layout, this_workspace
 from .lock import workspace_lock
-from .terminal import complain, say
+from .terminal import complain, end_programs, run_quiet, say
 
 _ANY = frozenset({"base"})
 _ROBOT, _SERVER, _ALL = (environment.PROFILES[name] for name in ("robot", "server", "all"))
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
         complain(str(failure))
         return 1
     except KeyboardInterrupt:
+        end_programs()
         complain("interrupted; type the same again to go on")
         return 130
 
@@ -87,8 +89,26 @@ def ready(layout: Layout, needs: frozenset[str]) -> None:
     with workspace_lock(layout.tools):
         installed = environment.groups_installed(layout)
         if not needs <= installed:
-            environment.prepare(layout, _ALL if needs == _ANY else needs)
+            wanted = _ALL if needs == _ANY else needs
+            environment.check_host(wanted)
+            if installed or not build.out_of_date(layout):
+                environment.prepare(layout, wanted)
+            else:
+                _install_and_build(layout, wanted)
         build.run(layout)
+
+
+def _install_and_build(layout: Layout, wanted: frozenset[str]) -> None:
+    """The first time: compile with the first, small part of the packages while the large ones are downloaded."""
+    environment.prepare(layout, _ANY)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+        building = pool.submit(build.run, layout, run_quiet)
+        try:
+            environment.prepare(layout, wanted)
+            building.result()
+        except BaseException:
+            end_programs()
+            raise
 
 
 def _launch_needs(rest: list[str]) -> frozenset[str]:
@@ -106,6 +126,7 @@ def _setup(layout: Layout, rest: list[str]) -> None:
         if wanted <= environment.groups_installed(layout):
             say("environment is up to date")
         else:
+            environment.check_host(wanted)
             environment.prepare(layout, wanted)
 
 

@@ -37,13 +37,17 @@ def groups_installed(layout: Layout) -> frozenset[str]:
     return groups
 
 
+def check_host(wanted: frozenset[str]) -> None:
+    """See that the machine itself fits the groups `wanted`; install what it lacks if we may, else raise Failure."""
+    host.check_platform()
+    host.require([host.COMPILER, *([host.OFFSCREEN_GL] if "sim" in wanted else [])])
+
+
 def prepare(layout: Layout, wanted: frozenset[str]) -> None:
     """Make `.venv` hold at least the groups `wanted`. The caller holds the workspace lock.
 
-    Raises Failure with the remedy if the machine, the network or the disk does not allow it.
+    Raises Failure with the remedy if network, disk or packages do not allow it.
     """
-    host.check_platform()
-    host.require([host.COMPILER, *([host.OFFSCREEN_GL] if "sim" in wanted else [])])
     groups = wanted | frozenset(stamp.read(layout.venv / _STAMP).get("groups", ()))
     groups &= frozenset(_ORDER)
     try:
@@ -144,5 +148,4 @@ def _check_imports(layout: Layout) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "_ROS", "AMENT"))}
     outcome = run_quiet([str(layout.python), "-c", "import rclpy"], env)
     if outcome.code != 0:
-        reason = (outcome.tail.strip().splitlines() or ["no output"])[-1]
-        raise Failure(f"rclpy does not start in .venv ({reason}); remove .venv and try again")
+        raise Failure(f"rclpy does not start in .venv ({outcome.last_line}); remove .venv and try again")

@@ -75,8 +75,9 @@ def find_uv(layout: Layout) -> str:
             return str(own)
         if _NO_NETWORK.search(outcome.tail) or _NO_SPACE.search(outcome.tail):
             raise explain(outcome, "bringing uv", layout.root)
-    reason = (outcome.tail.strip().splitlines() or ["no output"])[-1]
-    raise Failure(f"uv could not be brought ({reason}); install it (pip install uv) or apt-get install python3-venv")
+    raise Failure(
+        f"uv could not be brought ({outcome.last_line}); install it (pip install uv) or apt-get install python3-venv"
+    )
 
 
 def _version(path: str) -> tuple[int, ...]:

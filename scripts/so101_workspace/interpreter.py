@@ -17,13 +17,15 @@ WANTED = (3, 12)  # of Ubuntu 24.04, the home of ROS 2 Jazzy; LeRobot 0.6 needs 
 _PROBE = (
     "import json, os, sys, sysconfig;"
     "header = os.path.join(sysconfig.get_path('include'), 'Python.h');"
-    "print(json.dumps([list(sys.version_info[:2]), os.path.exists(header)]))"
+    "own = os.path.join(sys.base_prefix, 'bin', 'python%d.%d' % sys.version_info[:2]);"
+    "own = own if os.path.exists(own) else sys.executable;"
+    "print(json.dumps([own, list(sys.version_info[:2]), os.path.exists(header)]))"
 )
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python that ran: its path, version, and whether C extensions can be built against it."""
+    """A Python that ran: its path (never a virtual environment's), version, and whether it has C headers."""
 
     path: str
     version: tuple[int, int]
@@ -36,10 +38,10 @@ def probe(path: str) -> Interpreter | None:
     if outcome.code != 0:
         return None
     try:
-        (major, minor), has_headers = json.loads(outcome.tail.strip().splitlines()[-1])
-    except (ValueError, IndexError, TypeError):
+        own, (major, minor), has_headers = json.loads(outcome.last_line)
+    except (ValueError, TypeError):
         return None
-    return Interpreter(path, (int(major), int(minor)), bool(has_headers))
+    return Interpreter(str(own), (int(major), int(minor)), bool(has_headers))
 
 
 def candidates() -> list[str]:
@@ -68,9 +70,8 @@ def find(layout: Layout, uv: str, env: dict[str, str]) -> str:
     outcome = run_shown([uv, "python", "install", "--no-bin", "3.12"], env)
     if outcome.code == 0:
         managed = run_quiet([uv, "python", "find", "--managed-python", "3.12"], env)
-        path = managed.tail.strip().splitlines()[-1] if managed.code == 0 and managed.tail.strip() else ""
-        if path and probe(path):
-            return path
+        if managed.code == 0 and probe(managed.last_line):
+            return managed.last_line
     raise Failure(
         reason + " and uv could not fetch one; install it (Ubuntu 24.04: apt-get install python3.12-dev; "
         "elsewhere: pyenv install 3.12, or set UV_PYTHON_INSTALL_MIRROR) and try again"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import fcntl
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +22,7 @@ from .failure import Failure
 _TAIL_BYTES = 65536
 _PACKAGE_LINE = re.compile(rb" (\x1b\[[0-9;]*m)?[+~-](\x1b\[[0-9;]*m)? ")
 _STARTED = time.monotonic()
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 class Outcome(NamedTuple):
@@ -24,6 +30,10 @@ class Outcome(NamedTuple):
 
     code: int
     tail: str
+
+    @property
+    def last_line(self) -> str:
+        return (self.tail.strip().splitlines() or ["no output"])[-1]
 
 
 def say(text: str) -> None:
@@ -33,7 +43,7 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Print one line about something that went wrong."""
-    print("so101: " + text, file=sys.stderr, flush=True)
+    print(f"so101: {text}", file=sys.stderr, flush=True)
 
 
 def run_shown(command: list[str], env: dict[str, str], cwd: Path | None = None) -> Outcome:
@@ -41,44 +51,87 @@ def run_shown(command: list[str], env: dict[str, str], cwd: Path | None = None) 
 
     A terminal on stderr is offered to the program as a terminal, since progress bars are drawn for those only.
     """
-    on_terminal = sys.stderr.isatty()
-    if on_terminal:
+    if sys.stderr.isatty():
         reader, writer = pty.openpty()
-        _copy_window_size(writer)
+        size = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, b"\0" * 8)
+        fcntl.ioctl(writer, termios.TIOCSWINSZ, size)
     else:
         reader, writer = os.pipe()
-    try:
-        process = subprocess.Popen(command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=writer, stderr=writer)
-    except OSError as error:
-        os.close(reader)
-        raise Failure(f"{command[0]} cannot be run: {error.strerror}") from error
-    finally:
-        os.close(writer)
-    tail: collections.deque[bytes] = collections.deque()
-    size = 0
+    tail: collections.deque[bytes] = collections.deque(maxlen=_TAIL_BYTES // 1024)
     pending = b""
-    try:
-        while True:
-            try:
-                data = os.read(reader, 8192)
-            except OSError:  # a pty answers EIO once the program has gone
-                data = b""
-            if not data:
-                break
-            pending = _show(pending + data)
-            tail.append(data)
-            size += len(data)
-            while size > _TAIL_BYTES and len(tail) > 1:
-                size -= len(tail.popleft())
+    with _started(command, env, cwd, writer) as process:
+        os.close(writer)
+        try:
+            for data in _chunks(reader):
+                pending = _show(pending + data)
+                tail.append(data)
+        finally:
+            os.close(reader)
         _show(pending + b"\n" if pending else b"")
-        code = process.wait()
-    except BaseException:
-        process.terminate()
+        return Outcome(process.wait(), b"".join(tail).decode("utf-8", "replace"))
+
+
+def run_quiet(
+    command: list[str], env: dict[str, str] | None = None, cwd: Path | None = None, timeout_s: float = 3600.0
+) -> Outcome:
+    """Run `command` without showing anything; its whole output is in the outcome. A missing program ends with 127."""
+    try:
+        with _started(command, env, cwd, subprocess.PIPE) as process:
+            output, _none = process.communicate(timeout=timeout_s)
+            return Outcome(process.returncode, output.decode("utf-8", "replace"))
+    except (Failure, subprocess.TimeoutExpired) as error:
+        return Outcome(127, str(error))
+
+
+def end_programs() -> None:
+    """End whatever `run_shown` and `run_quiet` still run, in any thread: as Ctrl-C would, then by force."""
+    for number, patience_s in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
+        for process in list(_running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        deadline = time.monotonic() + patience_s
+        while any(process.poll() is None for process in list(_running)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def _started(
+    command: list[str], env: dict[str, str] | None, cwd: Path | None, output: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a process group of its own, so that all it starts ends with it."""
+    try:
+        process = subprocess.Popen(
+            command,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Failure(f"{command[0]} cannot be run: {error.strerror}") from error
+    _running.add(process)
+    try:
+        yield process
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
     finally:
-        os.close(reader)
-    return Outcome(code, b"".join(tail).decode("utf-8", "replace"))
+        if process.poll() is not None:
+            _running.discard(process)
+
+
+def _chunks(reader: int) -> Iterator[bytes]:
+    while True:
+        try:
+            data = os.read(reader, 1024)
+        except OSError:  # a pty answers EIO once the program has gone
+            return
+        if not data:
+            return
+        yield data
 
 
 def _show(data: bytes) -> bytes:
@@ -90,28 +143,3 @@ def _show(data: bytes) -> bytes:
     sys.stderr.buffer.write(shown)
     sys.stderr.buffer.flush()
     return rest
-
-
-def run_quiet(command: list[str], env: dict[str, str] | None = None, timeout_s: float = 600.0) -> Outcome:
-    """Run `command` without showing anything; its whole output is in the outcome. A missing program ends with 127."""
-    try:
-        done = subprocess.run(
-            command,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Outcome(127, str(error))
-    return Outcome(done.returncode, done.stdout.decode("utf-8", "replace"))
-
-
-def _copy_window_size(writer: int) -> None:
-    import fcntl
-    import termios
-
-    size = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, b"\0" * 8)
-    fcntl.ioctl(writer, termios.TIOCSWINSZ, size)

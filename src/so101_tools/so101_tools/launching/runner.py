@@ -80,6 +80,11 @@ class Runner:
         """Whether any process is alive or waits to be started again."""
         return self._thread is not None and not self._done.is_set()
 
+    def pids(self) -> dict[str, int]:
+        """Process ids of what runs now, by label; the process has the id of its prefix (nice), which it replaces."""
+        running = [(child.spec.label, child.process) for child in self._children]
+        return {label: process.pid for label, process in running if process is not None}
+
     def request_stop(self) -> None:
         """Begin to stop and return at once; each further call takes the next, harsher step without waiting."""
         self._stopping.hurry += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
+_COMPARISONS = ("equals", "not-equals")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -110,6 +111,8 @@ def _call(call: Call, scope: Scope) -> str:
     if not fewest <= len(call.arguments) <= most:
         count = str(fewest) if fewest == most else f"{fewest} or {most}"
         raise SubstitutionError(f"$({call.name}) takes {count} arguments, not {len(call.arguments)}")
+    if call.name in _COMPARISONS and () in call.arguments:
+        raise SubstitutionError(f"$({call.name}) cannot compare with '': real launch takes that for the text []")
     return function([perform(argument, scope) for argument in call.arguments], scope)
 
 

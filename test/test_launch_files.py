@@ -1,0 +1,152 @@
+"""Each launch file's processes are pinned in launch_golden/, and real `launch` makes the same of the same file.
+
+The pinned files are YAML for people to read in a review: change a launch file on purpose, then renew them with
+`./so101 ros python test/test_launch_files.py`.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ament_index_python.packages import get_package_prefix, get_packages_with_prefixes
+from so101_tools.launching import resolve
+from so101_tools.launching.find_file import launch_folder
+
+GOLDEN = Path(__file__).parent / "launch_golden"
+
+# Case: launch file and arguments. Together they take every branch of every file once.
+CASES: dict[str, tuple[str, dict[str, str]]] = {
+    "robot": ("robot.launch.xml", {}),
+    "robot_with_one_camera_in_a_namespace": (
+        "robot.launch.xml",
+        {"camera_2": "none", "camera_3": "none", "namespace": "left", "server_address": "192.0.2.7", "dds_profile": ""},
+    ),
+    "server": ("server.launch.xml", {}),
+    "server_for_one_robot": ("server.launch.xml", {"namespace": "left", "robot_address": "192.0.2.8"}),
+    "sim": ("sim.launch.xml", {}),
+    "sim_with_the_expert": (
+        "sim.launch.xml",
+        {"policy": "expert", "sim_dir": "/tmp/a run", "namespace": "lab/left"},
+    ),
+    "sim_with_a_slow_policy": ("sim.launch.xml", {"policy_delay": "0.15", "checkpoint": "/data/policy"}),
+    "so101_lab_robot": ("so101_lab_robot.launch.xml", {}),
+    "so101_lab_server": ("so101_lab_server.launch.xml", {}),
+}
+
+
+def described(
+    command: Sequence[str], environment: Mapping[str, str], respawn: object, shutdown: bool
+) -> dict[str, Any]:
+    """What a process is, from its final command line: the one form that both resolvers end in."""
+    words = list(command)
+    ros = words.index("--ros-args") if "--ros-args" in words else len(words)
+    remappings, parameters = [], []
+    for option, value in zip(words[ros + 1 :: 2], words[ros + 2 :: 2], strict=True):
+        if option == "-r":
+            remappings.append(value)
+        else:
+            assert option == "--params-file", option
+            # Values in the launch file become a temporary file; files of the workspace are pinned by their name.
+            own = value.startswith(tuple(_prefixes()))
+            parameters.append(_shortened(value) if own else yaml.safe_load(Path(value).read_text()))
+    return {
+        "command": [_shortened(word) for word in words[:ros]],
+        "ros_arguments": remappings,
+        "parameters": parameters,
+        "environment": {name: _shortened(value) for name, value in sorted(environment.items())},
+        "respawn": respawn,
+        "shutdown_on_exit": shutdown,
+    }
+
+
+def _prefixes() -> list[str]:
+    return [get_package_prefix(name) for name in get_packages_with_prefixes() if name.startswith("so101_")]
+
+
+def _shortened(text: str) -> str:
+    for name in get_packages_with_prefixes():
+        if name.startswith("so101_"):
+            text = text.replace(get_package_prefix(name) + "/", f"<{name}>/")
+    return text
+
+
+def by_our_runner(case: str, folder: Path) -> list[dict[str, Any]]:
+    file, arguments = CASES[case]
+    return [
+        described(
+            spec.command(folder),
+            spec.environment,
+            {"delay_s": spec.respawn_delay_s} if spec.respawn else False,
+            spec.shutdown_on_exit,
+        )
+        for spec in resolve(launch_folder() / file, arguments)
+    ]
+
+
+def by_real_launch(case: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Let `launch` visit the file as `ros2 launch` does, but note each process where it would be started."""
+    from launch.actions.execute_local import ExecuteLocal
+    from launch.launch_description_sources import AnyLaunchDescriptionSource
+    from launch.utilities import visit_all_entities_and_collect_futures
+
+    import launch
+
+    found = []
+    before = dict(os.environ)
+
+    def note(action: Any, context: Any) -> None:
+        action.prepare(context)
+        details = action.process_details
+        delay = getattr(action, "_ExecuteLocal__respawn_delay")  # noqa: B009 (launch offers no reader for these three)
+        found.append(
+            described(
+                details["cmd"],
+                {name: value for name, value in details["env"].items() if before.get(name) != value},
+                {"delay_s": delay or 0.0} if getattr(action, "_ExecuteLocal__respawn") else False,  # noqa: B009
+                bool(getattr(action, "_ExecuteLocal__on_exit")),  # noqa: B009
+            )
+        )
+
+    monkeypatch.setattr(os, "environ", dict(before))  # where launch's <set_env> writes
+    monkeypatch.setattr(ExecuteLocal, "execute", note)
+    file, arguments = CASES[case]
+    context = launch.LaunchContext()
+    context.launch_configurations.update(arguments)
+    source = launch.actions.IncludeLaunchDescription(AnyLaunchDescriptionSource(str(launch_folder() / file)))
+    visit_all_entities_and_collect_futures(launch.LaunchDescription([source]), context)
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_runner_starts_exactly_the_pinned_processes(case: str, tmp_path: Path) -> None:
+    assert by_our_runner(case, tmp_path) == yaml.safe_load((GOLDEN / f"{case}.yaml").read_text())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("launch_xml") is None, reason="the launch package is not installed here")
+@pytest.mark.parametrize("case", CASES)
+def test_real_launch_starts_exactly_the_pinned_processes(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert by_real_launch(case, monkeypatch) == yaml.safe_load((GOLDEN / f"{case}.yaml").read_text())
+
+
+def test_every_launch_file_is_pinned() -> None:
+    files = {file.name for file in launch_folder().glob("*.launch.xml")}
+    assert files == {file for file, _arguments in CASES.values()}
+
+
+def _renew(folder: Path) -> None:
+    for case in CASES:
+        text = yaml.safe_dump(by_our_runner(case, folder), sort_keys=False, width=120)
+        (GOLDEN / f"{case}.yaml").write_text(text)
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        _renew(Path(scratch))
+    sys.exit(0)
