@@ -108,6 +108,8 @@ class RenderLoop:
             self._failure = str(error)
         finally:
             self._world.close()
+            if not self._stop.is_set() and not self._failure:  # a defect: its traceback is on stderr
+                self._failure = "the rendering thread has died"
 
     def _render_until_stopped(self, renderer: CameraRenderer) -> None:
         """One camera after the other, evenly spread over the period, each with the state of its own moment.

@@ -120,5 +120,14 @@ def test_without_a_gl_library_the_thread_ends_and_says_why(tmp_path: Path, monke
     watched.loop.stop()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_defect_in_the_thread_does_not_go_unnoticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(tmp_path)
+    write(tmp_path, watched.model)
+    monkeypatch.setattr(rendering.CameraRenderer, "show", lambda *_: [][1])
+    watched.loop.start()
+    assert wait_for(lambda: watched.loop.failure == "the rendering thread has died")
+
+
 def test_stopping_a_loop_that_never_ran_does_nothing(tmp_path: Path) -> None:
     Watched(tmp_path).loop.stop()
