@@ -152,7 +152,7 @@ def stop(process: subprocess.Popen[bytes]) -> int:
     """Ends a virtual arm and returns its exit code; harmless when it has ended already."""
     process.terminate()
     try:
-        process.wait(5.0)
+        process.wait(10.0)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -3,6 +3,7 @@ with the unmodified Feetech SDK, which is what LeRobot and the driver build on."
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -30,16 +31,18 @@ ALL = range(1, 7)
 MS = 1_000_000
 
 
-TIMEOUT_MS = 300
+PATIENCE_MS = 3000  # for an answer that must come: on a crowded machine the SDK may not run for a second
+SILENCE_MS = 100  # where none is expected
 
 
 class Sdk:
     """The SDK on a port of the virtual arm; only its timeout is longer, for busy machines (LeRobot does it too)."""
 
-    def __init__(self, port: Path, baud: int = 1_000_000) -> None:
+    def __init__(self, port: Path, baud: int = 1_000_000, timeout_ms: int = PATIENCE_MS) -> None:
+        self.timeout_ms = timeout_ms
         self.port = scs.PortHandler(str(port))
         self.packets = scs.PacketHandler(0)
-        self.port.setPacketTimeout = lambda _: self.port.setPacketTimeoutMillis(TIMEOUT_MS)
+        self.port.setPacketTimeout = lambda _: self.port.setPacketTimeoutMillis(self.timeout_ms)
         assert self.port.openPort()
         assert self.port.setBaudRate(baud)
 
@@ -94,7 +97,7 @@ def state_of(arm: RunningVirtualArm) -> StateSnapshot:
     return state
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
+def eventually(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -150,7 +153,7 @@ def test_a_sync_written_goal_moves_the_arm_and_the_state_file_shows_it(arm: Runn
 
 @pytest.mark.parametrize("baud", [500_000, 115_200])
 def test_a_wrong_baud_rate_meets_silence_and_the_right_one_works_again(arm: RunningVirtualArm, baud: int) -> None:
-    wrong = Sdk(arm.port, baud)
+    wrong = Sdk(arm.port, baud, SILENCE_MS)
     assert wrong.packets.ping(wrong.port, 1)[1] == scs.COMM_RX_TIMEOUT
     wrong.close()
     right = Sdk(arm.port)
@@ -160,8 +163,9 @@ def test_a_wrong_baud_rate_meets_silence_and_the_right_one_works_again(arm: Runn
 
 def test_a_dead_servo_is_silent_and_the_others_answer(arm: RunningVirtualArm, sdk: Sdk) -> None:
     arm.client.fault("servo_off", 4)
-    assert sdk.packets.ping(sdk.port, 4)[1] == scs.COMM_RX_TIMEOUT
     assert sdk.packets.ping(sdk.port, 5)[1] == scs.COMM_SUCCESS
+    sdk.timeout_ms = SILENCE_MS
+    assert sdk.packets.ping(sdk.port, 4)[1] == scs.COMM_RX_TIMEOUT
     assert sdk.sync_read(reg.PRESENT_POSITION, 2).txRxPacket() == scs.COMM_RX_TIMEOUT
 
 
@@ -171,18 +175,21 @@ def test_the_status_byte_reaches_the_host(arm: RunningVirtualArm, sdk: Sdk) -> N
 
 
 def test_damaged_answers_are_seen_as_damaged(arm: RunningVirtualArm, sdk: Sdk) -> None:
+    sdk.timeout_ms = SILENCE_MS
     arm.client.fault("corrupt", 10)
     results = [sdk.packets.read2ByteTxRx(sdk.port, 1, reg.MODEL_NUMBER) for _ in range(15)]
     arm.client.fault("clear")
     failed = sum(result != scs.COMM_SUCCESS for _, result, _ in results)
     assert 2 < failed < 15  # 8 bytes at 10 %: 57 %
     sdk.port.ser.reset_input_buffer()
+    sdk.timeout_ms = PATIENCE_MS
     assert sdk.read_word(1, reg.MODEL_NUMBER) == reg.STS3215_MODEL
 
 
 def test_a_late_answer_is_taken_by_the_sdk_for_the_next_one(arm: RunningVirtualArm, sdk: Sdk) -> None:
     """The SDK's known defect, which a driver has to guard against: the fault must be able to provoke it."""
-    arm.client.fault("late_ms", 2 * TIMEOUT_MS)
+    sdk.timeout_ms = SILENCE_MS
+    arm.client.fault("late_ms", 10 * SILENCE_MS)
     assert sdk.packets.read2ByteTxRx(sdk.port, 1, reg.MODEL_NUMBER)[1] == scs.COMM_RX_TIMEOUT
     arm.client.fault("late_ms", 0)
     assert eventually(lambda: sdk.port.ser.in_waiting >= 8)
@@ -192,7 +199,8 @@ def test_a_late_answer_is_taken_by_the_sdk_for_the_next_one(arm: RunningVirtualA
 
 
 def test_garbage_between_packets_does_no_harm(arm: RunningVirtualArm, sdk: Sdk) -> None:
-    sdk.port.ser.write(os.urandom(3000))
+    sdk.timeout_ms = SILENCE_MS
+    sdk.port.ser.write(random.Random(0).randbytes(3000))
     time.sleep(0.05)
     assert eventually(lambda: sdk.packets.ping(sdk.port, 6)[1] == scs.COMM_SUCCESS)
 
@@ -285,7 +293,7 @@ def test_two_runs_in_lockstep_give_the_same_bits() -> None:
 def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path)
     process.send_signal(number)
-    assert process.wait(5.0) == 0
+    assert process.wait(20.0) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["calibration", "state"]
     assert process.stderr is not None
     assert process.stderr.read() == b""

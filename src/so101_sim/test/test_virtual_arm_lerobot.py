@@ -21,11 +21,13 @@ def test_lerobot_connects_reads_moves_and_lets_go() -> None:
             port=str(arm.port), id="virtual", calibration_dir=arm.calibration.parent, num_read_retries=3
         )
         robot = so_follower.SO101Follower(config)
+        port = robot.bus.port_handler  # LeRobot replaces the SDK's timeout by 50 ms; crowded machines need more
+        port.setPacketTimeout = lambda _: port.setPacketTimeoutMillis(3000)
         robot.connect(calibrate=False)
         assert robot.is_calibrated
         start = robot.get_observation()
         goal = start | {"shoulder_pan.pos": start["shoulder_pan.pos"] + 20.0, "gripper.pos": 80.0}
-        before, deadline = qpos(arm)[0], time.monotonic() + 10
+        before, deadline = qpos(arm)[0], time.monotonic() + 30
         while time.monotonic() < deadline:
             robot.send_action(goal)
             now = robot.get_observation()
