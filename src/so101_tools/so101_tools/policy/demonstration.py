@@ -1,0 +1,122 @@
+"""One demonstration: the expert picks the cube, with disturbances, and what a policy would have seen is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from so101_policy_server.units import UnitConverter, Units
+from so101_sim.expert import Expert
+from so101_sim.joints import GRIPPER, HOME, JOINT_NAMES, JointRanges
+from so101_sim.judge import at_rest, in_bin
+
+from so101_sim import scene
+from so101_tools.policy.lockstep_arm import LockstepArm, Phases
+from so101_tools.policy.recipe import TASK
+from so101_tools.policy.viewpoint import Viewpoint
+
+# The commands sent are the expert's plus slowly wandering noise; the actions kept are the expert's. So the arm strays,
+# and the demonstrations show the way back.
+NOISE_LEVELS_RAD = (0.0, 0.015, 0.03)
+NOISE_MEMORY = 0.9
+GRIPPER_NOISE_SHARE = 0.3
+
+# An episode of the demo starts where parking left the arm: near the home pose, not on it.
+START_SPREAD_RAD = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """One successful episode, T observations at the control rate.
+
+    Attributes:
+        seed: of the scene and of everything drawn.
+        positions: (T, 6) float64, driver rad, as read from the bus.
+        state: (T, 6) float32, the same in LeRobot's units.
+        action: (T, 6) float32, LeRobot's units: the first command given after each observation.
+        images: camera -> (T, height, width, 3) uint8 RGB, decoded and resized as the policy server does it.
+        jpegs: camera -> T JPEG files as the camera sends them; kept where asked for.
+    """
+
+    seed: int
+    positions: NDArray[np.float64]
+    state: NDArray[np.float32]
+    action: NDArray[np.float32]
+    images: dict[str, NDArray[np.uint8]]
+    jpegs: dict[str, list[bytes]]
+
+
+class Demonstrator:
+    """Records demonstrations on one virtual arm."""
+
+    def __init__(self, arm: LockstepArm, viewpoint: Viewpoint) -> None:
+        self._arm = arm
+        self._viewpoint = viewpoint
+        self._model = scene.build_model()
+        self._ranges = JointRanges.of(self._model)
+        self._expert = Expert(self._model)
+        self._units = lerobot_units(arm)
+
+    def record(self, seed: int, keep_jpegs: bool = False) -> Demonstration | None:
+        """One episode of the scene `seed`; None if the cube did not end in the bin."""
+        rng = np.random.default_rng(seed)
+        home = self._ranges.to_driver(np.array(HOME))
+        self._arm.move_to(home + rng.normal(0.0, START_SPREAD_RAD, len(home)) * _NOT_GRIPPER)
+        self._arm.place_objects(TASK, seed, Phases.draw(rng))
+        hold = self._arm.goal
+        cube = scene.cube_pose(self._model, self._arm.state().qpos)
+        rows = self._ranges.to_driver(self._expert.plan(cube, self._ranges.to_mujoco(hold), rng))
+        commands = np.vstack([hold, rows[:-1]]) + _wander(rng, len(rows))
+        positions = []
+        views: dict[str, list[NDArray[np.uint8]]] = {camera: [] for camera in self._viewpoint.cameras}
+        jpegs: dict[str, list[bytes]] = {camera: [] for camera in self._viewpoint.cameras}
+        for command in commands:
+            moment = self._arm.moment()
+            positions.append(moment.positions)
+            for camera, (jpeg, pixels) in self._viewpoint.see(moment.qpos).items():
+                views[camera].append(pixels)
+                jpegs[camera].append(jpeg)
+            self._arm.step(command)
+        if not self._succeeded():
+            return None
+        measured = np.array(positions)
+        return Demonstration(
+            seed,
+            measured,
+            self._units.to_policy(measured).astype(np.float32),
+            self._units.to_policy(rows).astype(np.float32),
+            {camera: np.stack(pixels) for camera, pixels in views.items()},
+            jpegs if keep_jpegs else {},
+        )
+
+    def _succeeded(self) -> bool:
+        state = self._arm.state()
+        cube = scene.cube_pose(self._model, state.qpos)
+        return in_bin(cube) and at_rest(scene.cube_velocity(self._model, state.qvel))
+
+
+def lerobot_units(arm: LockstepArm) -> UnitConverter:
+    """The policy server's converter for this arm's calibration."""
+    calibration = arm.calibration
+    return UnitConverter(
+        JOINT_NAMES,
+        Units.DEGREES,
+        calibration.lower_rad().tolist(),
+        calibration.upper_rad().tolist(),
+        [joint.drive_mode for joint in calibration.joints],
+    )
+
+
+_NOT_GRIPPER = np.arange(len(JOINT_NAMES)) != GRIPPER
+_NOISE_SHARE = np.where(_NOT_GRIPPER, 1.0, GRIPPER_NOISE_SHARE)
+
+
+def _wander(rng: np.random.Generator, rows: int) -> NDArray[np.float64]:
+    """Noise on the commands of one episode, (rows, 6), rad: a random level, wandering over about ten rows."""
+    level = float(rng.choice(NOISE_LEVELS_RAD))
+    noise = np.zeros((rows, len(JOINT_NAMES)))
+    fresh = np.sqrt(1 - NOISE_MEMORY**2) * level * rng.normal(size=noise.shape)
+    for row in range(1, rows):
+        noise[row] = NOISE_MEMORY * noise[row - 1] + fresh[row]
+    return np.asarray(noise * _NOISE_SHARE)

@@ -1,0 +1,132 @@
+"""Recording many demonstrations on several cores: each worker has its own virtual arm and takes every n-th scene."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from so101_tools.policy.recipe import TRAINING_SEEDS, ObservationRecipe
+
+RAW_EPISODES = 5
+"""This many first scenes keep their JPEG files, to replay them through the policy server."""
+
+MAX_RETRIES = 5
+
+_POLL_S = 0.5
+_LONGEST_EPISODE_S = 60.0  # of real time, on a busy machine
+
+
+class RecordingError(RuntimeError):
+    """Recording did not finish. The message is one line."""
+
+
+def record(folder: Path, episodes: int, workers: int, recipe: ObservationRecipe) -> Iterator[int | None]:
+    """Record until `episodes` scenes succeeded, and give their seeds in order as they come; None while waiting.
+
+    Args:
+        folder: takes one file per episode; what is there already is not recorded again.
+        episodes: how many.
+        workers: processes, one virtual arm each.
+        recipe: cameras and size of the pictures.
+
+    Raises:
+        RecordingError: a worker died.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob("*.tmp"):
+        leftover.unlink()
+    given = 0
+    with _running_workers(folder, workers, recipe) as processes:
+        while given < episodes:
+            seeds = _consecutive_successes(folder)[given:episodes]
+            yield from seeds
+            given += len(seeds)
+            if seeds:
+                continue
+            dead = [process.name for process in processes if process.exitcode not in (None, 0)]
+            if dead:
+                raise RecordingError(f"{dead[0]} ended early; its own message is above")
+            yield None
+            time.sleep(_POLL_S)
+
+
+@contextmanager
+def _running_workers(folder: Path, workers: int, recipe: ObservationRecipe) -> Iterator[list[BaseProcess]]:
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    processes = [
+        context.Process(target=_work, args=(folder, worker, workers, recipe, stop), name=f"recorder {worker}")
+        for worker in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield list(processes)
+    finally:
+        stop.set()
+        for process in processes:
+            process.join(_LONGEST_EPISODE_S)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def _consecutive_successes(folder: Path) -> list[int]:
+    """Seeds of the recorded episodes up to the first scene that nobody has tried: the same however workers raced."""
+    tried = {int(path.stem): path.suffix for path in folder.iterdir() if path.suffix in (".npz", ".failed")}
+    seeds: list[int] = []
+    for seed in TRAINING_SEEDS:
+        if seed not in tried:
+            return seeds
+        if tried[seed] == ".npz":
+            seeds.append(seed)
+    return seeds
+
+
+def _seeds_of(worker: int, workers: int) -> Iterator[int]:
+    return iter(range(TRAINING_SEEDS.start + worker, TRAINING_SEEDS.stop, workers))
+
+
+def _work(folder: Path, worker: int, workers: int, recipe: ObservationRecipe, stop: object) -> None:
+    """Record until told to stop; runs in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Imported here: the parent needs neither MuJoCo nor a GL library.
+    import cv2
+    from so101_driver.errors import DriverError
+
+    from so101_tools.policy.demonstration import Demonstrator
+    from so101_tools.policy.episode_files import episode_path, failed_path, write_episode
+    from so101_tools.policy.lockstep_arm import lockstep_arm
+    from so101_tools.policy.viewpoint import Viewpoint
+
+    cv2.setNumThreads(1)
+    failures = 0
+    todo = _seeds_of(worker, workers)
+    seed = next(todo)
+    with Viewpoint(recipe) as viewpoint:
+        while not stop.is_set():  # type: ignore[attr-defined]
+            try:
+                with lockstep_arm() as arm:
+                    demonstrator = Demonstrator(arm, viewpoint)
+                    while not stop.is_set():  # type: ignore[attr-defined]
+                        if not (episode_path(folder, seed).exists() or failed_path(folder, seed).exists()):
+                            episode = demonstrator.record(seed, seed < TRAINING_SEEDS.start + RAW_EPISODES)
+                            if episode is None:
+                                failed_path(folder, seed).touch()
+                            else:
+                                write_episode(folder, episode)
+                        seed = next(todo)
+                        failures = 0
+            except DriverError:
+                # A process that is not scheduled for 50 ms makes the bus code give the port up, as it should on an
+                # arm. In virtual time nothing is lost: the scene is recorded again on a new arm.
+                failures += 1
+                if failures > MAX_RETRIES:
+                    raise

@@ -1,0 +1,202 @@
+"""Training ACT on one CPU core with the whole dataset in memory.
+
+Batches and dropout depend on the seed and the number of the step alone, so an interrupted and resumed training is the
+same training.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lerobot.policies import make_pre_post_processors
+from torch import Tensor
+
+from so101_tools.policy.act_policy import SharedBackbone, calibrate_batch_norm, new_policy, save_policy
+from so101_tools.policy.dataset import ACTION, IMAGES, STATE, EpisodeArrays
+from so101_tools.policy.recipe import ModelRecipe, ObservationRecipe, TrainingRecipe
+from so101_tools.policy.training_state import STATE_FILE, Progress, load_state, read_progress, save_state
+
+_CALIBRATION_FRAMES = 48
+_SAVE_EVERY = 500
+_REPORT_EVERY = 50
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on. The message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How training goes: steps done, mean L1 loss since the last report (normalised units), seconds spent in all."""
+
+    step: int
+    loss: float
+    seconds: float
+
+
+def pretrained_folder(run: Path) -> Path:
+    """Where a run's policy lies, in LeRobot's own layout."""
+    return run / "checkpoints" / "last" / "pretrained_model"
+
+
+class Trainer:
+    """One training run in a folder."""
+
+    def __init__(
+        self,
+        data: EpisodeArrays,
+        run: Path,
+        observation: ObservationRecipe,
+        model: ModelRecipe,
+        training: TrainingRecipe,
+        note: dict[str, Any],
+    ) -> None:
+        """Start anew, or go on where the run in this folder was left.
+
+        Args:
+            data: all episodes.
+            run: folder of the run; the policy is kept in `checkpoints/last/pretrained_model`.
+            observation, model, training: the recipe.
+            note: goes into the training card as it is.
+
+        Raises:
+            TrainingError: the folder holds a run of another recipe or other data.
+        """
+        self._data = data
+        self._run = run
+        self._recipe = training
+        self._model_recipe = model
+        self._observation = observation
+        self._note = note
+        torch.set_flush_denormal(True)
+        torch.manual_seed(training.seed)
+        self._policy = new_policy(observation, model)
+        self._preprocess, _ = make_pre_post_processors(self._policy.config, dataset_stats=data.stats)
+        self._key = json.dumps([asdict(observation), asdict(model), asdict(training), data.frames], sort_keys=True)
+        self._state_path = run / "checkpoints" / "last" / "training_state" / STATE_FILE
+        self._calibrate()
+        self._average = copy.deepcopy(self._policy)
+        self._optimizer = torch.optim.AdamW(
+            self._policy.parameters(), training.learning_rate, weight_decay=training.weight_decay, fused=True
+        )
+        self.step = 0
+        self.seconds = 0.0
+        self._resume()
+        self._backbone = SharedBackbone(self._policy)
+        self._policy.train()
+
+    def train(self, report: Callable[[Report], None]) -> None:
+        """Train to the last step, saving now and then and in the end; on KeyboardInterrupt too."""
+        losses: list[float] = []
+        last = time.monotonic()
+        try:
+            while self.step < self._recipe.steps:
+                losses.append(self._train_step())
+                self.step += 1
+                now = time.monotonic()
+                self.seconds += now - last
+                last = now
+                if self.step % _REPORT_EVERY == 0 or self.step == self._recipe.steps:
+                    report(Report(self.step, float(np.mean(losses)), self.seconds))
+                    losses.clear()
+                if self.step % _SAVE_EVERY == 0:
+                    self._save()
+                    last = time.monotonic()
+        finally:
+            self._save()
+
+    def _train_step(self) -> float:
+        recipe = self._recipe
+        torch.manual_seed(recipe.seed * 1_000_003 + self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, self.step)
+        batch = self._batch(np.random.default_rng([recipe.seed, self.step]), recipe.batch_size)
+        self._backbone.see(batch)
+        loss, _ = self._policy.forward(batch)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss is {loss.item()} at step {self.step}; lower the learning rate")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._policy.parameters(), recipe.clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if (self.step + 1) % recipe.average_every == 0:
+            self._update_average()
+        return float(loss.item())
+
+    def _batch(self, rng: np.random.Generator, size: int) -> dict[str, Tensor]:
+        """Random frames with the rows that follow them, through LeRobot's own preprocessor."""
+        data = self._data
+        index = rng.integers(0, data.frames, size)
+        rows = index[:, None] + np.arange(self._model_recipe.chunk_size)
+        # An episode ends at rest, so its last row goes on for ever: a longer truth than masking what is not there.
+        rows = np.minimum(rows, data.episode_end[index][:, None] - 1)
+        raw: dict[str, Any] = {
+            STATE: torch.from_numpy(data.state[index]),
+            ACTION: torch.from_numpy(data.action[rows]),
+            "action_is_pad": torch.zeros(rows.shape, dtype=torch.bool),
+            "task": [data.task] * size,
+        }
+        for camera, pictures in data.images.items():
+            raw[IMAGES + camera] = torch.from_numpy(pictures[index]).type(torch.float32) / 255
+        processed: dict[str, Tensor] = self._preprocess(raw)
+        return processed
+
+    def _calibrate(self) -> None:
+        batch = self._batch(np.random.default_rng(self._recipe.seed), _CALIBRATION_FRAMES)
+        calibrate_batch_norm(self._policy, [batch[IMAGES + camera] for camera in self._observation.cameras])
+
+    def _update_average(self) -> None:
+        """Exponential average of the weights: smooths the last steps' noise out of the policy that is kept."""
+        # Early on the average follows quickly, so that an intermediate policy is of use too.
+        done = (self.step + 1) / self._recipe.average_every
+        decay = min(self._recipe.average_decay, done / (done + 10))
+        with torch.no_grad():
+            for mean, value in zip(self._average.parameters(), self._policy.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+
+    def _resume(self) -> None:
+        progress = read_progress(self._state_path)
+        if progress is None:
+            return
+        if progress.recipe != self._key:
+            raise TrainingError(f"{self._run} holds a training of another recipe or other data; choose another folder")
+        load_state(self._state_path, self._policy, self._average, self._optimizer)
+        self.step, self.seconds = progress.step, progress.seconds
+
+    def _save(self) -> None:
+        save_state(
+            self._state_path,
+            Progress(self.step, self.seconds, self._key),
+            self._policy,
+            self._average,
+            self._optimizer,
+        )
+        card = {
+            **self._note,
+            "episodes": self._data.episodes,
+            "frames": self._data.frames,
+            "steps": self.step,
+            "minutes": round(self.seconds / 60, 1),
+            **asdict(self._observation),
+            **asdict(self._model_recipe),
+            **{f"training_{name}": value for name, value in asdict(self._recipe).items()},
+        }
+        folder = pretrained_folder(self._run)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        save_policy(folder, self._average, self._data.stats, card)
+
+
+def learning_rate(recipe: TrainingRecipe, step: int) -> float:
+    """Linear warm-up, then a cosine down to `final_rate_share`."""
+    share = recipe.final_rate_share
+    cosine = 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+    return recipe.learning_rate * min(1.0, (step + 1) / recipe.warm_up_steps) * (cosine * (1 - share) + share)
