@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import huggingface_hub.constants
@@ -20,12 +21,14 @@ import numpy as np
 import torch
 from lerobot.configs import PreTrainedConfig
 from lerobot.policies import get_policy_class, make_pre_post_processors
+from lerobot.policies.pretrained import PreTrainedPolicy
 from lerobot.policies.rtc import RTCConfig
 from lerobot.policies.utils import populate_queues, prepare_observation_for_inference
 from lerobot.processor import RenameObservationsProcessorStep
 from lerobot.utils.constants import ACTION, OBS_IMAGES, OBS_STATE
+from safetensors import safe_open
 
-from so101_policy_server.checkpoint import Checkpoint, find_checkpoint
+from so101_policy_server.checkpoint import WEIGHTS, Checkpoint, find_checkpoint
 from so101_policy_server.policy import (
     ImageFeature,
     Leftover,
@@ -210,7 +213,7 @@ class LeRobotPolicy:
             torch.cuda.synchronize(self._device)
         return chunk
 
-    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+    def _precision(self) -> Any:
         if self._config.use_amp and self._device.type == "cuda":
             return torch.autocast(device_type="cuda")
         return contextlib.nullcontext()
@@ -244,7 +247,34 @@ def _load_config(checkpoint: Checkpoint, source: PolicySource) -> Any:
 
 def _load_weights(checkpoint: Checkpoint, config: Any) -> Any:
     policy = get_policy_class(config.type).from_pretrained(checkpoint.path, config=config)
+    if checkpoint.is_local:
+        _check_weights(checkpoint, policy)
     return policy.to(config.device).eval()
+
+
+def _check_weights(checkpoint: Checkpoint, policy: Any) -> None:
+    """LeRobot only logs weights that a file lacks; an arm must not be moved by a half random network."""
+    loads_in_its_own_way = any(
+        getattr(type(policy), name).__func__ is not getattr(PreTrainedPolicy, name).__func__
+        for name in ("from_pretrained", "_load_as_safetensor")
+    )
+    if loads_in_its_own_way:
+        return
+    with safe_open(Path(checkpoint.path) / WEIGHTS, framework="pt") as file:
+        stored = set(file.keys())
+    weights = policy.state_dict()
+    # Weights that share memory are stored once.
+    filled = {weights[name].data_ptr() for name in stored & weights.keys()}
+    missing = [
+        name
+        for name, value in weights.items()
+        if name not in stored and value.numel() and value.data_ptr() not in filled
+    ]
+    if missing:
+        raise PolicyLoadError(
+            f"{checkpoint.path}: {WEIGHTS} lacks {len(missing)} of {len(weights)} weights (first: {missing[0]}); "
+            "it is damaged or belongs to another configuration"
+        )
 
 
 def _load_processors(checkpoint: Checkpoint, config: Any, device: str) -> tuple[Any, Any]:

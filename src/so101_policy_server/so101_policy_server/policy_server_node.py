@@ -30,7 +30,7 @@ from so101_policy_server.policy import Loader, Policy, PolicySource, Progress
 from so101_policy_server.request import Answer, Status
 from so101_policy_server.server import PolicyServer
 
-TICK_S = 0.05
+TICK_S = 0.1
 """How often overdue requests are looked for."""
 
 FRAMES_DEPTH = 4
@@ -82,7 +82,7 @@ class _Robot:
                     ObservationImage, topic, partial(self._node.on_image, self._name), observation(FRAMES_DEPTH)
                 )
             except InvalidTopicNameException:
-                self._node.get_logger().error(f"camera {camera!r} of policy_spec cannot be part of a topic name")
+                self._node.log.error(f"camera {camera!r} of policy_spec cannot be part of a topic name")
 
     def destroy(self) -> None:
         """Release all topics."""
@@ -102,6 +102,7 @@ class PolicyServerNode(AutostartNode):
 
     def __init__(self, loader: Loader = load_lerobot, **kwargs: Any) -> None:
         super().__init__("policy_server", **kwargs)
+        self.log: Any = self.get_logger()  # type: ignore[no-untyped-call]
         self._settings = declare(self, ServerParameters)
         self._loader = loader
         self._server_id = secrets.randbits(64) or 1
@@ -135,7 +136,7 @@ class PolicyServerNode(AutostartNode):
         """Answer requests."""
         self._call(lambda core, _now: core.activate())
         served = ", ".join(name or self.get_namespace() for name in self._robots)
-        self.get_logger().info(f"PolicyServer started: {self._settings.server_name} for {served}")
+        self.log.info(f"PolicyServer started: {self._settings.server_name} for {served}")
         self._publish_status()
         return TransitionCallbackReturn.SUCCESS
 
@@ -166,7 +167,7 @@ class PolicyServerNode(AutostartNode):
         self._call(lambda core, _now: core.deactivate())
         self._publish_status(leaving=True)
         if not self._inference.stop(STOP_TIMEOUT_S):
-            self.get_logger().warning("leaving while the policy is still at work")
+            self.log.warning("leaving while the policy is still at work")
         robots, self._robots, self._inference, self._heartbeat = self._robots, {}, None, None
         for robot in robots.values():
             robot.destroy()
@@ -207,17 +208,16 @@ class PolicyServerNode(AutostartNode):
         robot.chunks.publish(chunk)
         if answer.status not in (Status.OK, Status.SUPERSEDED):
             text = f"request {answer.request.key.request_id}: {answer.status.name}: {answer.message}"
-            self.get_logger().warning(text, throttle_duration_sec=1.0)
+            self.log.warning(text, throttle_duration_sec=1.0)
 
     def _write_log(self, line: Log) -> None:
-        logger = self.get_logger()
         # rclpy binds a severity to the source line of a call, so each has its own.
         if line.level is Level.ERROR:
-            logger.error(line.text)
+            self.log.error(line.text)
         elif line.level is Level.WARNING:
-            logger.warning(line.text)
+            self.log.warning(line.text)
         else:
-            logger.info(line.text)
+            self.log.info(line.text)
 
     def _beat(self) -> None:
         self._call(self._look_for_stuck)

@@ -240,6 +240,26 @@ def test_what_cannot_be_loaded_is_one_line_that_names_it(tiny_act: Path, tmp_pat
         assert len(str(error.value)) < 600
 
 
+def test_weights_that_the_file_lacks_are_never_left_random(tiny_act: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny_act, tmp_path / "holey")
+    weights = load_file(tiny_act / "model.safetensors")
+    del weights["model.action_head.bias"]
+    save_file(weights, tmp_path / "holey" / "model.safetensors")
+    with pytest.raises(PolicyLoadError, match=r"lacks 1 of \d+ weights \(first: model\.action_head\.bias\)"):
+        load(tmp_path / "holey")
+
+
+def test_parts_that_would_have_to_be_downloaded_are_named(tiny_smolvla: Path, tmp_path: Path, monkeypatch) -> None:
+    import huggingface_hub.constants as hub
+
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)  # the adaptor itself must keep the load offline
+    elsewhere = changed(tiny_smolvla, tmp_path / "elsewhere", vlm_model_name="nobody/no-such-vlm")
+    with pytest.raises(PolicyLoadError, match="names parts that are not on this machine; set allow_download"):
+        load(elsewhere)
+
+
 def test_a_package_that_a_policy_needs_is_named(tiny_act: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def needs_more(_name):
         raise ImportError("'diffusers' is required but not installed")
