@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from so101_driver import registers as reg
-from so101_driver.calibration import JOINT_NAMES, Calibration, FloatArray, IntArray
+from so101_driver.calibration import JOINT_NAMES, RAD_PER_STEP, Calibration, FloatArray, IntArray
 from so101_driver.errors import NoAnswerError, ServoRefusedError, SettingsMismatchError
 from so101_driver.registers import Register, ServoState
 from so101_driver.servo_bus import ServoBus, StatesRead
@@ -165,7 +165,7 @@ class Arm:
             holding = reg.TORQUE_ENABLE.decode(block, reg.CONTROL_BLOCK[0]) == 1
             wanted = reg.GOAL_POSITION.decode(block, reg.CONTROL_BLOCK[0]) if holding else int(raw[index])
             goals[index] = min(max(wanted, joint.range_min), joint.range_max)
-            if not holding and abs(int(goals[index]) - wanted) * reg.SPEED_TICKS_TO_RAD > pose_tolerance_rad:
+            if not holding and abs(int(goals[index]) - wanted) * RAD_PER_STEP > pose_tolerance_rad:
                 raise ServoRefusedError(
                     f"{JOINT_NAMES[index]} stands at step {wanted}, outside its calibrated range {joint.range_min}.."
                     f"{joint.range_max}: move it inside by hand, or run lerobot-calibrate again"
@@ -239,16 +239,16 @@ class Arm:
     def _drop_implausible(self, positions: FloatArray) -> None:
         """Turn positions that a joint cannot have reached into NaN, unless the next read confirms them. In place."""
         self._reads_since += 1
-        for index, position in enumerate(positions):
-            if np.isnan(position):
-                continue
-            known, doubtful = self._accepted[index], self._doubtful[index]
-            reach = _LARGEST_STEP_RAD * self._reads_since[index]
-            if np.isnan(known) or abs(position - known) <= reach or abs(position - doubtful) <= _LARGEST_STEP_RAD:
-                self._accepted[index], self._doubtful[index], self._reads_since[index] = position, np.nan, 0
-            else:
-                self._doubtful[index] = position
-                positions[index] = np.nan
+        step = np.abs(positions - self._accepted)
+        confirmed = np.abs(positions - self._doubtful) <= _LARGEST_STEP_RAD
+        plausible = np.isnan(self._accepted) | (step <= _LARGEST_STEP_RAD * self._reads_since) | confirmed
+        plausible &= np.isfinite(positions)
+        doubtful = np.isfinite(positions) & ~plausible
+        self._accepted[plausible] = positions[plausible]
+        self._doubtful[plausible] = np.nan
+        self._reads_since[plausible] = 0
+        self._doubtful[doubtful] = positions[doubtful]
+        positions[doubtful] = np.nan
 
     def _reading(self, positions: FloatArray, states: Sequence[ServoState | None], answer: StatesRead) -> ArmReading:
         answered = np.isfinite(positions)

@@ -53,7 +53,7 @@ class DriverParameters:
     max_temperature_c: float = parameter(
         65.0, "latches above, deg C; the servo itself stops at 70", lower=30.0, upper=80.0
     )
-    min_voltage_v: float = parameter(4.5, "latches below, V", lower=0.0, upper=14.0)
+    min_voltage_v: float = parameter(4.0, "latches below, V", lower=0.0, upper=14.0)
     gripper_overload_latches: bool = parameter(False, "latch when the gripper reports overload; holding can do that")
     reply_timeout_s: float = parameter(
         0.005, "silence before a servo counts as not answering, s", lower=0.001, upper=0.1

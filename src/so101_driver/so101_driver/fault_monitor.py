@@ -12,7 +12,7 @@ from so101_driver.calibration import GRIPPER, JOINT_NAMES, FloatArray, IntArray
 from so101_driver.registers import StatusBits
 
 _NEVER_READ_NS: Final = 1_000_000_000  # noise excuses a silent servo for this long
-_LOST_NS: Final = 80_000_000  # where ticks take long, two of them and this time are enough to call a servo lost
+_SLOW_TICK_NS: Final = 25_000_000  # where ticks take this long, two without an answer make a servo lost
 _SILENCE_NS: Final = 300_000_000  # all servos at once: the power supply, or a computer that is busy elsewhere
 
 _BITS: Final = (
@@ -32,7 +32,7 @@ class FaultLimits:
     stall_error_rad: float = 0.2
     stall_time_s: float = 0.5
     max_temperature_c: float = 65.0  # the servo itself cuts torque at 70
-    min_voltage_v: float = 4.5
+    min_voltage_v: float = 4.0  # a 5 V supply sags below 4.5 when the arm lifts
     bad_ticks: int = 5  # consecutive ticks; 83 ms at 60 Hz
     confirm_ticks: int = 3  # consecutive ticks before a health fault counts; 50 ms
     gripper_overload_latches: bool = False  # LeRobot sets it to 25 % on purpose: holding an object may report it
@@ -68,9 +68,9 @@ class FaultMonitor:
         self._last_answer_ns: int | None = None
         self._bad_ticks = 0
         self._missing_ticks: IntArray = np.zeros(JOINTS, dtype=np.int64)
-        self._last_read_ns: list[int | None] = [None] * JOINTS
+        self._last_read_ns: IntArray = np.full(JOINTS, -1, dtype=np.int64)  # -1: not yet
         self._confirmed: dict[tuple[str, int], int] = {}
-        self._stalled_since_ns: list[int | None] = [None] * JOINTS
+        self._stalled_since_ns: IntArray = np.full(JOINTS, -1, dtype=np.int64)  # -1: moves freely
 
     def standing(self, reading: ArmReading) -> list[Fault]:
         """Faults of the present moment, without waiting for confirmation. `reading`: the one judged last."""
@@ -99,24 +99,24 @@ class FaultMonitor:
         )
 
     def _find_lost(self, reading: ArmReading, now_ns: int) -> Fault | None:
-        lost: list[int] = []
-        for index in range(JOINTS):
-            if reading.answered[index]:
-                self._missing_ticks[index] = 0
-                self._last_read_ns[index] = now_ns
-                continue
-            if reading.answered.any() and not reading.garbled:
-                self._missing_ticks[index] += 1
-            last_ns = self._last_read_ns[index]
-            if last_ns is None:
-                last_ns = self._last_read_ns[index] = now_ns
-            ticks, elapsed_ns = self._missing_ticks[index], now_ns - last_ns
-            slow = ticks >= 2 and elapsed_ns >= _LOST_NS
-            if ticks >= self._limits.bad_ticks or slow or elapsed_ns > _NEVER_READ_NS:
-                lost.append(index)
-        return _lost(lost) if lost and reading.answered.any() else None
+        self._missing_ticks[reading.answered] = 0
+        self._last_read_ns[reading.answered] = now_ns
+        if reading.complete:
+            return None
+        missing = ~reading.answered
+        some_answered = bool(reading.answered.any())
+        self._last_read_ns[missing & (self._last_read_ns < 0)] = now_ns
+        if some_answered and not reading.garbled:
+            self._missing_ticks[missing] += 1
+        silent_ns = now_ns - self._last_read_ns
+        slow_bus = (self._missing_ticks >= 2) & (silent_ns >= _SLOW_TICK_NS * self._missing_ticks)
+        lost = missing & ((self._missing_ticks >= self._limits.bad_ticks) | slow_bus | (silent_ns > _NEVER_READ_NS))
+        return _lost(np.flatnonzero(lost).tolist()) if some_answered and lost.any() else None
 
     def _find_unhealthy(self, reading: ArmReading) -> Fault | None:
+        if reading.complete and self._is_sound(reading):
+            self._confirmed = {}
+            return None
         counts: dict[tuple[str, int], int] = {}
         result: Fault | None = None
         for index in range(JOINTS):
@@ -130,6 +130,13 @@ class FaultMonitor:
                     result = fault
         self._confirmed = counts
         return result
+
+    def _is_sound(self, reading: ArmReading) -> bool:
+        """Whether no joint can have a health fault: the usual case, judged at once."""
+        return not reading.error_bits.any() and bool(
+            reading.temperatures.max() <= self._limits.max_temperature_c
+            and reading.voltages.min() >= self._limits.min_voltage_v
+        )
 
     def _health(self, reading: ArmReading, index: int) -> list[Fault]:
         if not reading.answered[index]:
@@ -151,20 +158,17 @@ class FaultMonitor:
 
     def _find_stalled(self, reading: ArmReading, goal: FloatArray, torque: BoolArray, now_ns: int) -> Fault | None:
         """Current and tracking error and time. The gripper is left to its own torque and current limits."""
-        stalled: list[int] = []
-        for index in range(JOINTS):
-            error = abs(goal[index] - reading.positions[index])
-            pressing = error > self._limits.stall_error_rad and reading.currents[index] > self._limits.stall_current_a
-            if not reading.answered[index] and self._stalled_since_ns[index] is not None:
-                pressing = True
-            if index == GRIPPER or not pressing or not torque[index]:
-                self._stalled_since_ns[index] = None
-                continue
-            since_ns = self._stalled_since_ns[index]
-            if since_ns is None:
-                since_ns = self._stalled_since_ns[index] = now_ns
-            if now_ns - since_ns >= self._limits.stall_time_s * 1e9:
-                stalled.append(index)
+        error = np.abs(goal - reading.positions)
+        pressing = (error > self._limits.stall_error_rad) & (reading.currents > self._limits.stall_current_a)
+        pressing |= ~reading.answered & (self._stalled_since_ns >= 0)  # nothing new is known of it
+        pressing &= torque
+        pressing[GRIPPER] = False
+        self._stalled_since_ns[~pressing] = -1
+        if not pressing.any():
+            return None
+        self._stalled_since_ns[pressing & (self._stalled_since_ns < 0)] = now_ns
+        long_enough = now_ns - self._stalled_since_ns >= self._limits.stall_time_s * 1e9
+        stalled = np.flatnonzero(pressing & long_enough).tolist()
         if not stalled:
             return None
         text = f"{_names(stalled)} is blocked; it was moved back to where it stands: clear the way, then reset"

@@ -35,7 +35,7 @@ class Register:
     length: int
     sign_bit: int | None = None
 
-    def decode(self, block: bytes, start: int = 0) -> int:
+    def decode(self, block: bytes | bytearray, start: int = 0) -> int:
         """Value of this register within `block`, which was read from address `start` on."""
         offset = self.address - start
         if offset < 0 or offset + self.length > len(block):

@@ -151,7 +151,7 @@ def test_the_gripper_may_report_overload_because_holding_an_object_does() -> Non
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "cause"), [("temperatures", 65.1, causes.OVERHEAT), ("voltages", 4.4, causes.VOLTAGE)]
+    ("column", "value", "cause"), [("temperatures", 65.1, causes.OVERHEAT), ("voltages", 3.9, causes.VOLTAGE)]
 )
 def test_measured_heat_and_low_voltage_are_faults_with_the_number(column: str, value: float, cause: str) -> None:
     fault = Ticks().run(reading(**{column: {4: value}}), 3).fault

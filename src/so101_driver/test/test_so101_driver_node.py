@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
@@ -334,12 +336,67 @@ def test_a_servo_in_distress_latches(bench: Bench, fault: tuple[Any, ...], cause
     peer.wait_for(DriverStatus.HOLD)
 
 
+def test_noise_on_the_bus_ends_the_following_and_no_false_position_is_published(bench: Bench) -> None:
+    peer = bench.drive()
+    goal = np.array(peer.status.goal)
+    peer.send_all(np.tile(goal, (5, 1)))
+    assert peer.status.state == DriverStatus.ENGAGED
+    bench.arm.client.fault("corrupt", 5)
+    peer.states.clear()
+    for _ in range(300):
+        peer.send(goal)
+        peer.spin(1 / 30)
+        if peer.status.state == DriverStatus.HOLD:
+            break
+    assert peer.status.cause == causes.BUS_NOISE
+    peer.spin(0.5)
+    for state in peer.states:
+        assert np.array(state.position) == pytest.approx(goal, abs=0.1)
+    bench.arm.client.fault("clear")
+    peer.wait(lambda: peer.telemetry[-1].answered == [True] * 6, "sound readings")
+    bench.drive()  # resets, should a servo have been silent for so long that it counted as lost
+    peer.send_all(np.tile(goal, (10, 1)))
+    assert peer.status.state == DriverStatus.ENGAGED
+
+
+def test_a_second_node_that_commands_the_arm_raises_an_alarm(bench: Bench) -> None:
+    peer = bench.drive()
+    foreign = peer.node.create_publisher(JointState, "joint_command", JOINT_COMMAND)
+    peer.wait(lambda: "2 nodes publish joint_command" in peer.status.message, "the alarm")
+    peer.node.destroy_publisher(foreign)
+    peer.wait(lambda: "joint_command" not in peer.status.message, "the end of the alarm")
+
+
 def test_a_port_that_went_away_is_found_again(bench: Bench) -> None:
     peer = bench.drive()
     bench.arm.client.fault("unplug", 0.5)
     peer.wait_for(DriverStatus.NO_BUS, causes.PORT_LOST)
     assert "\n" not in peer.status.message
     peer.wait_for(DriverStatus.HOLD)
+
+
+def test_deactivated_it_holds_and_activated_again_it_follows(bench: Bench) -> None:
+    peer = bench.drive()
+    client = peer.node.create_client(ChangeState, "so101_driver/change_state")
+    assert client.wait_for_service(PATIENCE_S)
+
+    def change(transition: int) -> None:
+        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        peer.wait(future.done, f"transition {transition}")
+        assert future.result().success
+
+    before = true_pose(bench.arm)
+    for on_the_way in ((), (Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE)):
+        change(Transition.TRANSITION_DEACTIVATE)
+        peer.wait_for(DriverStatus.HOLD, causes.STOPPING)
+        assert not peer.call("park").success
+        for transition in on_the_way:
+            change(transition)
+        change(Transition.TRANSITION_ACTIVATE)
+        peer.wait_for(DriverStatus.HOLD, "")
+        assert true_pose(bench.arm) == pytest.approx(before, abs=0.02)
+        peer.send_all(np.tile(np.array(peer.status.goal), (10, 1)))
+        assert peer.status.state == DriverStatus.ENGAGED
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
