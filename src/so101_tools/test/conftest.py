@@ -52,11 +52,23 @@ class Peer:
 
 
 @pytest.fixture
-def peer(domain: int) -> Iterator[Peer]:
+def peer_in() -> Iterator[Callable[[int], Peer]]:
+    """Make a node of the test in a domain that the test learns only while it runs."""
+    made: list[Peer] = []
+
+    def maker(domain: int) -> Peer:
+        made.append(Peer(domain))
+        return made[-1]
+
+    yield maker
+    for node in made:
+        node.close()
+
+
+@pytest.fixture
+def peer(domain: int, peer_in: Callable[[int], Peer]) -> Peer:
     """A node in the run's domain."""
-    node = Peer(domain)
-    yield node
-    node.close()
+    return peer_in(domain)
 
 
 @pytest.fixture

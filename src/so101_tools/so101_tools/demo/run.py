@@ -21,6 +21,7 @@ from so101_tools.demo.panel import Display, View
 from so101_tools.demo.processes import CAMERAS, Chain
 
 READY_TIMEOUT_S = 300.0  # a cold import of torch took 170 s on a machine with ten times as much to do as it can
+OBSERVER_TIMEOUT_S = 10.0
 SETTLE_S = 0.3
 PROCESSES_TIMEOUT_S = 10.0
 DRAW_PERIOD_S = 0.25
@@ -62,6 +63,7 @@ class DemoRun:
         self._view = View(episodes=options.episodes)
         self._drawn_s = 0.0
         self._unready_s = 0.0
+        self._counted = 0
         self._shown_ready: set[str] = set()
         self._chain: Chain | None = None
         self._client: ChainClient | None = None
@@ -85,6 +87,7 @@ class DemoRun:
             try:
                 self._start(folder, report)
                 self._run_episodes()
+                self._await_observer(report)
             finally:
                 self._leave()
         finally:
@@ -144,10 +147,20 @@ class DemoRun:
             end = runner.run(self._options.task, seed, episode)
             success = end.event == EpisodeEvent.SUCCEEDED
             self._view.results.append(success)
+            self._counted += end.event != EpisodeEvent.ABORTED
             self._display.event(
                 f"episode {episode + 1} of {self._options.episodes}: {OUTCOMES.get(end.event, '?')} "
                 f"after {end.duration:.1f} s ({sum(self._view.results)} of {len(self._view.results)})"
             )
+
+    def _await_observer(self, report: Path) -> None:
+        """Give the observer, which runs niced, the time to see the last episode's end."""
+
+        def seen() -> bool:
+            return report.is_file() and json.loads(report.read_text(encoding="utf-8"))["episodes"] >= self._counted
+
+        if not self._wait(seen, OBSERVER_TIMEOUT_S):
+            raise DemoError(f"the observer has not reported {self._counted} episodes after {OBSERVER_TIMEOUT_S:g} s")
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Spin until the condition holds; tell whether it did in time. Signals and dead nodes end the wait."""
