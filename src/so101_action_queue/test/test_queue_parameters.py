@@ -1,0 +1,75 @@
+"""Parameters: defaults, ranges, rules across them, and the shipped file."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from so101_action_queue.parameters import QueueParameters
+from so101_action_queue.settings import Settings
+from so101_node.parameters import ParameterError, build, rules
+
+CONFIG = Path(__file__).parents[3] / "config" / "action_queue.yaml"
+
+
+def test_the_defaults_are_valid_and_are_the_cores_defaults() -> None:
+    assert build(QueueParameters, {}).settings() == Settings()
+
+
+def test_lerobots_names_keep_their_defaults() -> None:
+    chosen = build(QueueParameters, {})
+    assert (chosen.actions_per_chunk, chosen.chunk_size_threshold, chosen.fps) == (50, 0.5, 30.0)
+    assert chosen.aggregate_fn_name == "weighted_average"
+
+
+def test_every_setting_of_the_core_is_a_parameter() -> None:
+    assert {item.name for item in fields(Settings)} <= set(rules(QueueParameters))
+
+
+def test_an_unknown_aggregation_is_refused_with_the_list_of_known_ones() -> None:
+    with pytest.raises(ParameterError) as error:
+        build(QueueParameters, {"aggregate_fn_name": "magic"})
+    for known in ("magic", "weighted_average", "latest_only", "average", "conservative", "crossfade"):
+        assert known in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"actions_per_chunk": 9}, "10 to 100"),
+        ({"actions_per_chunk": 101}, "10 to 100"),
+        ({"chunk_size_threshold": 1.1}, "0 to 1"),
+        ({"fps": 61.0}, "10 to 60"),
+        ({"max_seam_rad": 0.0}, "max_seam_rad"),
+        ({"request_policy": "never"}, "threshold, adaptive"),
+        ({"on_server_lost": "panic"}, "hold, stop"),
+        ({"units": "radians"}, "degrees, normalized"),
+        ({"joint_names": []}, "joint_names"),
+        ({"joint_names": ["a", "a"]}, "each joint once"),
+        ({"cameras": ["front", "front"]}, "each camera once"),
+        ({"rename_from": ["a"], "rename_to": []}, "rename_to"),
+        ({"task": "x" * 1025}, "1024"),
+    ],
+)
+def test_bad_values_are_refused_by_name_in_one_line(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ParameterError) as error:
+        build(QueueParameters, values)
+    assert named in str(error.value)
+    assert next(iter(values)) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_shipped_file_declares_nothing_unknown_and_is_valid() -> None:
+    values = yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"]
+    chosen = build(QueueParameters, values)
+    assert chosen.joint_names == list(Settings().joint_names)
+    assert not chosen.start_on_activate
+
+
+def test_what_the_spec_is_made_of_cannot_change_while_running() -> None:
+    known = rules(QueueParameters)
+    for name in ("joint_names", "cameras", "units", "fps", "actions_per_chunk", "policy_type"):
+        assert known[name].read_only
+    for name in ("task", "chunk_size_threshold", "aggregate_fn_name", "max_seam_rad", "request_policy"):
+        assert not known[name].read_only

@@ -1,0 +1,133 @@
+"""A log of messages replays bit for bit, and a log that was changed says where."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from rclpy.serialization import deserialize_message, serialize_message
+from so101_action_queue.decision_log import decision_message, settings_from, settings_parameters
+from so101_action_queue.decisions import Question
+from so101_action_queue.inputs import FloatArray
+from so101_action_queue.journal import Entry, InputKind
+from so101_action_queue.replay import replay
+from so101_action_queue.settings import Settings
+from so101_action_queue.virtual_session import Link, VirtualSession
+from so101_msgs.msg import ActionChunk, DriverStatus, JointLimits, PolicyStatus, QueueDecision
+
+CHOSEN = Settings(joint_names=("pan", "lift"), cameras=(), aggregate_fn_name="temporal_ensemble", servers=("virtual",))
+
+
+def as_message(entry: Entry) -> QueueDecision:
+    """Return the entry as the node would publish it, after one trip over the wire."""
+    value = entry.value
+    source = None
+    if entry.kind is InputKind.CHUNK:
+        source = ActionChunk(
+            session=value.session, request_id=value.request_id, spec_id=value.spec_id, step=value.step,
+            server_id=value.server_id, server_name=value.server_name, status=int(value.status), message=value.message,
+            retry_after=value.retry_after_s, period=value.period_s, joint_names=list(value.joint_names),
+            rows=value.rows, positions=value.positions.tolist(),
+        )  # fmt: skip
+    elif entry.kind is InputKind.POLICY_STATUS:
+        source = PolicyStatus(
+            server_id=value.server_id, server_name=value.server_name, spec_id=value.spec_id, state=int(value.state),
+            busy_session=value.busy_session, n_obs_steps=value.n_obs_steps,
+        )  # fmt: skip
+    elif entry.kind is InputKind.DRIVER_STATUS:
+        source = DriverStatus(
+            driver_id=value.driver_id,
+            state=int(value.state),
+            joint_names=list(value.joint_names),
+            goal=list(value.goal),
+        )
+    elif entry.kind is InputKind.JOINT_LIMITS:
+        source = JointLimits(
+            driver_id=value.driver_id, joint_names=list(value.joint_names), lower=list(value.lower),
+            upper=list(value.upper), range_lower=list(value.range_lower), range_upper=list(value.range_upper),
+            drive_mode=list(value.drive_mode),
+        )  # fmt: skip
+    message = decision_message(Time(sec=1), CHOSEN.joint_names, replace(entry, source=source))
+    return deserialize_message(serialize_message(message), QueueDecision)
+
+
+@pytest.fixture(scope="module")
+def log() -> list[QueueDecision]:
+    """Two sessions with everything in them: late answers, an invalid one, a pause, new task and parameters."""
+
+    def policy(question: Question) -> FloatArray:
+        rows = 0.3 * np.sin((question.step + np.arange(50)) / 20)
+        rows[7] = math.nan if question.request_id == 4 else 2.3
+        return np.repeat(rows[:, np.newaxis], 2, axis=1)
+
+    session = VirtualSession(CHOSEN, policy, Link(inference_s=lambda number: 2.0 if number == 6 else 0.1))
+    session.run(0.5)
+    session.start()
+    session.run(8.0)
+    session.journal.change(session.now_ns, replace(CHOSEN, task="fold"))
+    session.run(1.0)
+    session.journal.change(session.now_ns, replace(CHOSEN, task="fold", aggregate_fn_name="average"))
+    session.run(2.0)
+    session.journal.pause(session.now_ns)
+    session.run(0.5)
+    session.journal.start(session.now_ns, 99)
+    session.run(2.0)
+    session.journal.stop(session.now_ns)
+    session.run(0.2)
+    return [as_message(entry) for entry in session.entries]
+
+
+def test_a_run_replays_bit_for_bit(log: list[QueueDecision]) -> None:
+    assert {message.verdict for message in log} >= {
+        QueueDecision.ACCEPTED,
+        QueueDecision.REJECTED_NOT_FINITE,
+    }
+    result = replay(log)
+    assert result.first_difference == ""
+    assert result.identical
+    assert result.decisions == len(log)
+
+
+def test_a_log_that_begins_in_mid_session_is_replayed_from_the_next_one(log: list[QueueDecision]) -> None:
+    begin = next(index for index, message in enumerate(log) if message.session == 99)
+    result = replay(log[begin - 30 :])
+    assert result.identical
+    assert result.decisions == len(log) - begin
+
+
+def test_one_bit_in_one_setpoint_is_found_and_named(log: list[QueueDecision]) -> None:
+    index = next(i for i, message in enumerate(log) if message.input == QueueDecision.TICK and message.step == 20)
+    changed = deserialize_message(serialize_message(log[index]), QueueDecision)
+    changed.setpoint[0] = math.nextafter(changed.setpoint[0], 9.0)
+    result = replay([*log[:index], changed, *log[index + 1 :]])
+    assert not result.identical
+    assert result.decisions == index + 1
+    assert f"decision {changed.sequence} (TICK): setpoint" in result.first_difference
+
+
+def test_an_input_that_was_changed_shows_in_the_decisions(log: list[QueueDecision]) -> None:
+    index = next(i for i, message in enumerate(log) if message.verdict == QueueDecision.ACCEPTED)
+    changed = deserialize_message(serialize_message(log[index]), QueueDecision)
+    changed.chunk[0].positions[30] += 0.01
+    assert not replay([*log[:index], changed, *log[index + 1 :]]).identical
+
+
+def test_a_missing_entry_is_named(log: list[QueueDecision]) -> None:
+    result = replay([*log[:50], *log[52:]])
+    assert (result.identical, result.decisions) == (False, 50)
+    assert result.first_difference == "decisions 51 to 52 are missing in the log"
+
+
+def test_an_entry_that_cannot_be_read_is_named(log: list[QueueDecision]) -> None:
+    index = next(i for i, message in enumerate(log) if message.input == QueueDecision.CHUNK)
+    broken = deserialize_message(serialize_message(log[index]), QueueDecision)
+    broken.chunk = []
+    assert "CHUNK without its message" in replay([*log[:index], broken]).first_difference
+    broken.input = 77
+    assert "cannot be read" in replay([*log[:index], broken]).first_difference
+
+
+def test_settings_survive_as_parameters() -> None:
+    for settings in (Settings(), CHOSEN, Settings(task="größer", cameras=(), rename_from=("a",), rename_to=("b",))):
+        assert settings_from(settings_parameters(settings)) == settings
