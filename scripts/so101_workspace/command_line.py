@@ -63,7 +63,8 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
         return 0
     if verb == "test":
         ready(layout, _ALL)
-        return _hand_over(layout, [str(layout.python), "-m", "so101_tools.testing", *rest])
+        os.chdir(str(layout.root))
+        return _hand_over(layout, [str(layout.python), "-m", "pytest", *rest])
     if verb == "launch":
         ready(layout, _launch_needs(rest))
         return _hand_over(layout, [str(layout.python), "-m", "so101_tools.launching", *rest])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable
 
 from .failure import Failure
-from .terminal import complain, run_shown, say
+from .terminal import run_shown, say
 
 _EGL_VENDORS = (Path("/usr/share/glvnd/egl_vendor.d"), Path("/etc/glvnd/egl_vendor.d"))
 
@@ -46,9 +46,9 @@ def _has_offscreen_gl() -> bool:
     return egl or _loads("libOSMesa.so.8")
 
 
-COMPILER = Need("a C++ compiler", "the message package is compiled", ("g++",), _has_compiler)
+COMPILER = Need("C++ compiler", "the message package is compiled", ("g++",), _has_compiler)
 OFFSCREEN_GL = Need(
-    "a GL library that renders without a screen",
+    "GL library that renders without a screen",
     "the virtual cameras are rendered",
     ("libegl1", "libegl-mesa0", "libgl1-mesa-dri", "libgles2"),
     _has_offscreen_gl,
@@ -87,5 +87,4 @@ def require(needs: list[Need]) -> None:
     still = [need for need in missing if not need.present()]
     if still:
         names = " and ".join(need.what for need in still)
-        complain(f"apt-get did not bring {names}")
-        raise Failure(f"{names} is still missing; check the network and type: {line}")
+        raise Failure(f"{names} is still missing after apt-get; check the network, then type: {line}")

@@ -169,7 +169,9 @@ class Runner:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,
+                    # A group, not a session: the kernel shares the CPU out between sessions first (autogroups), and
+                    # within one the nice values of launch-prefix count.
+                    process_group=0,
                 )
             except OSError as error:
                 child.ended = True

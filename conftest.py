@@ -1,0 +1,40 @@
+"""What all tests of the workspace share: the option --all, and a ROS domain that no other run hears."""
+
+import importlib
+import importlib.util
+import os
+
+import pytest
+
+_LONG = ("long", "soak")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run the tests marked long and soak too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment that this process and everything it starts runs in."""
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    os.environ["ROS_DOMAIN_ID"] = str(_domain(config))
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    os.environ["HF_HUB_OFFLINE"] = "1"  # no test may depend on the network
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests out unless they are asked for, with --all or by an expression of their own (-m)."""
+    if config.getoption("--all") or config.getoption("-m"):
+        return
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in _LONG)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _domain(config: pytest.Config) -> int:
+    """A domain held until this run ends; a guess by process id where so101_tools is not at hand (colcon test)."""
+    if importlib.util.find_spec("so101_tools") is None:
+        return 1 + os.getpid() % 100
+    lease = importlib.import_module("so101_tools.domain").DomainLease()
+    config.add_cleanup(lease.close)
+    return int(lease.id)

@@ -1,0 +1,35 @@
+# The robot computer: driver, action queue, cameras on a normal ROS 2 Jazzy. No torch.
+#   docker compose -f docker/compose.yaml up robot
+FROM ros:jazzy-ros-base
+
+ENV DEBIAN_FRONTEND=noninteractive
+WORKDIR /workspace
+COPY colcon.meta ./
+COPY msg msg
+COPY launch launch
+COPY config config
+COPY src/so101_node src/so101_node
+COPY src/so101_driver src/so101_driver
+COPY src/so101_action_queue src/so101_action_queue
+COPY src/so101_camera src/so101_camera
+
+# Test dependencies stay out: the driver's tests want the simulator. The servo SDK has no rosdep key.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends python3-pip \
+    && rosdep update \
+    && rosdep install --from-paths msg launch src --ignore-src -y \
+        -t buildtool -t buildtool_export -t build -t build_export -t exec \
+    && pip install --no-cache-dir --break-system-packages feetech-servo-sdk==1.0.0 \
+    && rm -rf /var/lib/apt/lists/*
+
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+RUN source /opt/ros/jazzy/setup.bash && colcon build
+
+COPY --chmod=755 docker/robot_entrypoint.sh docker/healthcheck.py docker/
+# ubuntu: the image's own user without rights, uid 1000. Serial port and cameras come through groups (compose.yaml).
+USER 1000:1000
+STOPSIGNAL SIGINT
+HEALTHCHECK --interval=30s --timeout=20s --start-period=30s \
+    CMD ["docker/robot_entrypoint.sh", "python3", "docker/healthcheck.py", "driver_status"]
+ENTRYPOINT ["docker/robot_entrypoint.sh"]
+CMD ["ros2", "launch", "so101_bringup", "robot.launch.xml"]

@@ -1,0 +1,106 @@
+"""Every value in config/*.yaml and in the launch files is one that its node declares and accepts."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+import yaml
+from so101_node.parameters import build, rules
+from so101_tools.launching import resolve
+from so101_tools.launching.find_file import launch_folder
+
+CONFIG = Path(__file__).parents[1] / "config"
+FILES = sorted(CONFIG.glob("*.yaml"))
+
+# The dataclass behind each executable. Cameras are named by the robot, hence listed by executable.
+DECLARED = {
+    ("so101_driver", "so101_driver"): "so101_driver.driver_parameters:DriverParameters",
+    ("so101_action_queue", "action_queue"): "so101_action_queue.parameters:QueueParameters",
+    ("so101_camera", "camera"): "so101_camera.camera_node:CameraParameters",
+    ("so101_policy_server", "policy_server"): "so101_policy_server.parameters:ServerParameters",
+    ("so101_sim", "virtual_cameras"): "so101_sim.virtual_cameras_node:VirtualCamerasParameters",
+    ("so101_sim", "judge"): "so101_sim.judge_node:JudgeParameters",
+    ("so101_sim", "expert_policy"): "so101_sim.expert_policy_node:ExpertPolicyParameters",
+}
+LIFECYCLE = {"autostart"}  # declared by the base of driver, queue and server
+CAMERAS = {"front", "top", "wrist", "camera1", "camera2", "camera3"}
+
+
+def declared_by(node: str) -> type[Any]:
+    """The parameter dataclass of the node of that name."""
+    executable = "camera" if node in CAMERAS else node
+    path = next(path for (_package, name), path in DECLARED.items() if name == executable)
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
+def sections(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(node name, parameters) of each section; a file for any name (/**) is called after its node."""
+    for key, content in yaml.safe_load(file.read_text()).items():
+        yield (file.stem if key == "/**" else key.removeprefix("/**/")), content["ros__parameters"]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found = {}
+    for name, value in values.items():
+        found.update(flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value})
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_value_in_a_parameter_file_is_accepted_by_its_node(file: Path) -> None:
+    for node, values in sections(file):
+        node_class = declared_by(node)
+        unknown = set(flat(values)) - set(rules(node_class)) - LIFECYCLE
+        assert not unknown, f"{file.name}: {node} does not declare {', '.join(sorted(unknown))}"
+        for name, value in flat(values).items():
+            if name not in LIFECYCLE:
+                rules(node_class)[name].check(name, value)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_ros_reads_a_parameter_file_for_a_node_in_any_namespace(file: Path) -> None:
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context)
+    try:
+        for name, values in sections(file):
+            arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", str(file)]
+            for namespace in ("/", "/lab/left"):
+                node = rclpy.create_node(
+                    "any",
+                    context=context,
+                    namespace=namespace,
+                    cli_args=arguments,
+                    automatically_declare_parameters_from_overrides=True,
+                    start_parameter_services=False,
+                    enable_rosout=False,
+                )
+                for parameter, value in flat(values).items():
+                    read = node.get_parameter(parameter).value
+                    assert (list(read) if isinstance(value, list) else read) == value, f"{name}.{parameter}"
+                node.destroy_node()
+    finally:
+        rclpy.shutdown(context=context)
+
+
+@pytest.mark.parametrize("file", sorted(launch_folder().glob("*.launch.xml")), ids=lambda file: file.name)
+def test_every_value_in_a_launch_file_is_accepted_by_its_node(file: Path) -> None:
+    policies = ("act", "expert") if file.name == "sim.launch.xml" else ("",)
+    for policy in policies:
+        for spec in resolve(file, {"policy": policy} if policy else {}):
+            if (spec.package, spec.executable) not in DECLARED:
+                assert not spec.is_node
+                continue
+            node_class = declared_by(str(spec.executable))
+            values: dict[str, Any] = {}
+            for source in spec.parameters:
+                if isinstance(source, Path):
+                    found = [section for name, section in sections(source) if name in (spec.name, spec.executable)]
+                    assert found, f"{source.name} has nothing for {spec.name}"
+                    values.update(flat(found[0]))
+                else:
+                    values.update(source)
+            build(node_class, values)
