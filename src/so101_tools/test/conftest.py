@@ -1,4 +1,4 @@
-"""A ROS domain for this test run alone, and processes in it."""
+"""Nodes of the test itself, and processes in the domain of this test run."""
 
 import os
 import subprocess
@@ -10,17 +10,12 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from so101_tools.domain import DomainLease
 
 
 @pytest.fixture(scope="session")
-def domain() -> Iterator[int]:
-    """A domain that nobody else on this machine uses; the environment names it for processes started from here."""
-    lease = DomainLease()
-    os.environ["ROS_DOMAIN_ID"] = str(lease.id)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    yield lease.id
-    lease.close()
+def domain() -> int:
+    """The domain of this test run, which the workspace's conftest has leased and put into the environment."""
+    return int(os.environ["ROS_DOMAIN_ID"])
 
 
 class Peer:
