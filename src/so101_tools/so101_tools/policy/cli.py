@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="data|train|eval", parser_class=_OneLineParser)
 
     data = verbs.add_parser("data", help="record demonstrations of the scripted expert as a LeRobotDataset")
-    data.add_argument("--episodes", type=_positive, default=200, help="successful episodes to record (200)")
+    data.add_argument("--episodes", type=_positive, default=250, help="successful episodes to record (250)")
     data.add_argument("--workers", type=_positive, default=2, help="virtual arms side by side (2)")
     _add_folder(data)
 

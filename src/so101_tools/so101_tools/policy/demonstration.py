@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from so101_policy_server.units import UnitConverter, Units
-from so101_sim.expert import Expert
+from so101_sim.errors import OutOfReachError
+from so101_sim.expert import Expert, minimum_jerk
 from so101_sim.joints import GRIPPER, HOME, JOINT_NAMES, JointRanges
 from so101_sim.judge import at_rest, in_bin
+from so101_sim.tasks import CubePose
 
 from so101_sim import scene
-from so101_tools.policy.lockstep_arm import LockstepArm, Phases
+from so101_tools.policy.lockstep_arm import Joints, LockstepArm, Phases
 from so101_tools.policy.recipe import TASK
 from so101_tools.policy.viewpoint import Viewpoint
 
@@ -24,6 +26,14 @@ GRIPPER_NOISE_SHARE = 0.3
 
 # An episode of the demo starts where parking left the arm: near the home pose, not on it.
 START_SPREAD_RAD = 0.03
+
+# Some demonstrations begin after a botched attempt, as a retry does: the cube was grasped beside its middle, so it lies
+# turned and shifted, often outside the range in which scenes place it. A policy never shown that fails again each time.
+BOTCHED_SHARE = 0.35
+BOTCHED_OFFSET_M = 0.012
+BOTCHED_TURN_RAD = 0.8
+BOTCHED_ROWS = (60, 95)  # the expert grasps at row 58 to 70 and then raises the cube
+OPENING_ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +69,19 @@ class Demonstrator:
         self._units = lerobot_units(arm)
 
     def record(self, seed: int, keep_jpegs: bool = False) -> Demonstration | None:
-        """One episode of the scene `seed`; None if the cube did not end in the bin."""
+        """One episode of the scene `seed`; None if the cube was out of reach or did not end in the bin."""
+        try:
+            return self._record(seed, keep_jpegs)
+        except OutOfReachError:
+            return None
+
+    def _record(self, seed: int, keep_jpegs: bool) -> Demonstration | None:
         rng = np.random.default_rng(seed)
         home = self._ranges.to_driver(np.array(HOME))
         self._arm.move_to(home + rng.normal(0.0, START_SPREAD_RAD, len(home)) * _NOT_GRIPPER)
         self._arm.place_objects(TASK, seed, Phases.draw(rng))
+        if rng.random() < BOTCHED_SHARE:
+            self._botch(rng, home)
         hold = self._arm.goal
         cube = scene.cube_pose(self._model, self._arm.state().qpos)
         rows = self._ranges.to_driver(self._expert.plan(cube, self._ranges.to_mujoco(hold), rng))
@@ -78,7 +96,7 @@ class Demonstrator:
                 views[camera].append(pixels)
                 jpegs[camera].append(jpeg)
             self._arm.step(command)
-        if not self._succeeded():
+        if not self._is_in_bin():
             return None
         measured = np.array(positions)
         return Demonstration(
@@ -90,7 +108,21 @@ class Demonstrator:
             jpegs if keep_jpegs else {},
         )
 
-    def _succeeded(self) -> bool:
+    def _botch(self, rng: np.random.Generator, home: Joints) -> None:
+        """Grasp beside the cube, let go and return home, unrecorded; where the cube then lies is the new scene."""
+        cube = scene.cube_pose(self._model, self._arm.state().qpos)
+        offset = np.append(rng.normal(0.0, BOTCHED_OFFSET_M, 2), 0.0)
+        beside = CubePose(cube.position + offset, cube.yaw + float(rng.uniform(-BOTCHED_TURN_RAD, BOTCHED_TURN_RAD)))
+        rows = self._ranges.to_driver(self._expert.plan(beside, self._ranges.to_mujoco(self._arm.goal), rng))
+        for row in rows[: int(rng.integers(*BOTCHED_ROWS))]:
+            self._arm.step(row)
+        opened = self._arm.goal
+        opened[GRIPPER] = rows[BOTCHED_ROWS[0] - OPENING_ROWS, GRIPPER]
+        for row in minimum_jerk(self._arm.goal, opened, OPENING_ROWS):
+            self._arm.step(row)
+        self._arm.move_to(home)
+
+    def _is_in_bin(self) -> bool:
         state = self._arm.state()
         cube = scene.cube_pose(self._model, state.qpos)
         return in_bin(cube) and at_rest(scene.cube_velocity(self._model, state.qvel))

@@ -41,7 +41,7 @@ class TrainingRecipe:
     """How it learns. `steps` batches of `batch_size` frames; the learning rate falls along a cosine."""
 
     seed: int = 0
-    steps: int = 7000
+    steps: int = 8000
     batch_size: int = 8
     learning_rate: float = 2e-4
     final_rate_share: float = 0.03
