@@ -10,33 +10,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
-from so101_msgs.msg import (
-    ActionChunk,
-    DriverStatus,
-    JointLimits,
-    ObservationRequest,
-    PolicySpec,
-    PolicyStatus,
-    QueueDecision,
-    QueueStatus,
-)
+from so101_msgs.msg import ActionChunk, DriverStatus, JointLimits, PolicyStatus
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import ParameterError, changed, declare
 from so101_node.process import NodeError, run_node
-from so101_node.repeat import RepeatPublisher
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory
 
-from so101_action_queue import decision_log, translation
-from so101_action_queue.decisions import Level, Notice, Outcome, Question, Status, Verdict
-from so101_action_queue.inputs import FloatArray, Pose
-from so101_action_queue.journal import Entry, Journal
+from so101_action_queue import translation
+from so101_action_queue.decisions import Level, Notice, Outcome, Verdict
+from so101_action_queue.inputs import Pose
+from so101_action_queue.journal import Journal
+from so101_action_queue.outlets import Outlets
 from so101_action_queue.parameters import QueueParameters
 from so101_action_queue.sender import Sender
 from so101_action_queue.tick_thread import Tick, TickThread
@@ -45,10 +36,11 @@ from so101_node import qos
 # A thread that wants the interpreter waits this long before it asks the holder to give way (Python's default: 5 ms).
 SWITCH_INTERVAL_S = 0.0005
 HOUSEKEEPING_S = 0.1
+DIAGNOSTICS_EVERY = 10  # times housekeeping
 
 
 class ActionQueueNode(AutostartNode):
-    """Lifecycle node around one `Journal`: made when it activates, gone when it deactivates."""
+    """Lifecycle node around one `Journal`. It listens, ticks and publishes while active; inactive it is deaf."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("action_queue", **kwargs)
@@ -56,27 +48,37 @@ class ActionQueueNode(AutostartNode):
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._lock = threading.Lock()  # guards _journal
         self._journal: Journal | None = None
+        self._outlets: Outlets | None = None
         self._ticker: TickThread | None = None
         self._sender: Sender | None = None
         self._joint_state: tuple[JointState, int] | None = None
         self._pose_reader = translation.PoseReader(tuple(self._values.joint_names))
-        self._published_spec: tuple[int, int, str] | None = None
         self._start_wanted = False
         self._start_refusal = ""
         self._fatal = ""
-        self._entities: list[tuple[Any, Any]] = []
+        self._houses_kept = 0
+        self._release: list[Callable[[], object]] = []  # what activation took
 
     # -- lifecycle ---------------------------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Create topics and services."""
+        """Create publishers and services."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        self._command = self._publisher(JointState, "joint_command", qos.JOINT_COMMAND)
-        self._spec = self._publisher(PolicySpec, "policy_spec", qos.LATCHED)
-        self._status = self._publisher(QueueStatus, "action_queue/status", qos.STATUS)
-        self._plan = self._publisher(JointTrajectory, "action_plan", qos.PLAN)
-        self._decisions = self._publisher(QueueDecision, "action_queue/decisions", qos.DECISIONS)
-        self._request = RepeatPublisher(self, ObservationRequest, "observation_request", qos.REQUEST_WRITER)
+        self._outlets = Outlets(self, tuple(self._values.joint_names), 1.0 / self._values.fps)
+        self._services_offered = [
+            self.create_service(Trigger, "~/start", self._on_start),
+            self.create_service(Trigger, "~/stop", self._on_stop),
+            self.create_service(Trigger, "~/pause", self._on_pause),
+        ]
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to listen and tick; nothing is commanded before `start`."""
+        assert self._outlets is not None
+        settings = self._values.settings()
+        self._sender = self._outlets.open_sender()
+        self._journal = Journal(time.monotonic_ns(), settings, self._sender.append)
+        # Subscribing now, not earlier: latched limits that came while nobody kept them would never come again.
         for kind, topic, callback, profile in (
             (JointState, "joint_states", self._on_joint_state, qos.JOINT_STATES_READER),
             (DriverStatus, "driver_status", self._on_driver_status, qos.LATCHED),
@@ -85,32 +87,11 @@ class ActionQueueNode(AutostartNode):
             (ActionChunk, "action_chunk", self._on_action_chunk, qos.CHUNK_READER),
         ):
             subscription = self.create_subscription(kind, topic, callback, profile)
-            self._entities.append((self.destroy_subscription, subscription))
-        for name, serve in (("start", self._on_start), ("stop", self._on_stop), ("pause", self._on_pause)):
-            service = self.create_service(Trigger, f"~/{name}", serve)
-            self._entities.append((self.destroy_service, service))
+            self._release.append(partial(self.destroy_subscription, subscription))
         timer = self.create_timer(HOUSEKEEPING_S, self._keep_house)
-        self._entities.append((self.destroy_timer, timer))
-        return TransitionCallbackReturn.SUCCESS
-
-    def _publisher(self, kind: type[Any], topic: str, profile: Any) -> Any:
-        publisher = self.create_publisher(kind, topic, profile)
-        self._entities.append((self.destroy_publisher, publisher))
-        return publisher
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to tick; nothing is commanded before `start`."""
-        settings = self._values.settings()
-        outlets: dict[str, Callable[[Any], None]] = {
-            "request": self._send_request,
-            "status": self._send_status,
-            "plan": self._send_plan,
-        }
-        self._sender = Sender(outlets, self._send_decision)
-        self._journal = Journal(time.monotonic_ns(), settings, self._sender.append)
-        self._ticker = TickThread(settings.period_ns, self._tick, self._values.tick_priority)
+        self._release.append(partial(self.destroy_timer, timer))
         self._start_wanted = self._values.start_on_activate
-        self._sender.start()
+        self._ticker = TickThread(settings.period_ns, self._tick, self._values.tick_priority)
         self._ticker.start()
         gc.collect()
         gc.freeze()
@@ -119,15 +100,18 @@ class ActionQueueNode(AutostartNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop commanding; the driver holds."""
         self._end_threads()
+        for release in self._release:
+            release()
+        self._release.clear()
         return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Release topics and services."""
-        for destroy, entity in self._entities:
-            destroy(entity)
-        self._entities.clear()
-        self._request.destroy()
-        self._published_spec = None
+        """Release publishers and services."""
+        for service in self._services_offered:
+            self.destroy_service(service)
+        if self._outlets:
+            self._outlets.destroy()
+        self._outlets = None
         return TransitionCallbackReturn.SUCCESS
 
     def on_exit(self) -> None:
@@ -135,34 +119,33 @@ class ActionQueueNode(AutostartNode):
         self._end_threads()
 
     def _end_threads(self) -> None:
-        ticker, sender = self._ticker, self._sender
-        self._ticker = self._sender = None
-        if ticker:
-            ticker.stop()
-        if sender:
-            sender.stop()
+        if self._ticker:
+            self._ticker.stop()
+        self._ticker = None
         with self._lock:
             self._journal = None
+        if self._outlets:
+            self._outlets.close_sender()
+        self._sender = None
+        self._joint_state = None
 
     # -- control thread ----------------------------------------------------------------------------------------------
 
     def _tick(self, tick: Tick) -> None:
-        sender = self._sender
+        outlets = self._outlets
         with self._lock:
             journal = self._journal
-            if journal is None or sender is None:
+            if journal is None or outlets is None:
                 return
             decision = journal.tick(tick.now_ns, self._pose(tick.now_ns))
             status = journal.core.status(tick.now_ns)
         if decision.setpoint is not None:
-            stamp = self.get_clock().now().to_msg()
-            names = journal.core.settings.joint_names
-            self._command.publish(translation.command_message(stamp, names, decision.setpoint))
+            outlets.command(decision.setpoint)
         if decision.question is not None:
-            sender.offer("request", decision.question)
+            outlets.request(decision.question)
         if decision.fatal:
             self._fatal = decision.fatal
-        sender.offer("status", (status, tick))
+        outlets.status(status, tick)
 
     def _pose(self, now_ns: int) -> Pose | None:
         if self._joint_state is None:
@@ -170,34 +153,10 @@ class ActionQueueNode(AutostartNode):
         message, received_ns = self._joint_state
         return self._pose_reader.read(message, max(0, now_ns - received_ns) / 1e9)
 
-    # -- sender thread -----------------------------------------------------------------------------------------------
-
-    def _send_request(self, question: Question) -> None:
-        self._request.publish(translation.request_message(self.get_clock().now().to_msg(), question))
-
-    def _send_status(self, item: tuple[Status, Tick]) -> None:
-        if not self._status.get_subscription_count():
-            return
-        self._status.publish(translation.status_message(self.get_clock().now().to_msg(), *item))
-
-    def _send_plan(self, rows: FloatArray) -> None:
-        if not self._plan.get_subscription_count():
-            return
-        names = tuple(self._values.joint_names)
-        stamp = self.get_clock().now().to_msg()
-        self._plan.publish(translation.plan_message(stamp, names, rows, 1.0 / self._values.fps))
-
-    def _send_decision(self, entry: Entry) -> None:
-        if not self._decisions.get_subscription_count():
-            return
-        names = tuple(self._values.joint_names)
-        stamp = self.get_clock().now().to_msg()
-        self._decisions.publish(decision_log.decision_message(stamp, names, entry))
-
     # -- main thread: inputs -----------------------------------------------------------------------------------------
 
     def _on_joint_state(self, message: JointState) -> None:
-        self._joint_state = (message, time.monotonic_ns())
+        self._joint_state = (message, time.monotonic_ns())  # read by the control thread, which copies
 
     def _on_driver_status(self, message: DriverStatus) -> None:
         report = translation.driver_from(message)
@@ -225,8 +184,8 @@ class ActionQueueNode(AutostartNode):
                 return
             decision = self._journal.take_answer(time.monotonic_ns(), answer, message)
             rows = self._journal.core.execution.rows_ahead() if decision.verdict is Verdict.ACCEPTED else None
-        if rows is not None and self._sender:
-            self._sender.offer("plan", rows)
+        if rows is not None and self._outlets:
+            self._outlets.plan(rows)
 
     # -- main thread: services, parameters, housekeeping -------------------------------------------------------------
 
@@ -250,11 +209,11 @@ class ActionQueueNode(AutostartNode):
 
     def _on_set_parameters(self, updates: list[Parameter]) -> SetParametersResult:
         try:
-            parameters = changed(QueueParameters, self._values, updates)
+            values = changed(QueueParameters, self._values, updates)
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        before, after = self._values.settings(), parameters.settings()
-        self._values = parameters
+        before, after = self._values.settings(), values.settings()
+        self._values = values
         if before != after:
             with self._lock:
                 if self._journal:
@@ -263,33 +222,35 @@ class ActionQueueNode(AutostartNode):
         return SetParametersResult(successful=True)
 
     def _publish_spec(self) -> None:
-        """Publish the spec if it, the session or the task is another than published last."""
         with self._lock:
             core = self._journal.core if self._journal else None
-            if core is None or core.spec is None:
+            if core is None or core.spec is None or self._outlets is None:
                 return
             spec, session, task = core.spec, core.session, core.settings.task
-        key = (spec.spec_id, session, task)
-        if key != self._published_spec:
-            self._published_spec = key
-            self._spec.publish(translation.spec_message(self.get_clock().now().to_msg(), spec, session, task))
+        self._outlets.policy_spec(spec, session, task)
 
     def _keep_house(self) -> None:
         for thread in (self._ticker, self._sender):
             if thread and thread.error:
                 raise NodeError(f"internal error in thread {thread.name}: {thread.error!r}") from thread.error
         with self._lock:
-            notices = self._journal.core.notices.take() if self._journal else []
+            if self._journal is None:
+                return
+            core = self._journal.core
+            notices, status = core.notices.take(), core.status(time.monotonic_ns())
         for notice in notices:
             self._log(notice)
         if self._fatal:
             raise NodeError(self._fatal)
         if self._start_wanted:
             self._start_when_possible()
+        if self._houses_kept % DIAGNOSTICS_EVERY == 0 and self._outlets:
+            self._outlets.diagnostics(status)
+        self._houses_kept += 1
 
     def _start_when_possible(self) -> None:
         with self._lock:
-            if not self._journal:
+            if self._journal is None:
                 return
             outcome = self._journal.start(time.monotonic_ns(), new_session())
         if outcome.done:
@@ -302,7 +263,7 @@ class ActionQueueNode(AutostartNode):
 
     def _log(self, notice: Notice) -> None:
         logger = self.get_logger()  # type: ignore[no-untyped-call]
-        # rclpy binds a severity to the source line of a call and raises at another one: each has its own line.
+        # One line of code each: rclpy refuses another severity from a line that has logged before.
         if notice.level is Level.ERROR:
             logger.error(notice.text)
         elif notice.level is Level.WARNING:

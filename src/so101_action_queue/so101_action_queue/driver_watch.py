@@ -37,7 +37,7 @@ class DriverWatch:
         if report is None:
             return "no driver_status yet: is so101_driver running?"
         if now_ns - self._heard_ns > FRESH_S * 1e9:
-            return f"driver_status is {(now_ns - self._heard_ns) / 1e9:.1f} s old: is so101_driver running?"
+            return f"driver_status is older than {FRESH_S:g} s: is so101_driver running?"
         if report.state not in (DriverState.HOLD, DriverState.ENGAGED):
             return f"the driver is {describe(report)}"
         if report.cause == PARKING:

@@ -156,7 +156,7 @@ class Journal:
         for item in known:
             decision = apply(core, item.kind, item.now_ns, item.value)
             entries.append(self._entry(core, item.kind, item.now_ns, item.value, item.source, decision, session))
-        core.notices.take()  # said when the inputs first came
+        core.notices = self.core.notices  # what these inputs give rise to was said when they first came
         outcome = core.start(now_ns, session)
         if not outcome.done:
             return outcome  # the old core goes on as if nobody had asked

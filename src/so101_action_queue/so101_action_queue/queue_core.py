@@ -4,14 +4,13 @@ A *step* is one executed control tick; row i of a chunk observed at step s is me
 the same order give the same decisions, bit for bit, which is what `replay` checks. Not thread-safe.
 """
 
-import math
-from collections import deque
 from dataclasses import replace
 from enum import Enum
 
 from so101_action_queue.admission import Bounds, LimitsError, Rejected, admit, bounds_of
 from so101_action_queue.aggregation import AGGREGATIONS
-from so101_action_queue.asking import ASK_RULES, Asked, Questions, is_slow
+from so101_action_queue.asker import Asker
+from so101_action_queue.asking import Asked, is_slow
 from so101_action_queue.decisions import (
     ChunkDecision,
     Counters,
@@ -28,12 +27,10 @@ from so101_action_queue.execution import Execution
 from so101_action_queue.identity import Party, Unwanted, identify
 from so101_action_queue.inputs import Answer, AnswerStatus, DriverReport, FloatArray, JointLimits, Pose, ServerReport
 from so101_action_queue.notices import Notices
-from so101_action_queue.round_trip import RoundTrips
 from so101_action_queue.server_watch import ServerEvent, ServerWatch
 from so101_action_queue.settings import Settings
 from so101_action_queue.spec import PolicySpec, policy_spec
 
-MAX_HISTORY = 32  # observation steps; LeRobot's policies read 1 to 4
 INVALID_IN_A_ROW = 3  # this many unusable chunks and the rows still ahead are not trusted either
 _COUNTER = {
     Verdict.ERROR_ANSWER: "errors",
@@ -72,12 +69,10 @@ class ActionQueue:
         self._limits_fault = "no joint_limits yet: is so101_driver running?"
         self._driver = DriverWatch()
         self._servers = ServerWatch()
-        self._questions = Questions()
-        self._round_trips = RoundTrips()
+        self._asker = Asker()
+        self._questions = self._asker.questions
         self._counters = Counters()
-        self._poses: deque[tuple[float, ...]] = deque(maxlen=MAX_HISTORY)
         self._last_tick_ns: int | None = None
-        self._ask_at_once = False
         self._invalid_in_a_row = 0
         self._trouble = ""  # what went wrong with the newest answers; "" after a good one
 
@@ -85,7 +80,8 @@ class ActionQueue:
 
     def configure(self, now_ns: int, settings: Settings) -> None:
         """Take over changed parameters while running. Joints and rate of a session never change."""
-        self._ask_at_once = self._ask_at_once or settings.task != self.settings.task
+        if settings.task != self.settings.task:
+            self._asker.ask_at_once()
         self.settings = settings
         self._make_spec(now_ns)
 
@@ -182,12 +178,10 @@ class ActionQueue:
             return TickDecision(None)
         question = None
         if self._mode is _Mode.STARTED:
-            if pose is not None:
-                self._poses.append(pose.positions)
+            self._asker.see(pose)
             executed = self._advance(now_ns, periods, self._bounds)
-            silence = self._why_not_ask(now_ns, pose)
-            if pose is not None and not silence and self._is_due(now_ns):
-                question = self._ask(now_ns, pose)
+            silence = self._why_not_ask(pose) or self._why_server_cannot(now_ns)
+            question = self._ask_if_due(now_ns, pose) if not silence else None
             self._settle(executed, silence)
         return TickDecision(tuple(self.execution.setpoint.tolist()), question)
 
@@ -214,9 +208,9 @@ class ActionQueue:
             outstanding_request_id=outstanding.request_id if outstanding else 0,
             outstanding_age_s=(now_ns - outstanding.asked_ns) / 1e9 if outstanding else 0.0,
             accepted_request_id=self._questions.last_accepted_id,
-            round_trip_last_s=self._round_trips.last_s,
-            round_trip_p50_s=self._round_trips.p50_s,
-            round_trip_p95_s=self._round_trips.p95_s,
+            round_trip_last_s=self._asker.round_trips.last_s,
+            round_trip_p50_s=self._asker.round_trips.p50_s,
+            round_trip_p95_s=self._asker.round_trips.p95_s,
             action_age_s=self.execution.action_age_s,
             counters=replace(self._counters),
         )
@@ -255,8 +249,7 @@ class ActionQueue:
 
     def _welcome_server(self, now_ns: int) -> None:
         """A server is READY for us: ask at once, measure its round trips afresh."""
-        self._round_trips.new_server()
-        self._ask_at_once = True
+        self._asker.new_server()
         server = self._servers.bound
         if server is None:
             return
@@ -287,65 +280,33 @@ class ActionQueue:
             self._counters.starved_ticks += 1
         return advance.executed
 
-    def _why_not_ask(self, now_ns: int, pose: Pose | None) -> str:
-        """Return in one line what stands in the way of any question, or ""."""
+    def _why_not_ask(self, pose: Pose | None) -> str:
+        """Return in one line what on the robot's side stands in the way of any question, or ""."""
         if not self._driver.is_engaged:
             return "waiting for the driver to engage"
-        if not self._servers.ready:
-            return self._servers.explain(now_ns, self._spec_id, self.settings)
-        if AGGREGATIONS[self.settings.aggregate_fn_name].sends_leftover and not self._server_supports_rtc():
-            return f"aggregate_fn_name {self.settings.aggregate_fn_name}: the server's policy cannot continue a chunk"
         if pose is None:
             return "no joint_states with a position of every joint"
         if not pose.age_s <= self.settings.max_pose_age_s:
             return f"joint_states older than {self.settings.max_pose_age_s:g} s (max_pose_age_s)"
         return ""
 
-    def _server_supports_rtc(self) -> bool:
-        return self._servers.bound is not None and self._servers.bound.supports_rtc
+    def _why_server_cannot(self, now_ns: int) -> str:
+        """Return in one line why the server cannot answer now, or ""."""
+        if not self._servers.ready or self._servers.bound is None:
+            return self._servers.explain(now_ns, self._spec_id, self.settings)
+        name = self.settings.aggregate_fn_name
+        if AGGREGATIONS[name].sends_leftover and not self._servers.bound.supports_rtc:
+            return f"aggregate_fn_name {name}: the server's policy cannot continue a chunk"
+        return ""
 
-    def _is_due(self, now_ns: int) -> bool:
-        """Return whether to ask in this tick."""
-        if self._ask_at_once:
-            return True
-        if self._questions.outstanding is not None:
-            overdue = self._questions.is_overdue(now_ns, self.settings, self._round_trips)
-            self._counters.timeouts += int(overdue)
-            return overdue
-        if self._questions.is_waiting_to_retry(now_ns):
-            return False
-        if not self.execution.length:
-            return True
-        rule = ASK_RULES[self.settings.request_policy]
-        return rule(self.execution.length, self.execution.chunk_rows, self._round_trips, self.settings)
-
-    def _ask(self, now_ns: int, pose: Pose) -> Question:
-        rows_ahead = self.execution.rows_ahead()
-        sends_leftover = AGGREGATIONS[self.settings.aggregate_fn_name].sends_leftover
-        leftover = rows_ahead if sends_leftover else rows_ahead[:0]
-        p95_s = self._round_trips.p95_s
-        delay = math.ceil(p95_s * self.settings.fps) if sends_leftover and not math.isnan(p95_s) else 0
-        asked = self._questions.ask(now_ns, self.execution.step, self.execution.executed, delay)
-        self._ask_at_once = False
+    def _ask_if_due(self, now_ns: int, pose: Pose | None) -> Question | None:
+        due = self._asker.due(now_ns, self.execution, self.settings)
+        server = self._servers.bound
+        if not due.now or pose is None or server is None:
+            return None
+        self._counters.timeouts += int(due.timed_out)
         self._counters.requests += 1
-        history = min(max(1, self._servers.bound.n_obs_steps if self._servers.bound else 1), MAX_HISTORY)
-        poses = list(self._poses)[-history:]
-        poses = [poses[0]] * (history - len(poses)) + poses  # before the first pose the arm stood where it stands
-        return Question(
-            session=self.session,
-            request_id=asked.request_id,
-            spec_id=self._spec_id,
-            step=self.execution.step,
-            must_go=not len(rows_ahead),
-            task=self.settings.task,
-            history=history,
-            joint_names=self.settings.joint_names,
-            positions=tuple(value for one in poses for value in one),
-            positions_age_s=pose.age_s,
-            expected_delay_steps=delay,
-            leftover_rows=len(leftover),
-            leftover=tuple(leftover.ravel().tolist()),
-        )
+        return self._asker.ask(now_ns, pose, self.execution, server, self.session, self.settings)
 
     def _settle(self, executed: bool, silence: str) -> None:
         """Set state and cause after a tick."""
@@ -412,7 +373,7 @@ class ActionQueue:
             self.notices.add(now_ns, "expired", Level.WARNING, f"{shorter}; aligned by executed steps instead")
         spliced = self.execution.accept(asked, chunk, alignment.trimmed, self.settings, bounds)
         self._questions.close_accepted(asked)
-        self._round_trips.add(age_s)
+        self._asker.round_trips.add(age_s)
         self._counters.accepted += 1
         self._counters.rows_trimmed += alignment.trimmed
         self._counters.values_clamped += clamped
@@ -430,9 +391,9 @@ class ActionQueue:
 
     def _warn_if_slow(self, now_ns: int) -> None:
         rows = self.execution.chunk_rows
-        if self.settings.request_policy == "adaptive" and is_slow(rows, self._round_trips, self.settings):
+        if self.settings.request_policy == "adaptive" and is_slow(rows, self._asker.round_trips, self.settings):
             text = (
-                f"round trip p95 {self._round_trips.p95_s:.2f} s is more than half of a chunk of {rows} rows: "
+                f"round trip p95 {self._asker.round_trips.p95_s:.2f} s is more than half of a chunk of {rows} rows: "
                 "asking after every answer"
             )
             self.notices.add(now_ns, "slow", Level.WARNING, text)

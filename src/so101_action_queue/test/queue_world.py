@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
@@ -81,6 +83,7 @@ class QueueWorld:
         self.services = {
             name: node.create_client(Trigger, f"action_queue/{name}") for name in ("start", "stop", "pause")
         }
+        self._change_state = node.create_client(ChangeState, "action_queue/change_state")
         self._set_parameters = node.create_client(SetParameters, "action_queue/set_parameters")
         self._say_limits()
         self._executor = SingleThreadedExecutor(context=self.context)
@@ -148,6 +151,13 @@ class QueueWorld:
             return bool(last.success)
 
         assert self.wait(started), last
+
+    def change_state(self, transition: int) -> bool:
+        """Ask for a lifecycle transition; return whether it was made."""
+        assert self._change_state.wait_for_service(PATIENCE_S)
+        future = self._change_state.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        assert self.wait(future.done)
+        return bool(future.result().success)
 
     def set_parameter(self, name: str, value: str | float) -> tuple[bool, str]:
         if isinstance(value, str):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lifecycle_msgs.msg import Transition
 from queue_world import FPS, HOME, JOINTS, QueueProcess, QueueWorld, follow_the_steps
 from so101_action_queue.replay import replay
 from so101_msgs.msg import ObservationRequest, QueueDecision, QueueStatus
@@ -192,6 +193,24 @@ def test_ticks_keep_to_their_grid(world: QueueWorld, running: QueueProcess) -> N
     served = last.tick - first.tick + last.deadline_misses - first.deadline_misses
     slack = (abs(last.tick_error) + abs(first.tick_error)) * FPS
     assert served == pytest.approx(periods, abs=slack + 1e-3)  # each deadline served or counted: no drift
+
+
+def test_deactivated_it_is_silent_and_activated_again_it_knows_all_it_needs(
+    world: QueueWorld, running: QueueProcess
+) -> None:
+    world.wait_for_state(QueueStatus.RUNNING)
+    assert world.change_state(Transition.TRANSITION_DEACTIVATE)
+    time.sleep(0.3)
+    world.forget()
+    time.sleep(0.5)
+    assert (world.commands, world.statuses) == ([], [])
+    assert world.call("start").message == "not active"
+    assert world.change_state(Transition.TRANSITION_CLEANUP)
+    assert world.change_state(Transition.TRANSITION_CONFIGURE)
+    assert world.change_state(Transition.TRANSITION_ACTIVATE)
+    world.wait_for_state(QueueStatus.IDLE)
+    assert world.wait(lambda: world.call("start").success)  # with limits that were latched all the while
+    world.wait_for_state(QueueStatus.RUNNING)
 
 
 def test_the_shared_queue_has_met_no_error_of_its_own_and_ends_cleanly(

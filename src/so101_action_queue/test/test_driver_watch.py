@@ -34,7 +34,7 @@ def test_a_session_begins_from_the_goals_in_our_joint_order() -> None:
     ("report", "now_ns", "named"),
     [
         (None, 0, "no driver_status"),
-        (HOLD, S, "1.0 s old"),
+        (HOLD, S, "older than 0.5 s"),
         (replace(HOLD, state=DriverState.NO_BUS, message="plug it in"), 0, "NO_BUS: plug it in"),
         (replace(HOLD, state=DriverState.RELEASED), 0, "RELEASED"),
         (replace(HOLD, state=DriverState.LATCHED, cause="OVERLOAD"), 0, r"LATCHED \(OVERLOAD\)"),

@@ -10,7 +10,7 @@ from so101_action_queue.parameters import QueueParameters
 from so101_action_queue.settings import Settings
 from so101_node.parameters import ParameterError, build, rules
 
-CONFIG = Path(__file__).parents[3] / "config" / "action_queue.yaml"
+CONFIG = Path(__file__).parents[3] / "config"
 
 
 def test_the_defaults_are_valid_and_are_the_cores_defaults() -> None:
@@ -60,11 +60,21 @@ def test_bad_values_are_refused_by_name_in_one_line(values: dict[str, Any], name
     assert "\n" not in str(error.value)
 
 
-def test_the_shipped_file_declares_nothing_unknown_and_is_valid() -> None:
-    values = yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"]
-    chosen = build(QueueParameters, values)
-    assert chosen.joint_names == list(Settings().joint_names)
-    assert not chosen.start_on_activate
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
+def test_the_shipped_files_name_only_parameters_that_exist_with_values_that_are_accepted(path: Path) -> None:
+    content = yaml.safe_load(path.read_text()) or {}
+    for key in ("/**/action_queue", "/**") if path.name == "action_queue.yaml" else ("/**/action_queue",):
+        if key in content:
+            values = content[key]["ros__parameters"]
+            values.pop("autostart", None)
+            build(QueueParameters, values)
+
+
+def test_the_commented_file_names_every_default_as_it_is() -> None:
+    values = yaml.safe_load((CONFIG / "action_queue.yaml").read_text())["/**"]["ros__parameters"]
+    chosen, default = build(QueueParameters, values), build(QueueParameters, {})
+    different = {name for name in rules(QueueParameters) if getattr(chosen, name) != getattr(default, name)}
+    assert different == {"task", "cameras"}
 
 
 def test_what_the_spec_is_made_of_cannot_change_while_running() -> None:

@@ -1,0 +1,125 @@
+"""All that the node publishes. Commands go out on the calling thread, everything else through the sender thread."""
+
+from collections.abc import Callable
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from so101_msgs.msg import ObservationRequest, PolicySpec, QueueDecision, QueueStatus
+from so101_node.repeat import RepeatPublisher
+from trajectory_msgs.msg import JointTrajectory
+
+from so101_action_queue import decision_log, spec, translation
+from so101_action_queue.decisions import Question, Status
+from so101_action_queue.inputs import FloatArray
+from so101_action_queue.journal import Entry
+from so101_action_queue.sender import Sender
+from so101_action_queue.tick_thread import Tick
+from so101_node import qos
+
+
+class Outlets:
+    """Publishers of the action queue. `open_sender` and `close_sender` frame the time in which it is active."""
+
+    def __init__(self, node: Node, joint_names: tuple[str, ...], period_s: float) -> None:
+        self._node = node
+        self._clock = node.get_clock()
+        self._joint_names = joint_names
+        self._period_s = period_s
+        self._command = node.create_publisher(JointState, "joint_command", qos.JOINT_COMMAND)
+        self._spec = node.create_publisher(PolicySpec, "policy_spec", qos.LATCHED)
+        self._status = node.create_publisher(QueueStatus, "action_queue/status", qos.STATUS)
+        self._plan = node.create_publisher(JointTrajectory, "action_plan", qos.PLAN)
+        self._decisions = node.create_publisher(QueueDecision, "action_queue/decisions", qos.DECISIONS)
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._request = RepeatPublisher(node, ObservationRequest, "observation_request", qos.REQUEST_WRITER)
+        self._published_spec: tuple[int, int, str] | None = None
+        self._sender: Sender | None = None
+
+    def open_sender(self) -> Sender:
+        """Start the sender thread."""
+        slots: dict[str, Callable[[Any], None]] = {
+            "request": self._send_request,
+            "status": self._send_status,
+            "plan": self._send_plan,
+            "diagnostics": self._send_diagnostics,
+        }
+        self._sender = Sender(slots, self._send_decision)
+        self._sender.start()
+        return self._sender
+
+    def close_sender(self) -> None:
+        """Send what waits and end the sender thread."""
+        if self._sender:
+            self._sender.stop()
+        self._sender = None
+
+    def destroy(self) -> None:
+        """Release the publishers."""
+        self._request.destroy()
+        for publisher in (
+            self._command, self._spec, self._status, self._plan, self._decisions, self._diagnostics,
+        ):  # fmt: skip
+            self._node.destroy_publisher(publisher)
+
+    # -- on the calling thread ---------------------------------------------------------------------------------------
+
+    def command(self, setpoint: tuple[float, ...]) -> None:
+        """Publish a setpoint, stamped with the time of publication."""
+        self._command.publish(translation.command_message(self._now(), self._joint_names, setpoint))
+
+    def policy_spec(self, value: spec.PolicySpec, session: int, task: str) -> None:
+        """Publish the spec if it, the session or the task is another than published last."""
+        key = (value.spec_id, session, task)
+        if key != self._published_spec:
+            self._published_spec = key
+            self._spec.publish(translation.spec_message(self._now(), value, session, task))
+
+    # -- handed to the sender thread; ready to be called while there is none -------------------------------------------
+
+    def request(self, question: Question) -> None:
+        """Ask cameras and server."""
+        self._offer("request", question)
+
+    def status(self, status: Status, tick: Tick) -> None:
+        """Tell the state after a tick."""
+        self._offer("status", (status, tick))
+
+    def plan(self, rows: FloatArray) -> None:
+        """Show the rows to execute, (rows, joints), rad."""
+        self._offer("plan", rows)
+
+    def diagnostics(self, status: Status) -> None:
+        """Tell the state for rqt_robot_monitor."""
+        self._offer("diagnostics", status)
+
+    def _offer(self, slot: str, value: Any) -> None:
+        sender = self._sender
+        if sender:
+            sender.offer(slot, value)
+
+    # -- on the sender thread ----------------------------------------------------------------------------------------
+
+    def _send_request(self, question: Question) -> None:
+        self._request.publish(translation.request_message(self._now(), question))
+
+    def _send_status(self, item: tuple[Status, Tick]) -> None:
+        if self._status.get_subscription_count():
+            self._status.publish(translation.status_message(self._now(), *item))
+
+    def _send_plan(self, rows: FloatArray) -> None:
+        if self._plan.get_subscription_count():
+            self._plan.publish(translation.plan_message(self._now(), self._joint_names, rows, self._period_s))
+
+    def _send_diagnostics(self, status: Status) -> None:
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        self._diagnostics.publish(translation.diagnostics_message(self._now(), name, status))
+
+    def _send_decision(self, entry: Entry) -> None:
+        if self._decisions.get_subscription_count():
+            self._decisions.publish(decision_log.decision_message(self._now(), self._joint_names, entry))
+
+    def _now(self) -> Time:
+        return self._clock.now().to_msg()
