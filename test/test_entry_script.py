@@ -155,7 +155,7 @@ def test_without_python_3_12_and_network_the_remedy_is_named(so101: Run, bin_fol
     [
         ("error: Failed to fetch: `https://index/simple/x/`\n Caused by: dns error", "UV_DEFAULT_INDEX"),
         ("error: failed to write: No space left on device (os error 28)", "disk full"),
-        ("error: something else", "output above"),
+        ("error: something else", "failed with exit code 2 (error: something else)"),
     ],
 )
 def test_a_failed_installation_names_its_remedy(so101: Run, bin_folder: Path, says: str, remedy: str) -> None:

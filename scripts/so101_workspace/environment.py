@@ -94,11 +94,16 @@ def _install(layout: Layout, uv: str, env: dict[str, str], groups: frozenset[str
     for name in _ORDER:
         if name in groups:
             command += ["--requirements", str(layout.requirements / (name + ".txt"))]
-    say(f"installing packages ({', '.join(sorted(groups))}); the first time downloads up to 3.5 GB")
+    size = "3.5 GB" if "server" in groups else "0.3 GB"
+    say(f"installing packages ({', '.join(sorted(groups))}); the first time downloads {size}")
     broken: set[str] = set()
     for _attempt in range(2):
         again = [option for name in sorted(broken) for option in ("--reinstall-package", name)]
-        outcome = run_shown([*command, *again], env)
+        outcome = run_shown([*command, *again], env, hide=installer.HIDDEN)
+        if installer.is_offline(outcome):
+            say("no package index within reach; trying what the cache of uv holds")
+            retried = run_shown([*command, *again, "--offline"], env, hide=installer.HIDDEN)
+            outcome = retried if retried.code == 0 else outcome
         if outcome.code != 0:
             raise installer.explain(outcome, "installing packages", layout.root)
         broken = damaged_packages(next((layout.venv / "lib").glob("python3*")) / "site-packages")

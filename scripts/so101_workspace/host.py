@@ -73,18 +73,27 @@ def require(needs: list[Need]) -> None:
         return
     packages = [package for need in missing for package in need.packages]
     what = "; ".join(f"no {need.what} found ({need.why})" for need in missing)
-    apt = shutil.which("apt-get")
-    if not apt:
-        raise Failure(f"{what}; install it with this system's package manager (Debian: {' '.join(packages)})")
     line = "apt-get update && apt-get install -y --no-install-recommends " + " ".join(packages)
-    if os.geteuid() != 0:
+    if not shutil.which("apt-get"):
+        raise Failure(f"{what}; install it with this system's package manager (Debian: {' '.join(packages)})")
+    if not may_install():
         raise Failure(f"{what}; type: sudo sh -c '{line}'")
-    say("installing system packages: " + " ".join(packages))
-    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    wait = ["-o", "DPkg::Lock::Timeout=120"]
-    run_shown([apt, *wait, "-qq", "update"], env)
-    run_shown([apt, *wait, "-qq", "install", "-y", "--no-install-recommends", *packages], env)
+    install(packages)
     still = [need for need in missing if not need.present()]
     if still:
         names = " and ".join(need.what for need in still)
         raise Failure(f"{names} is still missing after apt-get; check the network, then type: {line}")
+
+
+def may_install() -> bool:
+    """Whether we are root where apt-get is."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def install(packages: list[str]) -> None:
+    """Ask apt-get for packages; whether they came is for the caller to see."""
+    say("installing system packages: " + " ".join(packages))
+    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "-qq"]
+    run_shown([*apt, "update"], env)
+    run_shown([*apt, "install", "-y", "--no-install-recommends", *packages], env)

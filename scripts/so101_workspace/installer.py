@@ -25,6 +25,12 @@ _NO_NETWORK = re.compile(
 _NO_SPACE = re.compile(r"No space left on device|os error 28|Disk quota exceeded|os error 122", re.IGNORECASE)
 
 
+_COLOUR = rb"(\x1b\[[0-9;]*m)*"
+_ERROR_LINE = re.compile(_COLOUR + rb" *(error|cause|Caused by|hint)\b")
+# What uv prints of every single package, and its errors: `explain` makes one line of those.
+HIDDEN = re.compile(_COLOUR + rb" +" + _COLOUR + rb"[+~-]" + _COLOUR + rb" |" + _ERROR_LINE.pattern)
+
+
 def explain(outcome: Outcome, doing: str, folder: Path) -> Failure:
     """Turn the end of a failed installer's output into one line with a remedy."""
     if _NO_SPACE.search(outcome.tail):
@@ -38,7 +44,16 @@ def explain(outcome: Outcome, doing: str, folder: Path) -> Failure:
             f"the package index cannot be reached while {doing}; connect to the network, or name a mirror in "
             "UV_DEFAULT_INDEX, then try again"
         )
-    return Failure(f"{doing} failed (exit code {outcome.code}, output above); try again, or remove .venv first")
+    errors = [line.strip() for line in outcome.tail.splitlines() if _ERROR_LINE.match(line.encode())] or [
+        outcome.last_line
+    ]
+    reason = " ".join(errors)[:400]
+    return Failure(f"{doing} failed with exit code {outcome.code} ({reason}); try again, or remove .venv first")
+
+
+def is_offline(outcome: Outcome) -> bool:
+    """Whether a program failed for want of the network."""
+    return outcome.code != 0 and _NO_NETWORK.search(outcome.tail) is not None
 
 
 def environment(layout: Layout) -> dict[str, str]:

@@ -8,9 +8,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import host
 from .failure import Failure
 from .layout import Layout
-from .terminal import run_quiet, run_shown, say
+from .terminal import run_quiet, say
 
 WANTED = (3, 12)  # of Ubuntu 24.04, the home of ROS 2 Jazzy; LeRobot 0.6 needs it too
 
@@ -58,16 +59,18 @@ def candidates() -> list[str]:
 
 def find(layout: Layout, uv: str, env: dict[str, str]) -> str:
     """Return the path of a Python 3.12 with headers; fetch one into the workspace if the machine has none."""
-    matching = [it for it in map(probe, candidates()) if it is not None and it.version == WANTED]
-    for interpreter in matching:
-        if interpreter.has_headers:
-            return interpreter.path
+    matching = _matching()
+    if matching and not matching[0].has_headers and host.may_install():
+        host.install(["python3.12-dev"])
+        matching = _matching()
+    if matching and matching[0].has_headers:
+        return matching[0].path
     reason = "no Python 3.12 found"
     if matching:
         reason = f"{matching[0].path} has no C headers (python3.12-dev)"
     say(reason + "; fetching one with uv")
     env = dict(env, UV_PYTHON_INSTALL_DIR=str(layout.tools / "python"))
-    outcome = run_shown([uv, "python", "install", "--no-bin", "3.12"], env)
+    outcome = run_quiet([uv, "python", "install", "--no-bin", "3.12"], env)
     if outcome.code == 0:
         managed = run_quiet([uv, "python", "find", "--managed-python", "3.12"], env)
         if managed.code == 0 and probe(managed.last_line):
@@ -76,6 +79,12 @@ def find(layout: Layout, uv: str, env: dict[str, str]) -> str:
         reason + " and uv could not fetch one; install it (Ubuntu 24.04: apt-get install python3.12-dev; "
         "elsewhere: pyenv install 3.12, or set UV_PYTHON_INSTALL_MIRROR) and try again"
     )
+
+
+def _matching() -> list[Interpreter]:
+    """Every Python 3.12 of this machine, those with headers first."""
+    found = [it for it in map(probe, candidates()) if it is not None and it.version == WANTED]
+    return sorted(found, key=lambda it: not it.has_headers)
 
 
 def _patch_level(path: Path) -> list[int]:

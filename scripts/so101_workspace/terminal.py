@@ -20,7 +20,6 @@ from typing import NamedTuple
 from .failure import Failure
 
 _TAIL_BYTES = 65536
-_PACKAGE_LINE = re.compile(rb" (\x1b\[[0-9;]*m)?[+~-](\x1b\[[0-9;]*m)? ")
 _STARTED = time.monotonic()
 _running: set[subprocess.Popen[bytes]] = set()
 
@@ -46,10 +45,13 @@ def complain(text: str) -> None:
     print(f"so101: {text}", file=sys.stderr, flush=True)
 
 
-def run_shown(command: list[str], env: dict[str, str], cwd: Path | None = None) -> Outcome:
+def run_shown(
+    command: list[str], env: dict[str, str], cwd: Path | None = None, hide: re.Pattern[bytes] | None = None
+) -> Outcome:
     """Run `command`, pass its output on as it comes (progress bars too), and keep the end of it.
 
-    A terminal on stderr is offered to the program as a terminal, since progress bars are drawn for those only.
+    Lines that begin with `hide` are kept from the screen, not from the outcome. A terminal on stderr is offered to the
+    program as a terminal, since progress bars are drawn for those only.
     """
     if sys.stderr.isatty():
         reader, writer = pty.openpty()
@@ -63,11 +65,11 @@ def run_shown(command: list[str], env: dict[str, str], cwd: Path | None = None) 
         os.close(writer)
         try:
             for data in _chunks(reader):
-                pending = _show(pending + data)
+                pending = _show(pending + data, hide)
                 tail.append(data)
         finally:
             os.close(reader)
-        _show(pending + b"\n" if pending else b"")
+        _show(pending + b"\n" if pending else b"", hide)
         return Outcome(process.wait(), b"".join(tail).decode("utf-8", "replace"))
 
 
@@ -134,11 +136,11 @@ def _chunks(reader: int) -> Iterator[bytes]:
         yield data
 
 
-def _show(data: bytes) -> bytes:
-    """Write output on, without uv's list of every single package; return what cannot be judged yet."""
+def _show(data: bytes, hide: re.Pattern[bytes] | None) -> bytes:
+    """Write output on, without hidden lines; return what cannot be judged yet."""
     *lines, rest = data.split(b"\n")
-    shown = b"".join(line + b"\n" for line in lines if not _PACKAGE_LINE.match(line))
-    if not rest.startswith(b" "):
+    shown = b"".join(line + b"\n" for line in lines if hide is None or not hide.match(line))
+    if hide is None or b"\r" in rest or len(rest) > 200:  # a progress bar does not end its lines
         shown, rest = shown + rest, b""
     sys.stderr.buffer.write(shown)
     sys.stderr.buffer.flush()
