@@ -2,6 +2,7 @@
 
 One plan serves an episode: it is made at the first question of a session in a scene, and later questions are answered
 out of it by their step. Were it made anew each time, the arm would never get past the part that each plan begins with.
+If the cube is not in the bin when the plan is over, because the arm was disturbed, the next question starts a new try.
 """
 
 from __future__ import annotations
@@ -57,16 +58,19 @@ class ExpertPolicy:
         rows: int,
         fps: float,
     ) -> NDArray[np.float32]:
-        """The rows for the steps from `step` on, (rows, 6), driver rad, JOINT_NAMES order; after its end a plan rests.
+        """The rows for the steps from `step` on, (rows, 6), driver rad, JOINT_NAMES order; a plan rests after its last.
 
         session: a new one gets a new plan; positions: (6,), measured pose, driver rad, where a new plan begins;
         world: with a new scene_count it gets a new plan, too; fps: steps a second.
         OutOfReachError if a plan is to be made and the cube cannot be grasped.
         """
         plan = self._plan
-        if plan is None or (plan.session, plan.scene_count) != (session, world.scene_count):
-            plan = _Plan(session, world.scene_count, step, self._new_plan(positions, world))
-            self._plan = plan
+        if (
+            plan is None
+            or (plan.session, plan.scene_count) != (session, world.scene_count)
+            or step - plan.first_step >= len(plan.angles) * fps / FPS
+        ):
+            plan = self._plan = _Plan(session, world.scene_count, step, self._new_plan(positions, world))
         ahead = max(0, step - plan.first_step) + np.arange(rows)
         return self._ranges.to_driver(_sample(plan.angles, ahead / fps)).astype(np.float32)
 

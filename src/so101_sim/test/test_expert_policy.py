@@ -62,10 +62,25 @@ def test_a_new_scene_begins_a_new_plan_in_the_same_session(model: mujoco.MjModel
     np.testing.assert_array_equal(fresh, Asker(model).ask(9, 0, world(model, 2, 1)))
 
 
-def test_behind_its_end_the_plan_rests_at_home(model: mujoco.MjModel) -> None:
+def test_the_rows_behind_a_plans_end_rest_at_home(model: mujoco.MjModel) -> None:
     asker, here = Asker(model), world(model, 1, 1)
     asker.ask(7, 0, here)
-    np.testing.assert_allclose(asker.ask(7, 1000, here), np.tile(asker.home, (50, 1)), atol=1e-6)
+    np.testing.assert_allclose(asker.ask(7, 170, here)[20:], np.tile(asker.home, (30, 1)), atol=1e-6)
+
+
+def test_a_cube_that_still_lies_there_when_the_plan_is_over_is_tried_again(model: mujoco.MjModel) -> None:
+    asker, here = Asker(model), world(model, 1, 1)
+    first = asker.ask(7, 0, here)
+    np.testing.assert_array_equal(asker.ask(7, 200, here), first)
+    np.testing.assert_array_equal(asker.ask(7, 225, here)[:25], first[25:])
+
+
+def test_a_cube_in_the_bin_is_left_alone_when_the_plan_is_over(model: mujoco.MjModel) -> None:
+    asker, here = Asker(model), world(model, 1, 1)
+    asker.ask(7, 0, here)
+    here.qpos[6:9] = [0.19, -0.15, 0.0145]
+    for step in (200, 225, 400):
+        np.testing.assert_allclose(asker.ask(7, step, here), np.tile(asker.home, (50, 1)), atol=1e-6)
 
 
 def test_a_step_before_the_first_one_is_answered_from_the_beginning(model: mujoco.MjModel) -> None:
