@@ -1,4 +1,4 @@
-"""Writes a small ACT with random weights: `python tiny_act.py FOLDER`. No network, no data, 11 M parameters."""
+"""Writes a small ACT with random weights, no network needed: `python tiny_act.py FOLDER CAMERA...`."""
 
 import sys
 
@@ -8,11 +8,10 @@ from lerobot.policies import make_pre_post_processors
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
 
-CAMERAS = ("front", "top", "wrist")
 HEIGHT, WIDTH = 96, 128
 
 
-def write(folder: str) -> None:
+def write(folder: str, cameras: list[str]) -> None:
     """Save config, weights and processors; actions are about 0 +- 30 degrees, whatever the cameras see."""
     torch.manual_seed(0)
     config = ACTConfig(
@@ -22,7 +21,7 @@ def write(folder: str) -> None:
             "observation.state": PolicyFeature(FeatureType.STATE, (6,)),
             **{
                 f"observation.images.{camera}": PolicyFeature(FeatureType.VISUAL, (3, HEIGHT, WIDTH))
-                for camera in CAMERAS
+                for camera in cameras
             },
         },
         output_features={"action": PolicyFeature(FeatureType.ACTION, (6,))},
@@ -39,7 +38,7 @@ def write(folder: str) -> None:
     )
     spread = {"mean": torch.zeros(6), "std": torch.full((6,), 30.0)}
     statistics = {"observation.state": spread, "action": spread}
-    for camera in CAMERAS:
+    for camera in cameras:
         statistics[f"observation.images.{camera}"] = {
             "mean": torch.full((3, 1, 1), 0.5),
             "std": torch.full((3, 1, 1), 0.25),
@@ -50,4 +49,4 @@ def write(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    write(sys.argv[1])
+    write(sys.argv[1], sys.argv[2:])
