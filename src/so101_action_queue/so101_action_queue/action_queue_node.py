@@ -29,6 +29,7 @@ from so101_action_queue.inputs import Pose
 from so101_action_queue.journal import Journal
 from so101_action_queue.outlets import Outlets
 from so101_action_queue.parameters import QueueParameters
+from so101_action_queue.priority import use_niceness
 from so101_action_queue.sender import Sender
 from so101_action_queue.tick_thread import Tick, TickThread
 from so101_node import qos
@@ -64,6 +65,7 @@ class ActionQueueNode(AutostartNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create publishers and services."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        use_niceness(self._values.niceness)
         self._outlets = Outlets(self, tuple(self._values.joint_names), 1.0 / self._values.fps)
         self._services_offered = [
             self.create_service(Trigger, "~/start", self._on_start),
@@ -91,10 +93,10 @@ class ActionQueueNode(AutostartNode):
         timer = self.create_timer(HOUSEKEEPING_S, self._keep_house)
         self._release.append(partial(self.destroy_timer, timer))
         self._start_wanted = self._values.start_on_activate
+        gc.collect()  # before the first tick: a full collection holds the interpreter for up to 90 ms
+        gc.freeze()
         self._ticker = TickThread(settings.period_ns, self._tick, self._values.tick_priority)
         self._ticker.start()
-        gc.collect()
-        gc.freeze()
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -150,6 +150,9 @@ class QueueParameters:
     tick_priority: int = parameter(
         10, "SCHED_FIFO priority of the control thread where the system permits it; 0 = none", lower=0, upper=99
     )
+    niceness: int = parameter(
+        -10, "niceness of the other threads where the system permits it; 0 = as started", lower=-20, upper=19
+    )
 
     def validate(self) -> None:
         """Check the rules across parameters."""

@@ -5,12 +5,13 @@ a sleep relative to the last tick drifts. Here deadline k is start + k x period,
 that went by are counted and left out, never made up for in a burst.
 """
 
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from so101_action_queue.priority import use_realtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +92,3 @@ class TickThread:
                 self._work(grid.begin(time.monotonic_ns()))
         except Exception as error:  # noqa: BLE001 - handed to the node, which ends with it
             self.error = error
-
-
-def use_realtime(priority: int) -> bool:
-    """Put the calling thread under SCHED_FIFO where the system permits it; return whether it did."""
-    if priority <= 0 or not hasattr(os, "sched_setscheduler"):
-        return False
-    try:
-        os.sched_setscheduler(threading.get_native_id(), os.SCHED_FIFO, os.sched_param(priority))
-    except OSError:
-        return False
-    return True
