@@ -23,7 +23,9 @@ from so101_driver.registers import BAUD_RATE, GOAL_POSITION, STATE_BLOCK, Regist
 from so101_driver.servo_bus import StatesRead
 
 _OVERHEAD: Final = 6  # bytes of a status packet around its data: FF FF id length error ... checksum
-_WRITE_TIMEOUT_S: Final = 0.05  # a port that takes no bytes for three cycles is gone
+# A port that takes no bytes is gone. pyserial looks at the clock only after the write, and calls a write that the
+# scheduler interrupted late although every byte went out: 0.05 s lost the port on a busy machine.
+_WRITE_TIMEOUT_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)

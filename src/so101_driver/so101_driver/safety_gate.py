@@ -88,7 +88,8 @@ class SafetyGate:
         self._last_reading = reading
         self._torque = torque.copy()
         self._monitor.reset()
-        if before is not None and before[0] in (State.RELEASED, State.LATCHED):
+        was_starting = before is not None and before[1] == causes.STARTING  # lost within PREPARE: begin it anew
+        if before is not None and before[0] in (State.RELEASED, State.LATCHED) and not was_starting:
             self._enter(*before)
             return
         moved = np.abs(self._pose - known_pose)

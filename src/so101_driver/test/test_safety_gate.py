@@ -383,6 +383,16 @@ def test_a_loss_does_not_end_a_release_or_a_latch(before: str) -> None:
     assert rig.gate.state is state
 
 
+@pytest.mark.parametrize("held", [ON, OFF])
+def test_a_loss_while_torque_is_being_switched_on_begins_that_anew(held: np.ndarray) -> None:
+    rig = Rig()
+    rig.gate.opened(reading_at(rig.pose), held)
+    rig.gate.bus_lost(causes.PORT_LOST, "gone")
+    rig.gate.opened(reading_at(rig.pose), held)
+    rig.tick()
+    assert rig.gate.state is State.HOLD
+
+
 def test_an_emergency_stop_while_the_bus_is_away_holds_when_it_is_back() -> None:
     rig = Rig().start()
     rig.gate.bus_lost(causes.PORT_LOST, "gone")

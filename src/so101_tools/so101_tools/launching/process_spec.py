@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import yaml
 
@@ -61,15 +62,18 @@ class ProcessSpec:
             command += ["-r", f"__node:={self.name}"]
         if self.namespace is not None:
             command += ["-r", f"__ns:={self.namespace}"]
-        for number, source in enumerate(self.parameters):
-            path = source if isinstance(source, Path) else self._write_parameters(source, folder, number)
+        for source in self.parameters:
+            path = source if isinstance(source, Path) else self._write_parameters(source, folder)
             command += ["--params-file", str(path)]
         for source_name, target_name in self.remappings:
             command += ["-r", f"{source_name}:={target_name}"]
         return command
 
-    def _write_parameters(self, values: Mapping[str, ParameterValue], folder: Path, number: int) -> Path:
+    def _write_parameters(self, values: Mapping[str, ParameterValue], folder: Path) -> Path:
         owner = self.full_name or "/**"
-        path = folder / f"{owner.strip('/').replace('/', '.').replace('**', 'any')}-{number}.yaml"
-        path.write_text(yaml.safe_dump({owner: {"ros__parameters": dict(values)}}), encoding="utf-8")
-        return path
+        # A name of its own: two nodes whose namespace is left open would otherwise write the same file.
+        with NamedTemporaryFile(
+            "w", encoding="utf-8", dir=folder, prefix=f"{self.label}-", suffix=".yaml", delete=False
+        ) as file:
+            yaml.safe_dump({owner: {"ros__parameters": dict(values)}}, file)
+        return Path(file.name)
