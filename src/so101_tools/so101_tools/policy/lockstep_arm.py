@@ -14,16 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from so101_driver.calibration import Calibration, load_calibration
+from so101_driver.errors import NoAnswerError, PortError
 from so101_driver.feetech_bus import FeetechBus
 from so101_driver.interpolation import CommandInterpolator
 from so101_sim.expert import minimum_jerk
 from so101_sim.shared_state import StateSnapshot
-from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
+from so101_sim.virtual_arm_client import RunningVirtualArm, VirtualArmError, running_virtual_arm
 
 Joints = NDArray[np.float64]
 
 COMMAND_PERIOD_NS = 33_333_333
 BUS_PERIOD_NS = COMMAND_PERIOD_NS // 2
+
+BUS_TRIES = 50
 
 MOVE_ROWS, SETTLE_ROWS = 20, 6
 MOVE_RAD_PER_ROW = 0.033  # 1 rad/s on average
@@ -112,9 +115,19 @@ class LockstepArm:
 
     def _serve_bus(self) -> None:
         """One cycle of the driver. Reading after writing makes sure that the goals have arrived before time goes on."""
-        goals = self.calibration.to_raw(self._interpolator.sample(self._now_ns))
-        self._bus.write_goals(dict(zip(self.calibration.servo_ids, goals.tolist(), strict=True)))
-        self._positions = self._read()
+        raw = self.calibration.to_raw(self._interpolator.sample(self._now_ns)).tolist()
+        goals = dict(zip(self.calibration.servo_ids, raw, strict=True))
+        for _ in range(BUS_TRIES):
+            try:
+                self._bus.write_goals(goals)
+                self._positions = self._read()
+                return
+            except (PortError, NoAnswerError):
+                # The bus code gives a port up when this process is not scheduled for 50 ms, rightly on an arm. In
+                # virtual time nothing has happened meanwhile, so the same cycle is done again.
+                self._bus.close()
+                self._bus.open()
+        raise VirtualArmError(f"the servo bus failed {BUS_TRIES} times running; is virtual_arm still there?")
 
     def _take_picture(self) -> None:
         self._qpos = self.state().qpos
@@ -127,6 +140,9 @@ class LockstepArm:
     def _read(self) -> Joints:
         ids = self.calibration.servo_ids
         states = self._bus.read_states(ids).states
+        silent = [servo_id for servo_id in ids if servo_id not in states]
+        if silent:
+            raise NoAnswerError(f"servos {silent} of the virtual arm do not answer")
         return self.calibration.to_rad([states[servo_id].position for servo_id in ids])
 
 

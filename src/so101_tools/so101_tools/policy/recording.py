@@ -5,18 +5,23 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from so101_tools.policy.recipe import TRAINING_SEEDS, ObservationRecipe
 
+if TYPE_CHECKING:
+    from so101_tools.policy.lockstep_arm import LockstepArm
+    from so101_tools.policy.viewpoint import Viewpoint
+
 RAW_EPISODES = 5
 """This many first scenes keep their JPEG files, to replay them through the policy server."""
-
-MAX_RETRIES = 5
 
 _POLL_S = 0.5
 _LONGEST_EPISODE_S = 60.0  # of real time, on a busy machine
@@ -93,40 +98,46 @@ def _seeds_of(worker: int, workers: int) -> Iterator[int]:
     return iter(range(TRAINING_SEEDS.start + worker, TRAINING_SEEDS.stop, workers))
 
 
-def _work(folder: Path, worker: int, workers: int, recipe: ObservationRecipe, stop: object) -> None:
+def _is_tried(folder: Path, seed: int) -> bool:
+    from so101_tools.policy.episode_files import episode_path, failed_path
+
+    return episode_path(folder, seed).exists() or failed_path(folder, seed).exists()
+
+
+def _work(folder: Path, worker: int, workers: int, recipe: ObservationRecipe, stop: Event) -> None:
     """Record until told to stop; runs in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Imported here: the parent needs neither MuJoCo nor a GL library.
     import cv2
     from so101_driver.errors import DriverError
+    from so101_sim.errors import SimulationError
 
-    from so101_tools.policy.demonstration import Demonstrator
-    from so101_tools.policy.episode_files import episode_path, failed_path, write_episode
     from so101_tools.policy.lockstep_arm import lockstep_arm
     from so101_tools.policy.viewpoint import Viewpoint
 
     cv2.setNumThreads(1)
-    failures = 0
-    todo = _seeds_of(worker, workers)
-    seed = next(todo)
-    with Viewpoint(recipe) as viewpoint:
-        while not stop.is_set():  # type: ignore[attr-defined]
-            try:
-                with lockstep_arm() as arm:
-                    demonstrator = Demonstrator(arm, viewpoint)
-                    while not stop.is_set():  # type: ignore[attr-defined]
-                        if not (episode_path(folder, seed).exists() or failed_path(folder, seed).exists()):
-                            episode = demonstrator.record(seed, seed < TRAINING_SEEDS.start + RAW_EPISODES)
-                            if episode is None:
-                                failed_path(folder, seed).touch()
-                            else:
-                                write_episode(folder, episode)
-                        seed = next(todo)
-                        failures = 0
-            except DriverError:
-                # A process that is not scheduled for 50 ms makes the bus code give the port up, as it should on an
-                # arm. In virtual time nothing is lost: the scene is recorded again on a new arm.
-                failures += 1
-                if failures > MAX_RETRIES:
-                    raise
+    seeds = (seed for seed in _seeds_of(worker, workers) if not _is_tried(folder, seed))
+    try:
+        with lockstep_arm() as arm, Viewpoint(recipe) as viewpoint:
+            _record_on(arm, viewpoint, folder, seeds, stop)
+    except (SimulationError, DriverError, OSError) as error:
+        print(f"recorder {worker}: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def _record_on(arm: LockstepArm, viewpoint: Viewpoint, folder: Path, seeds: Iterator[int], stop: Event) -> None:
+    """Record one scene after another until told to stop."""
+    from so101_tools.policy.demonstration import Demonstrator
+    from so101_tools.policy.episode_files import failed_path, write_episode
+
+    demonstrator = Demonstrator(arm, viewpoint)
+    parent = os.getppid()
+    for seed in seeds:
+        if stop.is_set() or os.getppid() != parent:  # the second: the parent was killed
+            return
+        episode = demonstrator.record(seed, keep_jpegs=seed < TRAINING_SEEDS.start + RAW_EPISODES)
+        if episode is None:
+            failed_path(folder, seed).touch()
+        else:
+            write_episode(folder, episode)
