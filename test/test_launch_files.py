@@ -24,7 +24,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "robot": ("robot.launch.xml", {}),
     "robot_with_one_camera_in_a_namespace": (
         "robot.launch.xml",
-        {"camera_2": "none", "camera_3": "none", "namespace": "left", "server_address": "192.0.2.7", "dds_profile": ""},
+        {"camera_2": "none", "camera_3": "none", "namespace": "left", "server_address": "192.0.2.7", "dds_profile": "none"},
     ),
     "server": ("server.launch.xml", {}),
     "server_for_one_robot": ("server.launch.xml", {"namespace": "left", "robot_address": "192.0.2.8"}),
