@@ -6,6 +6,7 @@ The pinned files are YAML for people to read in a review: change a launch file o
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 
 import pytest
 import yaml
-from ament_index_python.packages import get_package_prefix, get_packages_with_prefixes
 from so101_tools.launching import resolve
 from so101_tools.launching.find_file import launch_folder
 
@@ -24,7 +24,13 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "robot": ("robot.launch.xml", {}),
     "robot_with_one_camera_in_a_namespace": (
         "robot.launch.xml",
-        {"camera_2": "none", "camera_3": "none", "namespace": "left", "server_address": "192.0.2.7", "dds_profile": "none"},
+        {
+            "camera_2": "none",
+            "camera_3": "none",
+            "namespace": "left",
+            "server_address": "192.0.2.7",
+            "dds_profile": "none",
+        },
     ),
     "server": ("server.launch.xml", {}),
     "server_for_one_robot": ("server.launch.xml", {"namespace": "left", "robot_address": "192.0.2.8"}),
@@ -52,8 +58,8 @@ def described(
         else:
             assert option == "--params-file", option
             # Values in the launch file become a temporary file; files of the workspace are pinned by their name.
-            own = value.startswith(tuple(_prefixes()))
-            parameters.append(_shortened(value) if own else yaml.safe_load(Path(value).read_text()))
+            own = _shortened(value) != value
+            parameters.append(_shortened(value if own else yaml.safe_load(Path(value).read_text())))
     return {
         "command": [_shortened(word) for word in words[:ros]],
         "ros_arguments": remappings,
@@ -64,15 +70,13 @@ def described(
     }
 
 
-def _prefixes() -> list[str]:
-    return [get_package_prefix(name) for name in get_packages_with_prefixes() if name.startswith("so101_")]
-
-
-def _shortened(text: str) -> str:
-    for name in get_packages_with_prefixes():
-        if name.startswith("so101_"):
-            text = text.replace(get_package_prefix(name) + "/", f"<{name}>/")
-    return text
+def _shortened[T](value: T) -> T:
+    """The value without the place where the workspace is installed."""
+    if isinstance(value, str):
+        return re.sub(r"/\S*?/(lib|share)/(so101_\w+)(?=/)", r"<prefix>/\1/\2", value)  # type: ignore[return-value]
+    if isinstance(value, dict):
+        return {name: _shortened(item) for name, item in value.items()}  # type: ignore[return-value]
+    return value
 
 
 def by_our_runner(case: str, folder: Path) -> list[dict[str, Any]]:

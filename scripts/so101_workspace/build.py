@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Callable
@@ -61,11 +62,9 @@ def out_of_date(layout: Layout) -> dict[str, str]:
     record = stamp.read(layout.install / _STAMP)
     built = record.get("packages", {})
     present = {name: fingerprint(layout, folder) for name, folder in packages(layout).items()}
-    changed = {name: value for name, value in present.items() if built.get(name) != value}
-    gone = set(built) - set(present)
-    if not (layout.install / "setup.bash").exists() or gone:
+    if not (layout.install / "setup.bash").exists() or set(built) - set(present):
         return present
-    return changed
+    return {name: value for name, value in present.items() if built.get(name) != value}
 
 
 def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
@@ -77,8 +76,12 @@ def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
     if not changed:
         return
     say("building " + ", ".join(sorted(changed)))
-    record = stamp.read(layout.install / _STAMP)
-    built = {name: value for name, value in record.get("packages", {}).items() if name not in changed}
+    before = stamp.read(layout.install / _STAMP).get("packages", {})
+    built = {name: value for name, value in before.items() if name not in changed}
+    for name in set(before) - set(packages(layout)):
+        del built[name]
+        shutil.rmtree(str(layout.install / name), ignore_errors=True)
+        shutil.rmtree(str(layout.build / name), ignore_errors=True)
     env = activation.underlay(layout)
     # Without it colcon passes `-l <cores>`, and a busy machine compiles one file at a time.
     env.setdefault("MAKEFLAGS", f"-j{max(2, os.cpu_count() or 2)}")
