@@ -187,8 +187,11 @@ def test_an_interrupted_setup_leaves_no_program_and_no_stamp(workspace: Path, bi
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         (tmp_path / "pid").unlink(missing_ok=True)
+        # As a background command of a script: SIGINT is ignored until somebody takes it up again.
         process = subprocess.Popen(
-            [str(workspace / "so101"), "setup", "robot"], env=machine(bin_folder, tmp_path), stderr=subprocess.PIPE
+            ["sh", "-c", 'trap "" INT; exec "$0" setup robot', str(workspace / "so101")],
+            env=machine(bin_folder, tmp_path),
+            stderr=subprocess.PIPE,
         )
         wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
         process.send_signal(number)

@@ -37,7 +37,10 @@ _LAUNCH_NEEDS = {"robot": _ROBOT, "server": _SERVER}
 
 def main(arguments: list[str]) -> int:
     """Run one verb and return the exit code."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    # A shell starts `command &` in a script with SIGINT ignored, and all that is started from there inherits it: nodes
+    # could not be stopped gently. A handler here, for both, is replaced by the default when a program takes over.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _as_interrupt)
     try:
         return _dispatch(this_workspace(), arguments)
     except Failure as failure:
@@ -136,7 +139,6 @@ def _hand_over(layout: Layout, command: list[str]) -> int:
     env = build.environment(layout)
     sys.stdout.flush()
     sys.stderr.flush()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         os.execvpe(command[0], command, env)
     except OSError as error:
