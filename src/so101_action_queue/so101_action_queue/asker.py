@@ -57,8 +57,11 @@ class Asker:
             return Due(False)
         if not execution.length:
             return Due(True)
-        rule = ASK_RULES[settings.request_policy]
-        return Due(rule(execution.length, execution.chunk_rows, self.round_trips, settings))
+        return Due(execution.length <= self.level(execution.chunk_rows, settings))
+
+    def level(self, chunk_rows: int, settings: Settings) -> float:
+        """Return how many rows may be left when the next question is asked."""
+        return ASK_RULES[settings.request_policy](chunk_rows, self.round_trips, settings)
 
     def ask(
         self, now_ns: int, pose: Pose, execution: Execution, server: ServerReport, session: int, settings: Settings

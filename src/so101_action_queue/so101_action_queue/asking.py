@@ -131,24 +131,24 @@ class Questions:
         return self._not_before_ns is not None and now_ns < self._not_before_ns
 
 
-def threshold(length: int, chunk_rows: int, round_trips: RoundTrips, settings: Settings) -> bool:
-    """Return whether to ask, LeRobot's rule: at most the share `chunk_size_threshold` of a chunk is left."""
-    return length <= settings.chunk_size_threshold * chunk_rows
+def threshold(chunk_rows: int, round_trips: RoundTrips, settings: Settings) -> float:
+    """LeRobot's rule: ask when at most the share `chunk_size_threshold` of the last chunk is left."""
+    return settings.chunk_size_threshold * chunk_rows
 
 
-def adaptive(length: int, chunk_rows: int, round_trips: RoundTrips, settings: Settings) -> bool:
-    """Return whether to ask: as late as lets the answer come with `margin_steps` left at the windowed p95.
+def adaptive(chunk_rows: int, round_trips: RoundTrips, settings: Settings) -> float:
+    """Ask as late as lets the answer come with `margin_steps` left at the windowed p95.
 
     At least `min_replan_steps` (of a short chunk: half of it) lie between two questions, because replanning too often
     hurts the policy. A round trip beyond half the chunk asks right after each answer. Before a second answer is
     measured, `threshold` decides.
     """
     if math.isnan(round_trips.p95_s):
-        return threshold(length, chunk_rows, round_trips, settings)
+        return threshold(chunk_rows, round_trips, settings)
     if is_slow(chunk_rows, round_trips, settings):
-        return True
+        return chunk_rows
     needed = math.ceil(round_trips.p95_s * settings.fps) + settings.margin_steps
-    return length <= min(needed, max(chunk_rows - settings.min_replan_steps, chunk_rows // 2))
+    return min(needed, max(chunk_rows - settings.min_replan_steps, chunk_rows // 2))
 
 
 def is_slow(chunk_rows: int, round_trips: RoundTrips, settings: Settings) -> bool:
@@ -156,5 +156,6 @@ def is_slow(chunk_rows: int, round_trips: RoundTrips, settings: Settings) -> boo
     return round_trips.p95_s * settings.fps > 0.5 * chunk_rows
 
 
-AskRule = Callable[[int, int, RoundTrips, Settings], bool]
+AskRule = Callable[[int, RoundTrips, Settings], float]
+"""(rows of the last chunk, round trips, settings) -> ask when this many rows or fewer are left."""
 ASK_RULES: dict[str, AskRule] = {"threshold": threshold, "adaptive": adaptive}

@@ -134,13 +134,14 @@ class ActionQueue:
         self._mode, self.state, self.cause = _Mode.STARTED, QueueState.WAITING, ""
         return Outcome(True, "started")
 
-    def stop(self, now_ns: int, cause: str = "stop requested") -> Outcome:
+    def stop(self, now_ns: int, fault: str = "") -> Outcome:
         """End the session: nothing is commanded any more; the driver decelerates and holds."""
         if self._mode in (_Mode.IDLE, _Mode.STOPPED):
             return Outcome(True, f"already {self._mode.value}" if self.session else self._mode.value)
         self._forget_rows_and_question()
+        cause = f"{fault}; `start` needed" if fault else "stop requested"
         self._mode, self.state, self.cause = _Mode.STOPPED, QueueState.STOPPED, cause
-        self.notices.add(now_ns, "stopped", Level.INFO, f"stopped: {cause}")
+        self.notices.add(now_ns, "stopped", Level.ERROR if fault else Level.INFO, f"stopped: {cause}")
         return Outcome(True, cause)
 
     def pause(self, now_ns: int) -> Outcome:
@@ -182,7 +183,7 @@ class ActionQueue:
             executed = self._advance(now_ns, periods, self._bounds)
             silence = self._why_not_ask(pose) or self._why_server_cannot(now_ns)
             question = self._ask_if_due(now_ns, pose) if not silence else None
-            self._settle(executed, silence)
+            self._settle(now_ns, executed, silence)
         return TickDecision(tuple(self.execution.setpoint.tolist()), question)
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -195,6 +196,7 @@ class ActionQueue:
     def status(self, now_ns: int) -> Status:
         """Return the whole state for people and plots."""
         outstanding = self._questions.outstanding
+        rows = self.execution.chunk_rows
         return Status(
             state=self.state,
             cause=self.cause,
@@ -203,8 +205,8 @@ class ActionQueue:
             server_id=self._servers.bound_id,
             step=self.execution.step,
             length=self.execution.length,
-            chunk_size=self.execution.chunk_rows,
-            threshold=self.settings.chunk_size_threshold,
+            chunk_size=rows,
+            threshold=self._asker.level(rows, self.settings) / rows if rows else self.settings.chunk_size_threshold,
             outstanding_request_id=outstanding.request_id if outstanding else 0,
             outstanding_age_s=(now_ns - outstanding.asked_ns) / 1e9 if outstanding else 0.0,
             accepted_request_id=self._questions.last_accepted_id,
@@ -244,7 +246,7 @@ class ActionQueue:
             reason = self._servers.explain(now_ns, self._spec_id, self.settings)
             self.notices.add(now_ns, event.value, Level.ERROR, f"Error receiving actions: {reason}")
             if event is ServerEvent.LOST and self.settings.on_server_lost == "stop":
-                self.stop(now_ns, f"{reason} (on_server_lost: stop); `start` needed")
+                self.stop(now_ns, f"{reason} (on_server_lost: stop)")
                 return
 
     def _welcome_server(self, now_ns: int) -> None:
@@ -266,7 +268,7 @@ class ActionQueue:
             return
         fault = self._driver.fault(now_ns, self.settings)
         if fault:
-            self.stop(now_ns, f"{fault}; `start` needed")
+            self.stop(now_ns, fault)
 
     def _advance(self, now_ns: int, periods: int, bounds: Bounds) -> bool:
         """Execute the next row if there is one; return whether there was."""
@@ -308,8 +310,9 @@ class ActionQueue:
         self._counters.requests += 1
         return self._asker.ask(now_ns, pose, self.execution, server, self.session, self.settings)
 
-    def _settle(self, executed: bool, silence: str) -> None:
+    def _settle(self, now_ns: int, executed: bool, silence: str) -> None:
         """Set state and cause after a tick."""
+        was_running = self.state is QueueState.RUNNING
         trouble = silence or self._trouble
         if executed:
             self.state, self.cause = QueueState.RUNNING, trouble
@@ -319,6 +322,8 @@ class ActionQueue:
             self.state, self.cause = QueueState.HOLDING, trouble or "waiting to ask again"
         else:
             self.state, self.cause = QueueState.STARVED, trouble or "waiting for an answer"
+        if was_running and not executed:
+            self.notices.add(now_ns, "empty", Level.WARNING, f"action queue empty, holding: {self.cause}")
 
     # -- an answer, piece by piece -----------------------------------------------------------------------------------
 
@@ -408,7 +413,7 @@ class ActionQueue:
         except LimitsError as error:
             self._limits_fault = str(error)
             self.notices.add(now_ns, "limits", Level.ERROR, str(error))
-            self.stop(now_ns, f"{error}; `start` needed")
+            self.stop(now_ns, str(error))
             return
         self._limits_fault = ""
         self.spec = policy_spec(self.settings, self._limits)

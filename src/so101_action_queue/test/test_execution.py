@@ -119,3 +119,13 @@ def test_temporal_ensemble_averages_over_the_chunks_it_remembers() -> None:
     for number, value in enumerate((0.3, 0.6, 0.9), start=1):
         execution.accept(Asked(number, 0, 0, 0, 0), np.full((4, 1), value), 0, chosen, BOUNDS)
     np.testing.assert_allclose(execution.rows_ahead()[:, 0], [0.6] * 4)  # weights all 1: the mean
+
+
+def test_two_answers_between_two_ticks_at_rest_are_both_ramped() -> None:
+    chosen = Settings(joint_names=("pan",), aggregate_fn_name="latest_only", max_seam_rad=0.1)
+    execution = Execution(1)
+    execution.begin(np.zeros(1))
+    execution.accept(Asked(1, 0, 0, 0, 0), np.full((9, 1), 0.05), 0, chosen, BOUNDS)  # near: no ramp
+    execution.accept(Asked(2, 0, 0, 0, 0), np.full((9, 1), 0.4), 0, chosen, BOUNDS)  # far, and rows are ahead now
+    execution.advance(0, 1, chosen, BOUNDS)
+    np.testing.assert_allclose(execution.setpoint, [0.1])

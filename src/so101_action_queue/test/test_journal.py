@@ -81,3 +81,13 @@ def test_nothing_but_a_new_task_is_logged_as_a_task() -> None:
     session.journal.change(session.now_ns, replace(CHOSEN, task="a"))
     session.journal.change(session.now_ns, replace(CHOSEN, task="b", margin_steps=5))
     assert [entry.kind for entry in session.entries[-2:]] == [InputKind.TASK, InputKind.CONFIGURE]
+
+
+def test_lines_for_the_log_are_not_lost_when_a_new_session_begins() -> None:
+    session = one_session()
+    session.journal.core.notices.take()
+    session.journal.stop(session.now_ns)
+    session.driver = replace(session.driver, state=2)
+    session.journal.hear_driver(session.now_ns, session.driver)
+    assert session.journal.start(session.now_ns, 99).done
+    assert [notice.text for notice in session.journal.core.notices.take()] == ["stopped: stop requested"]

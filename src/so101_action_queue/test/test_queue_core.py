@@ -280,6 +280,8 @@ def test_adaptive_asks_later_than_threshold_and_still_never_starves() -> None:
         trips[rule] = session.run(30.0)
     assert trips["adaptive"].counters.starved_ticks == 0
     assert trips["adaptive"].counters.requests < 0.75 * trips["threshold"].counters.requests
+    # What is shown is the level in force: 0.204 s are 7 steps, with the margin 10 of 50 rows.
+    assert session.journal.core.status(session.now_ns).threshold == 0.2
 
 
 def test_adaptive_warns_when_the_round_trip_takes_more_than_half_a_chunk() -> None:
@@ -425,6 +427,7 @@ def test_a_starved_arm_holds_its_setpoint_every_tick_and_goes_on_where_it_stoppe
     trace = session.run(6.0)
     assert trace.counters.starved_ticks == trace.states.count(QueueState.STARVED) > 30
     assert len(trace.setpoints) == len(trace.states) - trace.states.count(QueueState.IDLE)
+    assert any("action queue empty, holding" in line for line in lines(session, Level.WARNING))
     moves = np.abs(np.diff(np.array(trace.setpoints), axis=0))
     assert moves.max() <= 0.01 + 0.02 + 1e-6  # the plan's own 0.01 rad per tick and the seam
 
@@ -484,6 +487,7 @@ def test_a_lost_server_is_noticed_within_a_second_played_out_held_and_resumed() 
     assert trace.states[-1] is QueueState.HOLDING
     assert session.journal.core.cause == "server lost: no heartbeat for 0.9 s"
     assert any(line.startswith("Error receiving actions: server lost") for line in lines(session, Level.ERROR))
+    assert session.journal.core.status(session.now_ns).outstanding_request_id == 0  # nobody will answer it
     held = trace.setpoints[-1]
     session.server_speaks = True
     session.link = Link()
