@@ -99,11 +99,11 @@ def _install(layout: Layout, uv: str, env: dict[str, str], groups: frozenset[str
     broken: set[str] = set()
     for _attempt in range(2):
         again = [option for name in sorted(broken) for option in ("--reinstall-package", name)]
-        outcome = run_shown([*command, *again], env, hide=installer.HIDDEN)
-        if installer.is_offline(outcome):
-            say("no package index within reach; trying what the cache of uv holds")
-            retried = run_shown([*command, *again, "--offline"], env, hide=installer.HIDDEN)
-            outcome = retried if retried.code == 0 else outcome
+        # Every version is pinned, so what uv's cache holds is as good as the index, which may take a minute to ask
+        # or be out of reach. If anything is missing there this ends within a second.
+        outcome = run_shown([*command, *again, "--offline"], env, hide=installer.HIDDEN)
+        if outcome.code != 0:
+            outcome = run_shown([*command, *again], env, hide=installer.HIDDEN)
         if outcome.code != 0:
             raise installer.explain(outcome, "installing packages", layout.root)
         broken = damaged_packages(next((layout.venv / "lib").glob("python3*")) / "site-packages")

@@ -51,11 +51,6 @@ def explain(outcome: Outcome, doing: str, folder: Path) -> Failure:
     return Failure(f"{doing} failed with exit code {outcome.code} ({reason}); try again, or remove .venv first")
 
 
-def is_offline(outcome: Outcome) -> bool:
-    """Whether a program failed for want of the network."""
-    return outcome.code != 0 and _NO_NETWORK.search(outcome.tail) is not None
-
-
 def environment(layout: Layout) -> dict[str, str]:
     """Variables for uv: those of the shell, and pip's index if only pip was told about one."""
     env = dict(os.environ)
