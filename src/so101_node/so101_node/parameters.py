@@ -113,7 +113,8 @@ def declare[T](node: Node, cls: type[T]) -> T:
     values: dict[str, Any] = {}
     hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+        factory = field.default_factory
+        default = field.default if factory is dataclasses.MISSING else factory()
         values[field.name] = _declare_one(node, field.name, hints[field.name], default, field.metadata["rule"])
     return build(cls, values)
 

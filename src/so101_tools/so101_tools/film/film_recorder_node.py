@@ -57,10 +57,10 @@ class FilmRecorderNode(Node):
 
     def __init__(self) -> None:
         super().__init__("film_recorder")
-        self._parameters = declare(self, FilmRecorderParameters)
-        os.nice(self._parameters.nice)
-        self._reel = ReelWriter(Path(self._parameters.folder))
-        self._due_ns = dict.fromkeys(self._parameters.cameras, 0)
+        self._settings = declare(self, FilmRecorderParameters)
+        os.nice(self._settings.nice)
+        self._reel = ReelWriter(Path(self._settings.folder))
+        self._due_ns = dict.fromkeys(self._settings.cameras, 0)
         self._ended = 0
         self._running = False
         self._tail: Any = None
@@ -68,7 +68,7 @@ class FilmRecorderNode(Node):
             self.create_subscription(
                 CompressedImage, f"{camera}/image_raw/compressed", partial(self._on_image, camera), IMAGE, raw=True
             )
-            for camera in self._parameters.cameras
+            for camera in self._settings.cameras
         ]
         self._subscriptions_open.append(
             self.create_subscription(QueueStatus, "action_queue/status", self._on_status, STATUS)
@@ -80,7 +80,7 @@ class FilmRecorderNode(Node):
         now_ns = time.monotonic_ns()
         if not self._running or now_ns < self._due_ns[camera]:
             return
-        period_ns = int(1e9 / self._parameters.fps)
+        period_ns = int(1e9 / self._settings.fps)
         self._due_ns[camera] = max(self._due_ns[camera] + period_ns, now_ns - period_ns)
         image = deserialize_message(serialized, CompressedImage)
         self._reel.add_picture(camera, now_ns, bytes(image.data))
@@ -111,13 +111,13 @@ class FilmRecorderNode(Node):
             self._running = True
             return
         self._ended += 1
-        self._tail = self.create_timer(max(0.01, self._parameters.tail_s), self._on_tail)
+        self._tail = self.create_timer(max(0.01, self._settings.tail_s), self._on_tail)
 
     def _on_tail(self) -> None:
         self.destroy_timer(self._tail)
         self._tail = None
         self._running = False
-        if self._ended >= self._parameters.episodes:
+        if self._ended >= self._settings.episodes:
             self._leave_cameras()
 
     def _leave_cameras(self) -> None:

@@ -60,10 +60,10 @@ class ObserverNode(Node):
 
     def __init__(self) -> None:
         super().__init__("observer")
-        self._parameters = declare(self, ObserverParameters)
-        os.nice(self._parameters.nice)
+        self._settings = declare(self, ObserverParameters)
+        os.nice(self._settings.nice)
         self._statistics = RunStatistics()
-        self._cpu = CpuMeter(self._parameters.pids())
+        self._cpu = CpuMeter(self._settings.pids())
         self._cameras: set[str] = set()
         self.create_subscription(QueueStatus, "action_queue/status", self._on_status, _deep(300, reliable=False))
         self.create_subscription(QueueDecision, "action_queue/decisions", self._on_decision, _deep(1000, reliable=True))
@@ -131,9 +131,9 @@ class ObserverNode(Node):
         self._write()
 
     def _write(self) -> None:
-        if not self._parameters.report_file:
+        if not self._settings.report_file:
             return
-        file = Path(self._parameters.report_file)
+        file = Path(self._settings.report_file)
         # Written beside and moved: whoever reads the file never sees half a report.
         beside = file.with_name(f".{file.name}.{os.getpid()}")
         beside.write_text(self._text(), encoding="utf-8")
@@ -145,7 +145,7 @@ class ObserverNode(Node):
     def on_exit(self) -> None:
         """Leave the report behind."""
         self._cpu.sample(time.monotonic_ns())
-        if self._parameters.report_file:
+        if self._settings.report_file:
             self._write()
         else:
             print(self._text(), end="", flush=True)
