@@ -16,7 +16,7 @@ from so101_action_queue.decisions import Question, Status
 from so101_action_queue.inputs import FloatArray
 from so101_action_queue.journal import Entry
 from so101_action_queue.sender import Sender
-from so101_action_queue.tick_thread import Tick
+from so101_action_queue.tick_thread import SessionMisses, Tick
 from so101_node import qos
 
 
@@ -37,6 +37,7 @@ class Outlets:
         self._request = RepeatPublisher(node, ObservationRequest, "observation_request", qos.REQUEST_WRITER)
         self._published_spec: tuple[int, int, str] | None = None
         self._sender: Sender | None = None
+        self._misses = SessionMisses()
 
     def open_sender(self) -> Sender:
         """Start the sender thread."""
@@ -85,7 +86,7 @@ class Outlets:
 
     def status(self, status: Status, tick: Tick) -> None:
         """Tell the state after a tick."""
-        self._offer("status", (status, tick))
+        self._offer("status", (status, self._misses.since_begin(status.session, tick)))
 
     def plan(self, rows: FloatArray) -> None:
         """Show the rows to execute, (rows, joints), rad."""

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from so101_action_queue.priority import use_realtime
 
@@ -55,6 +55,20 @@ class TickGrid:
         tick = Tick(self._index, now_ns, error_ns, self._misses, hz)
         self._index += 1
         return tick
+
+
+class SessionMisses:
+    """Counts missed deadlines from the begin of each session, as the other counters of QueueStatus do."""
+
+    def __init__(self) -> None:
+        self._session = 0
+        self._before = 0
+
+    def since_begin(self, session: int, tick: Tick) -> Tick:
+        """Return `tick` with only the misses after the first tick of `session`."""
+        if session != self._session:
+            self._session, self._before = session, tick.misses
+        return replace(tick, misses=tick.misses - self._before)
 
 
 class TickThread:

@@ -5,7 +5,7 @@ import time
 
 from hypothesis import given
 from hypothesis import strategies as st
-from so101_action_queue.tick_thread import Tick, TickGrid, TickThread
+from so101_action_queue.tick_thread import SessionMisses, Tick, TickGrid, TickThread
 
 PERIOD = 1000
 
@@ -22,6 +22,15 @@ def test_a_late_tick_does_not_shift_the_ones_after_it() -> None:
     grid = TickGrid(0, PERIOD)
     grid.begin(PERIOD - 1)
     assert grid.deadline_ns == PERIOD
+
+
+def test_misses_before_a_session_are_not_its_own() -> None:
+    misses = SessionMisses()
+
+    def seen(session: int, missed: int) -> int:
+        return misses.since_begin(session, Tick(0, 0, 0, missed, 30.0)).misses
+
+    assert [seen(0, 7), seen(5, 20), seen(5, 20), seen(5, 23), seen(6, 23), seen(6, 24)] == [7, 0, 0, 3, 0, 1]
 
 
 def test_deadlines_gone_by_are_counted_and_never_made_up_for() -> None:
