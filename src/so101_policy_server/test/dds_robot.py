@@ -104,9 +104,10 @@ class Robot:
         self._images[camera].publish(image)
 
     def answer_to(self, request_id: int) -> ActionChunk:
-        """Wait for the answer."""
-        assert self.wait(lambda: any(chunk.request_id == request_id for chunk in self.chunks)), "no answer"
-        return next(chunk for chunk in self.chunks if chunk.request_id == request_id)
+        """Wait for the answer in this session; the second copy of an earlier session's answer may come in between."""
+        wanted = (self.session, request_id)
+        assert self.wait(lambda: any((chunk.session, chunk.request_id) == wanted for chunk in self.chunks)), "no answer"
+        return next(chunk for chunk in self.chunks if (chunk.session, chunk.request_id) == wanted)
 
     def close(self) -> None:
         """Leave the graph."""

@@ -79,6 +79,10 @@ class ChainClient:
         self._executor.shutdown(timeout_sec=0.5)
         rclpy.shutdown(context=self._context)
 
+    def driver_is_up(self) -> bool:
+        """Tell whether a driver has reported, in whatever state."""
+        return self.driver is not None
+
     def missing(self, cameras: Sequence[str], watchers: Sequence[str]) -> list[tuple[str, str | None]]:
         """Return each part of the chain with what it still lacks, None where it is ready."""
         listening = {info.node_name for info in self._node.get_subscriptions_info_by_topic("episode")}

@@ -115,6 +115,9 @@ class DemoRun:
             raise DemoError(
                 f"not all processes have started after {PROCESSES_TIMEOUT_S:g} s; see {self._chain.log_path}"
             )
+        # A driver that is up before the virtual arm ends and is started again: the observer is told the one that stays.
+        if not self._wait(self._client.driver_is_up, READY_TIMEOUT_S):
+            raise DemoError(f"the driver is not up after {READY_TIMEOUT_S:g} s; see {self._chain.log_path}")
         self._chain.start_watchers()
         # The graph shows an endpoint a moment before the last pair has matched: all must have been ready for a while.
         if not self._wait(self._ready_for_a_while, READY_TIMEOUT_S):

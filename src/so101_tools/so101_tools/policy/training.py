@@ -77,7 +77,6 @@ class Trainer:
         self._model_recipe = model
         self._observation = observation
         self._note = note
-        torch.set_flush_denormal(True)
         torch.manual_seed(training.seed)
         self._policy = new_policy(observation, model)
         self._preprocess, _ = make_pre_post_processors(self._policy.config, dataset_stats=data.stats)
@@ -98,6 +97,7 @@ class Trainer:
         """Train to the last step, saving now and then and in the end; on KeyboardInterrupt too."""
         losses: list[float] = []
         last = time.monotonic()
+        torch.set_flush_denormal(True)  # of the whole process, so only while training
         try:
             while self.step < self._recipe.steps:
                 losses.append(self._train_step())
@@ -112,6 +112,7 @@ class Trainer:
                     self._save()
                     last = time.monotonic()
         finally:
+            torch.set_flush_denormal(False)
             self._save()
 
     def _train_step(self) -> float:
