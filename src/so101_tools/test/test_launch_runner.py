@@ -117,7 +117,9 @@ def test_nothing_comes_back_once_a_stop_was_asked_for() -> None:
     lines = Lines()
     with Runner([python("a", "print('up')", respawn=True, respawn_delay_s=60.0)], lines) as runner:
         lines.wait_for("ended with exit code 0; starting again in 60 s")
+        began = time.monotonic()
         assert runner.stop() == 0
+    assert time.monotonic() - began < 30.0  # not the delay
     assert lines.count(("a", "up")) == 1
 
 

@@ -155,10 +155,12 @@ class Runner:
 
     def _start_due(self, folder: Path, selector: selectors.BaseSelector) -> None:
         for child in self._children:
-            if child.ended or child.process is not None or time.monotonic() < child.start_at:
+            if child.ended or child.process is not None:
                 continue
             if self._stop_wanted.is_set():
                 child.ended = True
+                continue
+            if time.monotonic() < child.start_at:
                 continue
             command = [*_death_bound(), *child.spec.command(folder)]
             environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment, **child.spec.environment}
