@@ -34,4 +34,5 @@ STATUS = _profile(1, reliable=False)
 PLAN = _profile(1, reliable=True)
 DECISIONS = _profile(100, reliable=True)
 TELEMETRY = _profile(1, reliable=False)
-EVENTS = _profile(10, reliable=True)
+# Latched: a recorder or observer that matches a moment late must not miss the begin of an episode.
+EVENTS = _profile(10, reliable=True, latched=True)
