@@ -425,7 +425,14 @@ def test_a_killed_driver_starts_again_without_moving_the_arm(bench: Bench) -> No
 def test_in_shadow_commands_are_followed_on_paper_only(bench: Bench) -> None:
     peer = bench.drive("shadow:=true")
     before = true_pose(bench.arm)
-    peer.send_all(wave(np.array(peer.status.goal))[:25])
+    poses = wave(np.array(peer.status.goal))[:25]
+
+    def engages() -> bool:  # what the driver says may arrive well before it hears: discovery takes up to 2 s
+        peer.send(poses[0])
+        return peer.status.state == DriverStatus.ENGAGED
+
+    peer.wait(engages, "a driver that hears commands")
+    peer.send_all(poses)
     assert peer.status.shadow
     assert peer.status.state == DriverStatus.ENGAGED
     assert true_pose(bench.arm) == pytest.approx(before, abs=0.02)
