@@ -58,6 +58,7 @@ class QueueWorld:
         self.context = rclpy.Context()
         rclpy.init(args=[], context=self.context, domain_id=DOMAIN)
         self.node = rclpy.create_node("world", namespace=namespace, context=self.context, enable_rosout=False)
+        self.server_id = 99
         self.reset()
         self.driver_speaks, self.server_speaks = driver_speaks, server_speaks
         self._last_command = -math.inf
@@ -98,10 +99,10 @@ class QueueWorld:
         rclpy.shutdown(context=self.context)
 
     def reset(self) -> None:
-        """Be a healthy driver at HOME and a healthy server again."""
+        """Be a healthy driver at HOME and a healthy server again (the same one: it may not be lost yet)."""
         self.policy: Policy = follow_the_steps
         self.delay_s: float | None = 0.05  # None: requests stay unanswered
-        self.driver_id, self.server_id = 7, 99
+        self.driver_id = 7
         self.pose = list(HOME)
         self.server_speaks = self.driver_speaks = True
         self.forget()

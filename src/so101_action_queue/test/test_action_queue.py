@@ -149,9 +149,9 @@ def test_a_lost_server_is_named_and_a_restarted_one_is_taken_up(world: QueueWorl
     world.server_speaks, world.delay_s = False, None
     holding = world.wait_for_state(QueueStatus.HOLDING)
     assert holding.cause == "server lost: no heartbeat for 0.9 s"
-    world.set_parameter("server_lost_s", 8.0)
     world.server_speaks, world.delay_s, world.server_id = True, 0.05, 100
     assert world.wait_for_state(QueueStatus.RUNNING).server_id == 100
+    world.set_parameter("server_lost_s", 8.0)
 
 
 def test_a_new_driver_stops_the_queue_until_start(world: QueueWorld, running: QueueProcess) -> None:
