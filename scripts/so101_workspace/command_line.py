@@ -17,6 +17,7 @@ from .terminal import complain, end_programs, run_quiet, say
 
 _ANY = frozenset({"base"})
 _ROBOT, _SERVER, _ALL = (environment.PROFILES[name] for name in ("robot", "server", "all"))
+_BAGS = _ROBOT | {"tools"}
 
 # Verbs that are modules of so101_tools: what each needs installed, and what it is for. What is not there is not shown.
 _TOOLS: dict[str, tuple[frozenset[str], str]] = {
@@ -26,10 +27,10 @@ _TOOLS: dict[str, tuple[frozenset[str], str]] = {
     "doctor": (_ANY, "check robot, server and network, with a remedy for each fault"),
     "bench": (_ALL, "measure against LeRobot's own asynchronous inference"),
     "tune": (_ALL, "try chunk sizes and thresholds"),
-    "record": (_ROBOT, "record a run as a rosbag2 bag"),
-    "replay": (_ROBOT, "play a bag to the queue, the policy server or the arm"),
-    "view": (_ROBOT, "see a run in the browser"),
-    "dataset": (_SERVER, "turn bags into a LeRobotDataset"),
+    "record": (_BAGS, "record a run as a rosbag2 bag"),
+    "replay": (_BAGS, "play a bag to the queue, the policy server or the arm"),
+    "view": (_BAGS, "see a run in the browser"),
+    "dataset": (_SERVER | _BAGS, "turn bags into a LeRobotDataset"),
 }
 # By the end of the launch file's name; any other file may start anything.
 _LAUNCH_NEEDS = {"robot": _ROBOT, "server": _SERVER}

@@ -20,9 +20,9 @@ from .terminal import run_quiet, run_shown, say
 PROFILES: dict[str, frozenset[str]] = {
     "robot": frozenset({"base", "robot"}),
     "server": frozenset({"base", "server"}),
-    "all": frozenset({"base", "robot", "server", "sim", "dev"}),
+    "all": frozenset({"base", "robot", "server", "sim", "tools", "dev"}),
 }
-_ORDER = ("base", "robot", "server", "sim", "dev")
+_ORDER = ("base", "robot", "server", "sim", "tools", "dev")
 _STAMP = ".so101.json"
 
 
