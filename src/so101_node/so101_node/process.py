@@ -27,6 +27,9 @@ SWITCH_INTERVAL_S = 0.0005
 Python's own 5 ms is a sixth of a control tick.
 """
 
+EXIT_LIMIT_S = 8
+"""How long a node may take to leave after a signal; the kernel ends one that hangs, and it is seen to have failed."""
+
 _FATAL = (
     NodeError,
     ParameterError,
@@ -49,6 +52,7 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
 
     def on_signal(_signum: int, _frame: FrameType | None) -> None:
         stop.set()
+        signal.alarm(EXIT_LIMIT_S)  # nobody may be there any more to send SIGKILL
 
     # Our own handlers from the first moment on, also while the node is made; rclpy's would raise inside callbacks.
     for number in (signal.SIGINT, signal.SIGTERM):

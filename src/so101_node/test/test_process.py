@@ -57,6 +57,15 @@ def test_a_signal_during_start_up_ends_the_node_cleanly() -> None:
     assert (process.returncode, err) == (0, "")
 
 
+def test_a_node_that_hangs_on_its_way_out_is_ended_by_the_kernel() -> None:
+    hanging = PLAIN.replace('print("left", flush=True)', "__import__('time').sleep(600)")
+    process = start(hanging.replace("sys.exit", "import so101_node.process as p; p.EXIT_LIMIT_S = 1; sys.exit"))
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGALRM
+
+
 def test_a_fatal_error_is_one_line_and_exit_code_1() -> None:
     process = start("""
 class Bad(Node):

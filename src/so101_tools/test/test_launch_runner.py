@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from so101_tools.launching import ProcessSpec, Runner
 
@@ -123,9 +124,12 @@ def test_nothing_comes_back_once_a_stop_was_asked_for() -> None:
     assert lines.count(("a", "up")) == 1
 
 
-def test_the_end_of_a_required_process_ends_the_others() -> None:
+def test_the_end_of_a_required_process_ends_the_others(tmp_path: Path) -> None:
     lines = Lines()
-    with Runner([python("a", OBEDIENT), python("b", "pass", shutdown_on_exit=True)], lines) as runner:
+    up = tmp_path / "up"  # a SIGINT before Python itself is up is no obedient end
+    obedient = OBEDIENT.replace("print('up')", f"open({str(up)!r}, 'w').close()")
+    required = f"import pathlib, time\nwhile not pathlib.Path({str(up)!r}).exists(): time.sleep(0.02)"
+    with Runner([python("a", obedient), python("b", required, shutdown_on_exit=True)], lines) as runner:
         assert runner.wait(WAIT_S)
     assert runner.exit_code == 0
     assert ("b", "was required: stopping everything") in lines
@@ -165,3 +169,28 @@ def test_however_the_runner_ends_no_process_is_left(number: signal.Signals) -> N
     process.stdout.close()
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     assert wait_until(lambda: not is_alive(pid))
+
+
+_HASTY = """
+import sys
+from so101_tools.launching import ProcessSpec, Runner
+print("now", flush=True)
+sys.exit(Runner([ProcessSpec(None, None, "/bin/sleep", (sys.argv[1],), name="a")]).run())
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.001, 0.002, 0.003, 0.004, 0.006, 0.01, 0.02])
+def test_a_runner_killed_while_it_starts_a_process_leaves_none(delay_s: float) -> None:
+    duration = f"{600 + delay_s + os.getpid() * 1e-9:.9f}"  # nobody else sleeps as long
+    process = subprocess.Popen([sys.executable, "-c", _HASTY, duration], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "now\n"
+    time.sleep(delay_s)
+    process.kill()
+    process.wait(WAIT_S)
+    process.stdout.close()
+    time.sleep(0.1)  # what was not born yet
+    assert wait_until(lambda: not any(duration in (process.info["cmdline"] or ()) for process in everybody()))
+
+
+def everybody() -> Iterator[psutil.Process]:
+    return psutil.process_iter(["cmdline"])

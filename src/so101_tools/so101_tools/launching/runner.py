@@ -275,9 +275,15 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 
 def _death_bound() -> list[str]:
-    """Prefix that makes the kernel end a process when the runner is killed outright (util-linux; absent: no prefix)."""
+    """Prefix that makes the kernel end a process when the runner is killed outright (util-linux; absent: no prefix).
+
+    A runner that dies before setpriv has asked for that signal sends none: the shell looks whose child it is.
+    """
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+    if not setpriv:
+        return []
+    bound = [setpriv, "--pdeathsig", "TERM", "--"]
+    return [*bound, "/bin/sh", "-c", 'if [ "$PPID" = "$0" ]; then exec "$@"; fi', str(os.getpid())]
 
 
 def _describe(code: int) -> str:
