@@ -6,11 +6,13 @@ import os
 
 import pytest
 
-_LONG = ("long", "soak")
+_LEFT_OUT = ("long", "faults", "soak")
+_LEFT_OUT_OF_ALL = ("soak",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="run the tests marked long and soak too")
+    parser.addoption("--all", action="store_true", help="run the tests marked long and faults too")
+    parser.addoption("--report", metavar="FILE", help="write the table of injected faults as JSON (with -m faults)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,10 +24,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long tests out unless they are asked for, with --all or by an expression of their own (-m)."""
-    if config.getoption("--all") or config.getoption("-m"):
+    """Leave out what takes long unless it is asked for: by --all, which still leaves soak, or an expression (-m)."""
+    if config.getoption("-m"):
         return
-    left_out = [item for item in items if any(item.get_closest_marker(name) for name in _LONG)]
+    names = _LEFT_OUT_OF_ALL if config.getoption("--all") else _LEFT_OUT
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in names)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]

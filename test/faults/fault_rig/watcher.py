@@ -1,0 +1,167 @@
+"""A node of the test that hears the whole system, with the time of each thing on the monotonic clock.
+
+Times come from the message where it has one that this host's monotonic clock made (QueueDecision.now_ns), or can be
+brought to it (DriverStatus and ActionChunk are stamped by this host's wall clock when they are sent); so a test process
+that is late itself does not make the system look slow.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.srv import ChangeState
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState
+from so101_msgs.msg import (
+    ActionChunk,
+    DriverStatus,
+    JointLimits,
+    ObservationRequest,
+    PolicyStatus,
+    QueueDecision,
+    QueueStatus,
+)
+from std_srvs.srv import Trigger
+
+from so101_node import qos
+
+CALL_LIMIT_S = 20.0
+
+
+def monotonic_of(stamp: Any) -> int:
+    """Monotonic time of a stamp of this host's wall clock, ns."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec - time.time_ns() + time.monotonic_ns()
+
+
+class Heard[Message]:
+    """Messages of one topic with their times, oldest first."""
+
+    def __init__(self, time_of: Callable[[Message], int] | None = None) -> None:
+        self._time_of = time_of
+        self._entries: list[tuple[int, Message]] = []
+
+    def __call__(self, message: Message) -> None:
+        self._entries.append((self._time_of(message) if self._time_of else time.monotonic_ns(), message))
+
+    @property
+    def newest(self) -> Message | None:
+        """The newest message."""
+        return self._entries[-1][1] if self._entries else None
+
+    def since(self, since_ns: int) -> list[tuple[int, Message]]:
+        """What came from `since_ns` on."""
+        entries = self._entries[:]
+        begin = next((i for i in range(len(entries) - 1, -1, -1) if entries[i][0] < since_ns), -1) + 1
+        return entries[begin:]
+
+    def first(self, since_ns: int, wanted: Callable[[Message], object]) -> int | None:
+        """When the first message that is `wanted` came, from `since_ns` on; None if none did."""
+        return next((at for at, message in self.since(since_ns) if wanted(message)), None)
+
+
+class Watcher:
+    """Ears, hands and a few publishers of the test, on a thread of its own."""
+
+    def __init__(self, domain: int) -> None:
+        self._context = Context()
+        rclpy.init(args=[], context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = rclpy.create_node("watcher", context=self._context, enable_rosout=False)
+        self.drivers: Heard[DriverStatus] = Heard(lambda m: monotonic_of(m.header.stamp))
+        self.servers: Heard[PolicyStatus] = Heard()
+        self.queue: Heard[QueueStatus] = Heard(lambda m: m.tick_ns)
+        self.decisions: Heard[QueueDecision] = Heard(lambda m: m.now_ns)
+        self.requests: Heard[ObservationRequest] = Heard()
+        self.chunks: Heard[ActionChunk] = Heard()
+        self.limits: Heard[JointLimits] = Heard()
+        self.diagnostics: Heard[DiagnosticArray] = Heard()
+        self.on_request: Callable[[ObservationRequest], None] | None = None
+        self._executor = SingleThreadedExecutor(context=self._context)
+        for kind, topic, heard, profile in (
+            (DriverStatus, "driver_status", self.drivers, qos.LATCHED),
+            (PolicyStatus, "policy_status", self.servers, qos.LATCHED),
+            (QueueStatus, "action_queue/status", self.queue, qos.STATUS),
+            (QueueDecision, "action_queue/decisions", self.decisions, qos.DECISIONS),
+            (ObservationRequest, "observation_request", self._hear_request, qos.REQUEST_READER),
+            (ActionChunk, "action_chunk", self.chunks, qos.CHUNK_READER),
+            (JointLimits, "joint_limits", self.limits, qos.LATCHED),
+            (DiagnosticArray, "/diagnostics", self.diagnostics, 100),
+        ):
+            self.node.create_subscription(kind, topic, heard, profile)
+        self.chunk_publisher = self.node.create_publisher(ActionChunk, "action_chunk", qos.CHUNK_WRITER)
+        self._command_publisher: Any = None
+        self._clients: dict[str, Any] = {}
+        self._executor.add_node(self.node)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._spin, name="watcher", daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        while not self._stop.is_set():
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def _hear_request(self, request: ObservationRequest) -> None:
+        self.requests(request)
+        if self.on_request is not None:
+            self.on_request(request)
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._stop.set()
+        self._thread.join()
+        self._executor.remove_node(self.node)
+        self.node.destroy_node()
+        self._executor.shutdown(timeout_sec=0.5)
+        rclpy.shutdown(context=self._context)
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def call(self, service: str) -> Trigger.Response:
+        """Call a Trigger service and wait for the answer."""
+        return self._call(Trigger, service, Trigger.Request())
+
+    def change_state(self, node: str, transition: int) -> bool:
+        """Put a lifecycle node through a transition; whether it went."""
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return bool(self._call(ChangeState, f"{node}/change_state", request).success)
+
+    def _call(self, kind: Any, service: str, request: Any) -> Any:
+        client = self._clients.get(service)
+        if client is None:
+            client = self._clients[service] = self.node.create_client(kind, service)
+        if not client.wait_for_service(CALL_LIMIT_S):
+            raise TimeoutError(f"no service {service} within {CALL_LIMIT_S:g} s")
+        future = client.call_async(request)
+        end = time.monotonic() + CALL_LIMIT_S
+        while not future.done():
+            if time.monotonic() > end:
+                raise TimeoutError(f"no answer of {service} within {CALL_LIMIT_S:g} s")
+            time.sleep(0.005)
+        return future.result()
+
+    def command_publisher(self) -> Any:
+        """A publisher of joint_command, which makes this node a foreign one; `withdraw_commands` ends that."""
+        if self._command_publisher is None:
+            self._command_publisher = self.node.create_publisher(JointState, "joint_command", qos.JOINT_COMMAND)
+        return self._command_publisher
+
+    def withdraw_commands(self) -> None:
+        """No longer publish joint_command."""
+        if self._command_publisher is not None:
+            self.node.destroy_publisher(self._command_publisher)
+        self._command_publisher = None
+
+    # -- what was heard ----------------------------------------------------------------------------------------------
+
+    def diagnosed(self, since_ns: int, wanted: Callable[[DiagnosticStatus], object]) -> int | None:
+        """When /diagnostics first had an entry that is `wanted`."""
+        return self.diagnostics.first(since_ns, lambda array: any(wanted(entry) for entry in array.status))
+
+    def ticks(self, since_ns: int) -> Iterable[tuple[int, QueueDecision]]:
+        """The control ticks since then."""
+        return [(at, one) for at, one in self.decisions.since(since_ns) if one.input == QueueDecision.TICK]
