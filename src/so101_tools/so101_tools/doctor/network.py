@@ -1,0 +1,142 @@
+"""The network between robot and server: settings of this machine, the way to the other, and what DDS finds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from so101_msgs.msg import DriverStatus, PolicyStatus
+from so101_node.qos import LATCHED
+
+from so101_tools.doctor.check import Checks, Part
+
+_PART = Part("network")
+_RECEIVE_BUFFER_BYTES = 4_194_304  # what config/fastdds_udp1400.xml asks for
+_ONE_WAY_GOAL_MS = 50.0
+_UNSPLIT_BYTES = 1400
+_PINGS = 5
+
+
+def check_network(peer: str, listen_s: float) -> Checks:
+    """Settings, then the peer if one is named, then what is heard within `listen_s` seconds."""
+    yield from _check_settings()
+    if peer:
+        yield from _check_peer(peer)
+    yield from _check_graph(listen_s)
+
+
+def _check_settings() -> Checks:
+    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    found = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    text = f"ROS_DOMAIN_ID {domain}, discovery {found}; the other computer needs the same domain"
+    if found in ("OFF", "LOCALHOST"):
+        yield _PART.yellow("domain", text, "unset ROS_AUTOMATIC_DISCOVERY_RANGE to find other computers")
+    else:
+        yield _PART.green("domain", text)
+    limit = Path("/proc/sys/net/core/rmem_max")
+    if limit.exists():
+        size = int(limit.read_text())
+        text = f"net.core.rmem_max {size} bytes"
+        if size < _RECEIVE_BUFFER_BYTES:
+            yield _PART.yellow("buffers", text, f"sudo sysctl -w net.core.rmem_max={_RECEIVE_BUFFER_BYTES}")
+        else:
+            yield _PART.green("buffers", text)
+
+
+def _check_peer(peer: str) -> Checks:
+    ping = shutil.which("ping")
+    if ping is None:
+        yield _PART.yellow("peer", f"{peer} not tried: no ping on this machine", "apt-get install iputils-ping")
+        return
+    command = [ping, "-n", "-c", str(_PINGS), "-i", "0.2", "-W", "1", "-M", "do", "-s", str(_UNSPLIT_BYTES), peer]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    received = re.search(r"(\d+) received", outcome.stdout)
+    if received is None or int(received.group(1)) == 0:
+        said = (outcome.stderr or outcome.stdout).strip().splitlines()
+        text = f"{peer} does not answer packets of {_UNSPLIT_BYTES} bytes" + (f" ({said[-1]})" if said else "")
+        yield _PART.red("peer", text, "check the address, the cable or radio, and firewalls on both computers")
+        return
+    times = [float(value) for value in re.findall(r"time=([\d.]+) ms", outcome.stdout)]
+    lost = _PINGS - int(received.group(1))
+    median = sorted(times)[len(times) // 2]
+    text = f"{peer}: {median:.1f} ms there and back, {lost} of {_PINGS} lost"
+    if lost or median / 2 > _ONE_WAY_GOAL_MS:
+        remedy = "use a cable, or 5 GHz; request_policy: adaptive asks early enough for a slow network"
+        yield _PART.yellow("peer", text, remedy)
+    else:
+        yield _PART.green("peer", text)
+
+
+@dataclass(slots=True)
+class _Heard:
+    servers: dict[int, PolicyStatus] = field(default_factory=dict)
+    drivers: dict[int, DriverStatus] = field(default_factory=dict)
+    topics: dict[str, list[str]] = field(default_factory=dict)
+
+    def add_server(self, status: PolicyStatus) -> None:
+        self.servers[status.server_id] = status
+
+    def add_driver(self, status: DriverStatus) -> None:
+        self.drivers[status.driver_id] = status
+
+
+def _check_graph(listen_s: float) -> Checks:
+    heard = _listen(listen_s)
+    states = {getattr(PolicyStatus, name): name for name in ("UNCONFIGURED", "LOADING", "READY", "ERROR")}
+    for server in heard.servers.values():
+        text = f"{server.server_name}: {states.get(server.state, '?')}"
+        if server.state == PolicyStatus.ERROR:
+            yield _PART.red("policy server", f"{text}: {server.message}")
+        else:
+            yield _PART.green("policy server", text)
+    if not heard.servers:
+        text = f"none heard within {listen_s:g} s"
+        yield _PART.yellow("policy server", text, "start it; if it runs: same ROS_DOMAIN_ID, UDP not filtered")
+    for _driver in heard.drivers.values():
+        yield _PART.green("driver", "heard")
+    if not heard.drivers:
+        yield _PART.yellow("driver", f"none heard within {listen_s:g} s", "start the robot's half, if it should run")
+    cameras = [topic for topic, types in heard.topics.items() if "so101_msgs/msg/ObservationImage" in types]
+    if cameras:
+        yield _PART.green("cameras", ", ".join(sorted(topic.split("/")[-2] for topic in cameras)))
+
+
+def _listen(listen_s: float) -> _Heard:
+    """Listen in every namespace that shows itself; nothing is published."""
+    heard = _Heard()
+    context = Context()
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("so101_doctor", context=context, enable_rosout=False)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    joined: set[str] = set()
+    try:
+        end = time.monotonic() + listen_s
+        while time.monotonic() < end:
+            heard.topics = dict(node.get_topic_names_and_types())
+            for topic, types in heard.topics.items():
+                if topic in joined:
+                    continue
+                if "so101_msgs/msg/PolicyStatus" in types:
+                    node.create_subscription(PolicyStatus, topic, heard.add_server, LATCHED)
+                elif "so101_msgs/msg/DriverStatus" in types:
+                    node.create_subscription(DriverStatus, topic, heard.add_driver, LATCHED)
+                else:
+                    continue
+                joined.add(topic)
+            executor.spin_once(timeout_sec=0.1)
+    finally:
+        executor.remove_node(node)
+        node.destroy_node()
+        executor.shutdown(timeout_sec=0.5)
+        rclpy.try_shutdown(context=context)
+    return heard

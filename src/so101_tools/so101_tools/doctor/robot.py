@@ -1,0 +1,147 @@
+"""The arm and the cameras, looked at without moving anything: no register is written, no torque switched."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from so101_camera.opencv_source import OpenCvSource
+from so101_camera.video_source import SourceError, SourceSettings
+from so101_driver.arm import Arm
+from so101_driver.calibration import JOINT_NAMES, Calibration, find_calibration, load_calibration
+from so101_driver.driver_parameters import DriverParameters
+from so101_driver.errors import CalibrationError, DriverError, SettingsMismatchError
+from so101_driver.feetech_bus import FeetechBus
+
+from so101_tools.doctor.check import Checks, Part
+
+_PART = Part("robot")
+_DEVICES = Path("/dev")
+_PORTS = ("ttyACM*", "ttyUSB*")
+_READS = 30
+_WARM_C = 55.0
+
+
+@dataclass(frozen=True, slots=True)
+class RobotQuestion:
+    """What is asked about. `expected`: a missing arm is a fault; otherwise it is only mentioned."""
+
+    port: str = ""
+    robot_id: str = ""
+    calibration_dir: str = ""
+    expected: bool = True
+
+
+def check_robot(question: RobotQuestion) -> Checks:
+    """Port, calibration, servos, their settings, the bus; then the cameras."""
+    port = question.port or _only_port()
+    if not port:
+        found = _ports()
+        text = f"several: {', '.join(found)}" if found else "no arm is connected (/dev/ttyACM*, /dev/ttyUSB*)"
+        remedy = "name the follower's with --port" if found else "plug in its USB cable and its power supply"
+        yield _PART.red("port", text, remedy) if question.expected else _PART.yellow("port", text, remedy)
+    else:
+        yield from _check_port(port, question)
+    yield from _check_cameras(expected=question.expected)
+
+
+def _ports() -> list[str]:
+    return sorted(str(path) for pattern in _PORTS for path in _DEVICES.glob(pattern))
+
+
+def _only_port() -> str:
+    found = _ports()
+    return found[0] if len(found) == 1 else ""
+
+
+def _check_port(port: str, question: RobotQuestion) -> Checks:
+    if not Path(port).exists():
+        yield _PART.red("port", f"{port} does not exist", "plug in the arm, or name its port with --port")
+        return
+    if not os.access(port, os.R_OK | os.W_OK):
+        yield _PART.red("port", f"{port}: no permission", "sudo usermod -aG dialout $USER, then log in again")
+        return
+    yield _PART.green("port", port)
+    try:
+        path = find_calibration(question.robot_id or _only_calibration(question), question.calibration_dir, port)
+        calibration = load_calibration(path)
+    except CalibrationError as error:
+        yield _PART.red("calibration", str(error))
+        return
+    yield _PART.green("calibration", str(calibration.path))
+    yield from _check_servos(port, calibration)
+
+
+def _only_calibration(question: RobotQuestion) -> str:
+    """The one calibration there is; the error of `find_calibration` lists several."""
+    if question.calibration_dir:
+        found = sorted(Path(question.calibration_dir).expanduser().glob("*.json"))
+        return found[0].stem if len(found) == 1 else ""
+    return ""
+
+
+def _check_servos(port: str, calibration: Calibration) -> Checks:
+    arm = Arm(FeetechBus(port, reply_timeout_s=0.02), calibration, shadow=True)
+    try:
+        arm.open()
+        arm.identify()
+        yield _PART.green("servos", "six STS3215 with one firmware and a sound supply")
+        try:
+            arm.verify_settings()
+            yield _PART.green("settings", "as LeRobot writes them and as the calibration says")
+        except SettingsMismatchError as error:
+            yield _PART.red("settings", str(error))
+        yield from _check_reads(arm)
+    except DriverError as error:
+        yield _PART.red("servos", str(error))
+    finally:
+        arm.close()
+
+
+def _check_reads(arm: Arm) -> Checks:
+    readings = [arm.read() for _ in range(_READS)]
+    lost = sum(not reading.complete for reading in readings)
+    retried = sum(reading.retried for reading in readings)
+    text = f"{_READS - lost} of {_READS} reads complete, {retried} replies asked for twice"
+    if lost:
+        yield _PART.red("bus", text, "a loose cable, or another program on the port")
+    elif retried:
+        yield _PART.yellow("bus", text, "a loose cable, or noise")
+    else:
+        yield _PART.green("bus", text)
+    last = readings[-1]
+    temperature = float(np.nanmax(last.temperatures)) if last.answered.any() else float("nan")
+    hottest = JOINT_NAMES[int(np.nanargmax(last.temperatures))] if last.answered.any() else "-"
+    text = f"{temperature:.0f} deg C at most ({hottest}), {np.nanmin(last.voltages):.1f} V at least"
+    if temperature >= DriverParameters().max_temperature_c:
+        yield _PART.red("temperature", text, "let it cool down")
+    elif temperature >= _WARM_C:
+        yield _PART.yellow("temperature", text, "let it rest")
+    else:
+        yield _PART.green("temperature", text)
+
+
+def _check_cameras(*, expected: bool) -> Checks:
+    devices = sorted(str(path) for path in _DEVICES.glob("video*"))
+    if not devices:
+        text, remedy = "no /dev/video* device", "plug the cameras in, each at its own USB controller where there is one"
+        yield _PART.red("cameras", text, remedy) if expected else _PART.yellow("cameras", text, remedy)
+    working = 0
+    for device in devices:
+        source = OpenCvSource(SourceSettings(device=device))
+        try:
+            source.open()
+            source.read()
+        except SourceError as error:
+            # Every camera has a second device node, for metadata: it opens nowhere and is no fault.
+            yield _PART.yellow("camera", str(error))
+            continue
+        finally:
+            source.close()
+        working += 1
+        kind = "JPEG from the camera" if source.passes_jpeg else "raw pictures, encoded here"
+        yield _PART.green("camera", f"{device}: {kind}")
+    if devices and not working:
+        yield _PART.red("cameras", "none of the devices gives a frame", "close other programs that use them")

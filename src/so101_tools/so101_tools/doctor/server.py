@@ -1,0 +1,68 @@
+"""The policy server's half: LeRobot, the compute device, the checkpoint."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+
+from so101_policy_server.checkpoint import find_checkpoint
+from so101_policy_server.policy import PolicyLoadError
+
+from so101_tools.doctor.check import Checks, Part
+
+_PART = Part("server")
+_LEROBOT = "0.6.1"
+
+
+def check_server(checkpoint: str, *, expected: bool) -> Checks:
+    """LeRobot's version, torch's device, and the checkpoint's files. Nothing is downloaded.
+
+    `expected`: this machine is to be the server, so that a missing LeRobot is a fault.
+    """
+    try:
+        version = importlib.metadata.version("lerobot")
+    except importlib.metadata.PackageNotFoundError:
+        text, remedy = "not installed", "./so101 setup server, or pip install lerobot==" + _LEROBOT
+        yield (
+            _PART.red("LeRobot", text, remedy) if expected else _PART.yellow("LeRobot", text, "only a server needs it")
+        )
+        return
+    if version == _LEROBOT:
+        yield _PART.green("LeRobot", version)
+    else:
+        yield _PART.yellow("LeRobot", f"{version}; tried with {_LEROBOT}", f"pip install lerobot=={_LEROBOT}")
+    yield from _check_device()
+    if checkpoint:
+        yield from _check_checkpoint(checkpoint)
+
+
+def _check_device() -> Checks:
+    if importlib.util.find_spec("torch") is None:
+        yield _PART.red("torch", "not installed", "./so101 setup server")
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        name = torch.cuda.get_device_name()
+        yield _PART.green("device", f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free (policy_device: cuda)")
+    elif torch.backends.mps.is_available():
+        yield _PART.green("device", "Apple GPU (policy_device: mps)")
+    else:
+        yield _PART.yellow(
+            "device", f"no GPU: {torch.get_num_threads()} CPU threads; enough for ACT (policy_device: cpu)"
+        )
+
+
+def _check_checkpoint(name_or_path: str) -> Checks:
+    try:
+        found = find_checkpoint(name_or_path)
+    except PolicyLoadError as error:
+        yield _PART.red("checkpoint", str(error))
+        return
+    if not found.is_local:
+        yield _PART.yellow("checkpoint", f"{found.path} is a hub id; the server fetches it when it starts")
+        return
+    size = sum(file.stat().st_size for file in Path(found.path).iterdir() if file.is_file())
+    yield _PART.green("checkpoint", f"{found.path}: {found.policy_type}, {size / 1e6:.0f} MB")
