@@ -1,0 +1,68 @@
+"""`./so101 cameras`: a line a camera, and a picture of each in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from so101_camera.source_choice import present_cameras
+from so101_camera.video_source import SourceError
+
+from so101_tools.cameras.survey import Sight, devices, look
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Look at the cameras; exit code 0 if one at least delivers."""
+    options = _parser().parse_args(arguments)
+    console = Console(highlight=False)
+    sights: list[Sight] = []
+    for device in options.devices or devices():
+        try:
+            with console.status(f"looking at {device}"):
+                sights.append(look(device, options.seconds))
+        except SourceError as error:
+            console.print(f"{device}: {error}", style="yellow", markup=False, soft_wrap=True)
+    if not sights:
+        print(f"so101 cameras: error: no camera delivers; {present_cameras()}", file=sys.stderr)
+        return 1
+    try:
+        pictures = _save(sights, options.save)
+    except OSError as error:
+        print(f"so101 cameras: error: --save {options.save}: {error.strerror}", file=sys.stderr)
+        return 1
+    table = Table("camera", "device for config/camera.yaml", "picture", "size", "frames/s", "format")
+    for sight, picture in zip(sights, pictures, strict=True):
+        kind = "JPEG, passed through" if sight.passes_jpeg else "raw, encoded here"
+        size = f"{sight.width}x{sight.height}"
+        table.add_row(sight.name, sight.stable_path, str(picture), size, f"{sight.fps:.1f}", kind)
+    console.print(table)
+    return 0
+
+
+def _save(sights: Sequence[Sight], folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for number, sight in enumerate(sights):
+        picture = folder / f"{number}_{Path(sight.device).name}.jpg"
+        picture.write_bytes(sight.jpeg)
+        pictures.append(picture)
+    return pictures
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="so101 cameras",
+        description="Finds cameras, shows what they deliver, and saves a picture of each to tell them apart.",
+    )
+    parser.add_argument("devices", nargs="*", help="devices, video files or folders; default: every /dev/video*")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long to measure each, s (default 2)")
+    parser.add_argument("--save", type=Path, default=Path("outputs/cameras"), help="folder for the pictures")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

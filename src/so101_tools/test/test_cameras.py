@@ -1,0 +1,36 @@
+"""What `./so101 cameras` says of sources that stand for cameras: a folder of JPEG files."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from so101_tools.cameras.__main__ import main
+from so101_tools.cameras.survey import look
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "wrist"
+    folder.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(folder / f"{number}.jpg"), np.full((48, 64, 3), 80 * number, np.uint8))
+    return folder
+
+
+def test_a_look_measures_size_and_rate(pictures: Path) -> None:
+    sight = look(str(pictures), 0.5)
+    assert (sight.width, sight.height, sight.passes_jpeg) == (64, 48, True)
+    assert 5.0 < sight.fps < 35.0
+    assert sight.jpeg.startswith(b"\xff\xd8")
+
+
+def test_a_picture_of_each_camera_is_saved(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(pictures), "--seconds", "0.1", "--save", str(tmp_path / "out")]) == 0
+    assert cv2.imread(str(tmp_path / "out" / "0_wrist.jpg")).shape == (48, 64, 3)
+    assert "64x48" in capsys.readouterr().out
+
+
+def test_without_a_camera_one_line_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["/dev/no_camera"]) == 1
+    assert "so101 cameras: error: no camera delivers" in capsys.readouterr().err
