@@ -71,8 +71,7 @@ class Asker:
         rows_ahead = execution.rows_ahead()
         sends_leftover = AGGREGATIONS[settings.aggregate_fn_name].sends_leftover
         leftover = rows_ahead if sends_leftover else rows_ahead[:0]
-        p95_s = self.round_trips.p95_s
-        delay = math.ceil(p95_s * settings.fps) if sends_leftover and not math.isnan(p95_s) else 0
+        delay = self._expected_delay_steps(len(leftover), settings)
         asked = self.questions.ask(now_ns, execution.step, execution.executed, delay)
         history = min(max(1, server.n_obs_steps), MAX_HISTORY)
         return Question(
@@ -90,6 +89,13 @@ class Asker:
             leftover_rows=len(leftover),
             leftover=tuple(leftover.ravel().tolist()),
         )
+
+    def _expected_delay_steps(self, leftover_rows: int, settings: Settings) -> int:
+        """Steps that will run before the answer comes. No more than there are rows: an empty queue executes nothing."""
+        estimate_s = self.round_trips.estimate_s
+        if not leftover_rows or math.isnan(estimate_s):
+            return 0
+        return min(math.ceil(estimate_s * settings.fps), leftover_rows)
 
     def _newest_poses(self, history: int) -> tuple[float, ...]:
         """Return the newest poses, newest last; before the first the arm stood where it was then."""

@@ -140,14 +140,17 @@ def adaptive(chunk_rows: int, round_trips: RoundTrips, settings: Settings) -> fl
     """Ask as late as lets the answer come with `margin_steps` left at the windowed p95.
 
     At least `min_replan_steps` (of a short chunk: half of it) lie between two questions, because replanning too often
-    hurts the policy. A round trip beyond half the chunk asks right after each answer. Before a second answer is
-    measured, `threshold` decides.
+    hurts the policy. A round trip beyond half the chunk asks right after each answer. Before anything is measured
+    `threshold` decides; while only the warm-up is, the earlier of the two rules.
     """
-    if math.isnan(round_trips.p95_s):
-        return threshold(chunk_rows, round_trips, settings)
+    by_share = threshold(chunk_rows, round_trips, settings)
+    if math.isnan(round_trips.estimate_s):
+        return by_share
     if is_slow(chunk_rows, round_trips, settings):
         return chunk_rows
-    needed = math.ceil(round_trips.p95_s * settings.fps) + settings.margin_steps
+    needed = math.ceil(round_trips.estimate_s * settings.fps) + settings.margin_steps
+    if math.isnan(round_trips.p95_s):
+        return min(max(needed, by_share), chunk_rows)
     return min(needed, max(chunk_rows - settings.min_replan_steps, chunk_rows // 2))
 
 

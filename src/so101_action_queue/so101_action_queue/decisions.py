@@ -100,7 +100,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Counters:
-    """Counts since the session began; the fields of QueueStatus of the same names."""
+    """Counts since the session began; the fields of QueueStatus of the same names, and one for diagnostics alone."""
 
     requests: int = 0
     accepted: int = 0
@@ -116,6 +116,7 @@ class Counters:
     rows_trimmed: int = 0
     values_clamped: int = 0
     starved_ticks: int = 0
+    late_continuations: int = 0  # rtc: answers that took more steps than the policy was told; ramped
 
 
 @dataclass(frozen=True, slots=True)

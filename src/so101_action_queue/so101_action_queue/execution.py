@@ -99,16 +99,22 @@ class Execution:
         trimmed = self.executed - asked.executed
         return Alignment(trimmed, realigned=True) if trimmed < rows else None
 
+    def is_late_continuation(self, asked: Asked, settings: Settings) -> bool:
+        """Whether more steps ran than the policy was told when it was to continue the leftover.
+
+        It held to our rows for the expected delay only; its rows beyond that meet ours unprepared.
+        """
+        sends_leftover = AGGREGATIONS[settings.aggregate_fn_name].sends_leftover
+        return sends_leftover and self.step - asked.step > asked.expected_delay_steps
+
     def accept(self, asked: Asked, chunk: FloatArray, trimmed: int, settings: Settings, bounds: Bounds) -> Spliced:
         """Put `chunk[trimmed:]` in place of the rows ahead; chunk is (rows, joints) float64, rad, within bounds."""
         aggregation = AGGREGATIONS[settings.aggregate_fn_name]
-        # The server continued our leftover for the expected delay only; rows beyond it meet ours unprepared.
-        late = aggregation.sends_leftover and self.step - asked.step > asked.expected_delay_steps
-        must_ramp = self._at_rest or self.step <= self._ramp_until or late
+        must_ramp = self._at_rest or self.step <= self._ramp_until or self.is_late_continuation(asked, settings)
         ahead = Ahead(self.step, self._plan.rows(), self.setpoint, tuple(self._earlier))
         spliced = splice(ahead, chunk, trimmed, aggregation, settings, bounds, must_ramp)
         self._plan.replace(spliced.rows, asked.asked_ns)
-        self._ramp_until = self.step + spliced.ramp_rows - 1
+        self._ramp_until = self.step + spliced.rows_ramped if spliced.rows_ramped else -1
         if aggregation.remembers:
             self._earlier.append(AlignedRows(self.step - trimmed, chunk.copy()))
         else:

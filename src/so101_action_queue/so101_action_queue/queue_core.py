@@ -376,6 +376,7 @@ class ActionQueue:
             self._counters.expired += 1
             self._trouble = shorter
             self.notices.add(now_ns, "expired", Level.WARNING, f"{shorter}; aligned by executed steps instead")
+        self._count_late_continuation(now_ns, asked)
         spliced = self.execution.accept(asked, chunk, alignment.trimmed, self.settings, bounds)
         self._questions.close_accepted(asked)
         self._asker.round_trips.add(age_s)
@@ -385,6 +386,14 @@ class ActionQueue:
         self._warn_if_slow(now_ns)
         seam = tuple(spliced.seam.tolist())
         return ChunkDecision(Verdict.ACCEPTED, "", age_s, alignment.trimmed, clamped, spliced.rows_ramped, seam)
+
+    def _count_late_continuation(self, now_ns: int, asked: Asked) -> None:
+        if not self.execution.is_late_continuation(asked, self.settings):
+            return
+        self._counters.late_continuations += 1
+        took, expected = self.execution.step - asked.step, asked.expected_delay_steps
+        text = f"rtc: the answer took {took} steps, the policy was told {expected}: the seam is ramped"
+        self.notices.add(now_ns, "late continuation", Level.INFO, text)
 
     def _expire(self, now_ns: int, asked: Asked, reason: str) -> ChunkDecision:
         """Drop an answer of which nothing is left to execute; the rule asks again without waiting."""

@@ -19,6 +19,13 @@ class RoundTrips:
         self.p50_s = math.nan
         self.p95_s = math.nan
 
+    @property
+    def estimate_s(self) -> float:
+        """How long the next answer may take: p95, or what the warm-up took while nothing else is known; NaN before."""
+        if not math.isnan(self.p95_s):
+            return self.p95_s
+        return self.last_s if self._warm else math.nan
+
     def new_server(self) -> None:
         """Forget what the previous server took; the next answer is warm-up."""
         self._window.clear()

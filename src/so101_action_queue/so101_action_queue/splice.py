@@ -7,7 +7,7 @@ import numpy as np
 from so101_action_queue.admission import Bounds
 from so101_action_queue.aggregation import Aggregation, AlignedRows, Overlap
 from so101_action_queue.inputs import FloatArray
-from so101_action_queue.seam import ramp, seam
+from so101_action_queue.seam import bound_seams, seam
 from so101_action_queue.settings import Settings
 
 
@@ -27,12 +27,15 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spliced:
-    """Rows to execute from `Ahead.step` on, |seam| per joint before ramping, rows the ramp changed, rows it lasts."""
+    """Rows to execute from `Ahead.step` on.
+
+    seam: (joints,) rad per tick, its size before it was bounded. rows_ramped: rows up to the last one changed by that;
+    if it is all of them, the ramp is not over when they end.
+    """
 
     rows: FloatArray
     seam: FloatArray
-    rows_ramped: int
-    ramp_rows: int
+    rows_ramped: int = 0
 
 
 def splice(
@@ -49,7 +52,7 @@ def splice(
     Args:
         chunk: (rows, joints) float64, rad, within limits; row `trimmed` is meant for `ahead.step`.
         trimmed: 0 to rows - 1.
-        must_ramp: the arm rests or another ramp is not over, so this seam must be ramped.
+        must_ramp: the arm rests or another ramp is not over, so this seam must be bounded whatever the mode.
     """
     new = chunk[trimmed:]
     overlap = min(len(ahead.rows), len(new))
@@ -58,10 +61,9 @@ def splice(
         both = Overlap(ahead.step, ahead.rows[:overlap], new[:overlap], ahead.earlier, settings.temporal_ensemble_coeff)
         merged[:overlap] = aggregation.combine(both)
     previous_new = chunk[trimmed - 1] if trimmed else chunk[0]
-    jump = seam(ahead.setpoint, previous_new, merged[0], new[0])
+    jump = np.abs(seam(ahead.setpoint, previous_new, merged[0], new[0]))
     if not (must_ramp or not overlap or aggregation.always_ramps or settings.seam_ramp == "always"):
-        return Spliced(bounds.clip(merged), np.abs(jump), 0, 0)
-    ramped, lengths = ramp(merged, jump, settings.max_seam_rad)
-    ramp_rows = int(lengths.max(initial=0.0))
-    # A ramp of K rows changes the first K - 1: the K-th is where it has arrived.
-    return Spliced(bounds.clip(ramped), np.abs(jump), min(max(ramp_rows - 1, 0), len(ramped)), ramp_rows)
+        return Spliced(bounds.clip(merged), jump)
+    offset = ahead.setpoint - previous_new
+    bounded, ramped = bound_seams(bounds.clip(merged), new, offset, settings.max_seam_rad, bounds)
+    return Spliced(bounded, jump, ramped)

@@ -26,6 +26,7 @@ from so101_action_queue.tick_thread import Tick
 
 _UNITS = {"degrees": PolicySpec.DEGREES, "normalized": PolicySpec.NORMALIZED}
 _CAUSE_LENGTH = 256  # string<=256 of QueueStatus
+_STATUS_FIELDS = frozenset(QueueStatus.get_fields_and_field_types())
 _LEVELS = {
     QueueState.IDLE: DiagnosticStatus.OK,
     QueueState.WAITING: DiagnosticStatus.OK,
@@ -201,7 +202,8 @@ def status_message(stamp: Time, status: Status, tick: Tick) -> QueueStatus:
     message.tick_error = tick.error_ns / 1e9
     message.deadline_misses = tick.misses
     for name, count in asdict(status.counters).items():
-        setattr(message, name, count)
+        if name in _STATUS_FIELDS:
+            setattr(message, name, count)
     return message
 
 

@@ -8,6 +8,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -32,13 +33,18 @@ DRIVER_ID = 7
 SERVER_ID = 99
 SESSION = 4711
 
+COPY_S = 0.010  # questions and answers are published again after this long, as by so101_node.repeat
+
 Policy = Callable[[Question], FloatArray]
 Delay = Callable[[int], float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Times in s by request_id; None loses the question, the inference or the answer."""
+    """Times in s by request_id; None loses this copy of the question, the inference, or this copy of the answer.
+
+    uplink_s and downlink_s are asked for each of the two copies.
+    """
 
     uplink_s: Delay = lambda request_id: 0.002
     inference_s: Delay = lambda request_id: 0.1
@@ -72,6 +78,30 @@ class Trace:
         return float(np.sqrt(np.mean(third**2)))
 
 
+class Arm(Protocol):
+    """What a VirtualSession commands."""
+
+    @property
+    def positions(self) -> tuple[float, ...]:
+        """The measured pose, (joints,), rad."""
+        ...
+
+    def step(self, setpoint: tuple[float, ...]) -> None:
+        """Follow a setpoint, (joints,), rad, for one control period."""
+        ...
+
+
+class IdealArm:
+    """Is at once where it is told to be."""
+
+    def __init__(self, positions: tuple[float, ...]) -> None:
+        self.positions = positions
+
+    def step(self, setpoint: tuple[float, ...]) -> None:
+        """Be there."""
+        self.positions = setpoint
+
+
 class VirtualSession:
     """A started queue and the world around it. Tests change `driver`, `server` and `link` between calls of `run`.
 
@@ -80,10 +110,19 @@ class VirtualSession:
         policy: question -> rows (rows, joints), rad, row 0 meant for `question.step`.
         link: how long everything takes.
         home: (joints,) rad, where the arm stands at the start; all zeros by default.
+        arm: what follows the commands; an ideal one by default.
+        limits: of the joints; -2 to 2 rad each by default.
     """
 
     def __init__(
-        self, settings: Settings, policy: Policy, link: Link | None = None, home: tuple[float, ...] | None = None
+        self,
+        settings: Settings,
+        policy: Policy,
+        link: Link | None = None,
+        home: tuple[float, ...] | None = None,
+        *,
+        arm: Arm | None = None,
+        limits: JointLimits | None = None,
     ) -> None:
         joints = len(settings.joint_names)
         self.settings = settings
@@ -93,7 +132,8 @@ class VirtualSession:
         self.trace = Trace()
         self.now_ns = 1_000_000_000
         self.goal = home or (0.0,) * joints
-        self.limits = JointLimits(
+        self.arm: Arm = arm or IdealArm(self.goal)
+        self.limits = limits or JointLimits(
             DRIVER_ID, settings.joint_names, (-2.0,) * joints, (2.0,) * joints, (-2.0,) * joints, (2.0,) * joints,
             (0,) * joints,
         )  # fmt: skip
@@ -107,6 +147,7 @@ class VirtualSession:
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._waiting: Question | None = None
         self._working: Question | None = None
+        self._received: set[tuple[int, int]] = set()
         self._next_tick_ns = self.now_ns
         self._beat()
         self._report()
@@ -143,17 +184,18 @@ class VirtualSession:
 
     def tick(self) -> None:
         """One control tick, now."""
-        decision = self.journal.tick(self.now_ns, Pose(self.goal, 0.0))
+        decision = self.journal.tick(self.now_ns, Pose(self.arm.positions, 0.0))
         core = self.journal.core
         self.trace.states.append(core.state)
         self.trace.steps.append(core.execution.step)
         self.trace.lengths.append(core.execution.length)
-        if decision.setpoint is not None:
-            self._follow(decision.setpoint)
         if decision.question is not None:
             self.trace.questions.append(decision.question)
             self.trace.question_ticks.append(len(self.trace.states) - 1)
             self._send(decision.question)
+        if decision.setpoint is not None:
+            self._follow(decision.setpoint)
+        self.arm.step(self.goal)
 
     def answer(self, question: Question, rows: FloatArray, **changes: object) -> Answer:
         """Return the server's OK answer to a question, with some fields changed where a test wants it."""
@@ -208,11 +250,16 @@ class VirtualSession:
         self.after(HEARTBEAT_NS / 1e9, self._beat)
 
     def _send(self, question: Question) -> None:
-        delay_s = self.link.uplink_s(question.request_id)
-        if delay_s is not None:
-            self.after(delay_s, lambda: self._receive(question))
+        for copy_s in (0.0, COPY_S):
+            delay_s = self.link.uplink_s(question.request_id)
+            if delay_s is not None:
+                self.after(copy_s + delay_s, lambda: self._receive(question))
 
     def _receive(self, question: Question) -> None:
+        key = (question.session, question.request_id)
+        if key in self._received:
+            return
+        self._received.add(key)
         if self._waiting is not None:
             nothing = np.empty((0, len(self.settings.joint_names)))
             self._reply(self.answer(self._waiting, nothing, status=AnswerStatus.SUPERSEDED))
@@ -234,9 +281,10 @@ class VirtualSession:
         self._work()
 
     def _reply(self, answer: Answer) -> None:
-        delay_s = self.link.downlink_s(answer.request_id)
-        if delay_s is not None:
-            self.after(delay_s, lambda: self._arrive(answer))
+        for copy_s in (0.0, COPY_S):
+            delay_s = self.link.downlink_s(answer.request_id)
+            if delay_s is not None:
+                self.after(copy_s + delay_s, lambda: self._arrive(answer))
 
     def _arrive(self, answer: Answer) -> None:
         self.deliver(answer)

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from so101_action_queue.aggregation import AGGREGATIONS, AlignedRows, Overlap
 
 OLD = np.array([[1.0, 10.0], [2.0, 20.0]])
@@ -61,3 +63,25 @@ def test_temporal_ensemble_leaves_out_chunks_that_are_over() -> None:
     past = AlignedRows(0, np.full((2, 1), 100.0))
     combined = AGGREGATIONS["temporal_ensemble"].combine(Overlap(2, np.zeros((1, 1)), np.ones((1, 1)), (past,)))
     np.testing.assert_allclose(combined, [[1.0]])
+
+
+angles = st.floats(-3.0, 3.0)
+pairs = st.lists(st.tuples(angles, angles), min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize("name", list(AGGREGATIONS))
+@given(pairs=pairs)
+def test_what_comes_out_lies_between_what_the_chunks_say(name: str, pairs: list[tuple[float, float]]) -> None:
+    old, new = (np.array(column)[:, np.newaxis] for column in zip(*pairs, strict=True))
+    combined = AGGREGATIONS[name].combine(Overlap(3, old, new, (AlignedRows(3, old),)))
+    assert combined.shape == new.shape
+    assert np.all(combined >= np.minimum(old, new) - 1e-12)
+    assert np.all(combined <= np.maximum(old, new) + 1e-12)
+
+
+@pytest.mark.parametrize("name", list(AGGREGATIONS))
+@given(rows=st.lists(angles, min_size=1, max_size=20))
+def test_chunks_that_agree_are_left_as_they_are(name: str, rows: list[float]) -> None:
+    both = np.array(rows)[:, np.newaxis]
+    combined = AGGREGATIONS[name].combine(Overlap(3, both, both, (AlignedRows(3, both),)))
+    np.testing.assert_allclose(combined, both, rtol=0, atol=1e-12)

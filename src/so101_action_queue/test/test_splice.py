@@ -55,14 +55,24 @@ def test_a_seam_is_ramped_where_it_must_be(why: dict[str, object]) -> None:
         np.testing.assert_allclose(result.rows, column(0.1 / 3, 0.2 / 3, 0.1))
         return
     np.testing.assert_allclose(result.rows, column(0.05, 0.1, 0.1))
-    assert (result.rows_ramped, result.ramp_rows) == (1, 2)
+    assert result.rows_ramped == 1
 
 
 def test_crossfade_of_a_large_difference_is_bounded_too() -> None:
     result = spliced(column(0.0), column(0.9, 0.9, 0.9, 0.9), 1, "crossfade", max_seam_rad=0.1)
-    # One row of overlap: half way, 0.45, is a seam of 0.45; five rows of ramp take it up in steps of 0.09.
-    np.testing.assert_allclose(result.rows, column(0.09, 0.63, 0.72))
+    # One row of overlap: half way, 0.45, is a seam of 0.45. Nine rows of 0.1 take up the whole difference of 0.9.
+    np.testing.assert_allclose(result.rows, column(0.1, 0.2, 0.3))
+    assert result.rows_ramped == 3
     np.testing.assert_allclose(result.seam, [0.45])
+
+
+def test_where_the_old_rows_end_the_seam_is_bounded_too() -> None:
+    # An old row of 0.0 weighs 0.3 against 0.2; after it the new chunk goes on alone: 0.06 in one tick if nobody minds.
+    arguments = (column(0.0), column(0.0, 0.2, 0.2, 0.2), 1, "weighted_average")
+    np.testing.assert_allclose(spliced(*arguments, max_seam_rad=0.05).rows, column(0.14, 0.2, 0.2))
+    bounded = spliced(*arguments, max_seam_rad=0.05, seam_ramp="always")
+    # The chunk itself moves by 0.2 here; what goes beyond that is 0.05 at most.
+    np.testing.assert_allclose(bounded.rows, column(0.15, 0.2, 0.2))
 
 
 def test_ramped_rows_stay_within_limits() -> None:
