@@ -21,6 +21,7 @@ DECLARED = {
     ("so101_action_queue", "action_queue"): "so101_action_queue.parameters:QueueParameters",
     ("so101_camera", "camera"): "so101_camera.camera_node:CameraParameters",
     ("so101_policy_server", "policy_server"): "so101_policy_server.parameters:ServerParameters",
+    ("so101_tools", "recorder"): "so101_tools.record.recorder_parameters:RecorderParameters",
     ("so101_sim", "virtual_cameras"): "so101_sim.virtual_cameras_node:VirtualCamerasParameters",
     ("so101_sim", "judge"): "so101_sim.judge_node:JudgeParameters",
     ("so101_sim", "expert_policy"): "so101_sim.expert_policy_node:ExpertPolicyParameters",

@@ -40,6 +40,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"policy": "expert", "sim_dir": "/tmp/a run", "namespace": "lab/left"},
     ),
     "sim_with_a_slow_policy": ("sim.launch.xml", {"policy_delay": "0.15", "checkpoint": "/data/policy"}),
+    "robot_that_records": ("robot.launch.xml", {"record": "true", "record_dir": "/data/bag"}),
+    "sim_that_records": ("sim.launch.xml", {"record": "true", "namespace": "left"}),
     "so101_lab_robot": ("so101_lab_robot.launch.xml", {}),
     "so101_lab_server": ("so101_lab_server.launch.xml", {}),
 }

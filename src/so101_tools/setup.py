@@ -25,6 +25,7 @@ setup(
         *checkpoint_files(),
     ],
     # imageio-ffmpeg, which carries an ffmpeg, has no rosdep key: on an apt install the system's ffmpeg does its work.
+    # Neither have mcap and rosbags, for recording and replay: pip installs them, or `ros2 bag` records instead.
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
     zip_safe=True,
@@ -36,6 +37,7 @@ setup(
         "console_scripts": [
             "demo = so101_tools.demo.__main__:main",
             "observer = so101_tools.observer.observer_node:main",
+            "recorder = so101_tools.record.recorder_node:main",
             "film_recorder = so101_tools.film.film_recorder_node:main",
         ],
     },

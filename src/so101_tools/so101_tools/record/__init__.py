@@ -1,0 +1,1 @@
+"""Recording a run as a rosbag2 bag, in a process of its own that steps back behind the control loop."""
