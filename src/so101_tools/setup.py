@@ -39,6 +39,7 @@ setup(
             "observer = so101_tools.observer.observer_node:main",
             "recorder = so101_tools.record.recorder_node:main",
             "film_recorder = so101_tools.film.film_recorder_node:main",
+            "queue_plot = so101_tools.queue_plot.queue_plot_node:main",
         ],
     },
 )

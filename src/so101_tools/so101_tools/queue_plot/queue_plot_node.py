@@ -1,0 +1,104 @@
+"""Publishes a picture of the action queue's last 30 s, five times a second, while somebody looks at it.
+
+Without a listener it hears nothing and draws nothing; the picture then begins anew with the first listener.
+"""
+
+import os
+import sys
+import time
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import Image
+from so101_msgs.msg import QueueStatus
+from so101_node.latency_breakdown import LatencyBreakdown
+from so101_node.parameters import declare, parameter
+from so101_node.process import run_node
+
+from so101_tools.latency_listener import LatencyListener, listener_qos
+from so101_tools.queue_plot.drawing import QueuePicture
+from so101_tools.queue_plot.history import WINDOW_S, ChunkMark, QueueHistory, TickMark
+
+LOOK_PERIOD_S = 0.5
+# Reliable: 1.5 MB in best-effort fragments rarely arrive whole, and a best-effort viewer can read a reliable writer.
+_IMAGE = QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlotParameters:
+    """Parameters of the queue plot."""
+
+    rate_hz: float = parameter(5.0, "pictures per second while somebody looks, Hz", lower=0.2, upper=30.0)
+    window_s: float = parameter(WINDOW_S, "time shown, s", lower=5.0, upper=600.0)
+    nice: int = parameter(10, "how far the process steps back behind the ones it watches", lower=0, upper=19)
+
+
+class QueuePlotNode(Node):
+    """Connects the history to its topics while its picture has listeners."""
+
+    def __init__(self) -> None:
+        super().__init__("queue_plot")
+        self._settings = declare(self, QueuePlotParameters)
+        os.nice(self._settings.nice)
+        self._picture = QueuePicture(self._settings.window_s)
+        self._publisher = self.create_publisher(Image, "~/image", _IMAGE)
+        self._history = QueueHistory(self._settings.window_s)
+        self._listening: tuple[Any, LatencyListener] | None = None
+        self._draw_timer: Any = None
+        self.create_timer(LOOK_PERIOD_S, self._look_for_listeners)
+
+    def _look_for_listeners(self) -> None:
+        wanted = self._publisher.get_subscription_count() > 0
+        if wanted and self._listening is None:
+            self._history = QueueHistory(self._settings.window_s)
+            status = self.create_subscription(QueueStatus, "action_queue/status", self._on_status, listener_qos(30))
+            self._listening = (status, LatencyListener(self, self._on_breakdown))
+            self._draw_timer = self.create_timer(1.0 / self._settings.rate_hz, self._draw)
+        elif not wanted and self._listening is not None:
+            status, latency = self._listening
+            self._listening = None
+            self.destroy_timer(self._draw_timer)
+            self.destroy_subscription(status)
+            latency.close()
+
+    def _on_status(self, status: QueueStatus) -> None:
+        self._history.add_tick(
+            TickMark(
+                time_ns=time.monotonic_ns(),
+                state=status.state,
+                cause=status.cause,
+                length=status.length,
+                chunk_size=status.chunk_size,
+                threshold=status.threshold,
+                action_age=status.action_age,
+                tick_hz=status.tick_hz,
+                round_trip_last=status.round_trip_last,
+                round_trip_p95=status.round_trip_p95,
+                starved_ticks=status.starved_ticks,
+            )
+        )
+
+    def _on_breakdown(self, breakdown: LatencyBreakdown) -> None:
+        self._history.add_chunk(ChunkMark(time.monotonic_ns(), breakdown))
+
+    def _draw(self) -> None:
+        picture = self._picture.draw(self._history, time.monotonic_ns())
+        message = Image(height=picture.shape[0], width=picture.shape[1], encoding="bgr8", step=picture.shape[1] * 3)
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.frame_id = "queue_plot"
+        pixels = array("B")  # 70 times faster than handing the array itself to the message
+        pixels.frombytes(memoryview(picture).cast("B"))
+        message.data = pixels
+        self._publisher.publish(message)
+
+
+def main() -> None:
+    """Run the queue plot."""
+    sys.exit(run_node(QueuePlotNode))
+
+
+if __name__ == "__main__":
+    main()
