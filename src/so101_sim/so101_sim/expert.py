@@ -33,6 +33,9 @@ _UP = np.array([0.0, 0.0, 1.0])
 # Fewest rows of each leg. A leg takes more where a joint would exceed _MAX_SPEED_RAD_S.
 _APPROACH, _DESCEND, _SETTLE, _GRASP, _RAISE, _CARRY, _RELEASE, _RETURN = 33, 22, 3, 12, 20, 30, 10, 30
 
+_ARM_LAG_S = 0.1  # from a cube seen to a row reached: the next tick, the driver's interpolation, the servos' own lag
+_HOVER_OVER_BELT_M = 0.055  # the belt runs farther out, where the arm cannot reach higher
+
 Angles = NDArray[np.float64]
 
 
@@ -42,13 +45,22 @@ class Expert:
     def __init__(self, model: mujoco.MjModel) -> None:
         self._kinematics = InverseKinematics(model)
 
-    def plan(self, cube: CubePose, start: Angles, jitter: np.random.Generator | None = None) -> Angles:
+    def plan(
+        self,
+        cube: CubePose,
+        start: Angles,
+        jitter: np.random.Generator | None = None,
+        velocity: Angles | None = None,
+    ) -> Angles:
         """The whole pick and place from the pose `start` on, (rows, 6), MuJoCo angles, rad, one row each 1 / FPS s.
 
         start: (6,) MuJoCo angles, rad. jitter: varies heights, places and durations by millimetres and a few rows,
-        so that demonstrations differ. Takes about 10 ms. The last row is HOME.
-        OutOfReachError if the cube lies where the jaws cannot get around it.
+        so that demonstrations differ. velocity: (3,), m/s, with which the cube is carried on, if it is. Takes about
+        10 ms. The last row is HOME.
+        OutOfReachError if the jaws cannot get around the cube where it lies, or where it will be.
         """
+        if velocity is not None and velocity.any():
+            return self._plan_moving(cube, velocity, start, jitter)
 
         def vary(spread: float) -> float:
             return 0.0 if jitter is None else float(jitter.normal(0.0, spread))
@@ -58,7 +70,7 @@ class Expert:
             x, y, z = cube.position
             raise OutOfReachError(f"the cube at x {x:.3f}, y {y:.3f}, z {z:.3f} m is out of the expert's reach")
         roll = float(grasp.angles[GRIPPER - 1])
-        at = cube.position - _BELOW_CENTRE_M * _UP
+        at = _grasped(cube)
         above = self._kinematics.reach(at + (_HOVER_M + vary(0.004)) * _UP, grasp.angles, wrist_roll=roll)
         lifted = self._kinematics.reach(at + _LIFT_M * _UP, grasp.angles, wrist_roll=roll)
         over_bin = self._over_bin(above, vary(0.004), vary(0.004))
@@ -69,11 +81,44 @@ class Expert:
             (_with_gripper(grasp, _OPEN), _SETTLE),
             (_with_gripper(grasp, _CLOSED), _GRASP),
             (_with_gripper(lifted, _CLOSED), _RAISE),
-            (_with_gripper(over_bin, _CLOSED), _CARRY),
-            (_with_gripper(over_bin, _OPEN), _RELEASE),
-            (np.array(HOME), _RETURN),
+            *_to_bin(over_bin),
         ]
         return _through(np.array(start, np.float64), legs)
+
+    def _plan_moving(
+        self, cube: CubePose, velocity: Angles, start: Angles, jitter: np.random.Generator | None
+    ) -> Angles:
+        """The arm meets the cube where it will be, and the jaws close while they go along with it.
+
+        Such a plan is right only if it is begun at once: 0.2 s later most of its grasps miss, 0.4 s later all.
+        """
+
+        def vary(spread: float) -> float:
+            return 0.0 if jitter is None else float(jitter.normal(0.0, spread))
+
+        def cube_at(row: int) -> CubePose:
+            return CubePose(cube.position + velocity * (row / FPS + _ARM_LAG_S), cube.yaw)
+
+        hover = _HOVER_OVER_BELT_M + vary(0.004)
+        start = np.array(start, np.float64)
+        descend, follow = _DESCEND + round(vary(1)), _SETTLE + _GRASP
+        over = self._above(cube_at(_APPROACH), hover)
+        approach = max(_APPROACH + round(vary(2)), rows_needed(start, _with_gripper(over, _OPEN)))
+        met, closed = approach + descend, approach + descend + follow
+        over, grasp = self._above(cube_at(approach), hover), self._grasp(cube_at(met))
+        roll = float(grasp.angles[GRIPPER - 1])
+        held = self._kinematics.reach(_grasped(cube_at(closed)), grasp.angles, wrist_roll=roll)
+        if max(grasp.distance_m, held.distance_m) > _MAX_MISS_M:
+            x, y, z = cube.position
+            raise OutOfReachError(f"the cube at x {x:.3f}, y {y:.3f}, z {z:.3f} m moves out of the expert's reach")
+        lifted = self._kinematics.reach(_grasped(cube_at(closed)) + _LIFT_M * _UP, held.angles, wrist_roll=roll)
+        over_bin = self._over_bin(over, vary(0.004), vary(0.004))
+
+        meeting = _through(start, [(_with_gripper(over, _OPEN), approach), (_with_gripper(grasp, _OPEN), descend)])
+        following = np.linspace(_with_gripper(grasp, _OPEN), _with_gripper(held, _OPEN), follow + 1)[1:]
+        following[_SETTLE:, GRIPPER] = minimum_jerk(np.array([_OPEN]), np.array([_CLOSED]), _GRASP)[:, 0]
+        rest = _through(following[-1], [(_with_gripper(lifted, _CLOSED), _RAISE), *_to_bin(over_bin)])
+        return np.vstack([meeting, following, rest])
 
     @staticmethod
     def plan_home(start: Angles) -> Angles:
@@ -82,7 +127,7 @@ class Expert:
 
     def _grasp(self, cube: CubePose) -> Reach:
         """The tool in the cube with the jaws along its faces, turned by at most 45 degrees for that."""
-        at = cube.position - _BELOW_CENTRE_M * _UP
+        at = _grasped(cube)
         guess = np.array([-_heading(at), -0.3, 0.6, 1.2, 0.0, _OPEN])
         straight = self._kinematics.reach(at, guess, wrist_roll=0.0)
         turn = _to_nearest_face(cube.yaw - straight.jaw_heading_rad)
@@ -90,12 +135,32 @@ class Expert:
         turned = [self._kinematics.reach(at, straight.angles, wrist_roll=sign * turn) for sign in (1.0, -1.0)]
         return min(turned, key=lambda reach: abs(_to_nearest_face(cube.yaw - reach.jaw_heading_rad)))
 
+    def _above(self, cube: CubePose, height_m: float) -> Reach:
+        """The jaws ready to go down around the cube."""
+        grasp = self._grasp(cube)
+        roll = float(grasp.angles[GRIPPER - 1])
+        return self._kinematics.reach(_grasped(cube) + height_m * _UP, grasp.angles, wrist_roll=roll)
+
     def _over_bin(self, above: Reach, aside_x: float, aside_y: float) -> Reach:
         target = np.array([BIN_CENTRE_M[0] + aside_x, BIN_CENTRE_M[1] + aside_y, _DROP_HEIGHT_M])
         guess = above.angles.copy()
         guess[JOINT_NAMES.index("shoulder_pan")] = -_heading(np.array(BIN_CENTRE_M))
         guess[JOINT_NAMES.index("wrist_roll")] = 0.0
         return self._kinematics.reach(target, guess, wrist_roll=0.0)
+
+
+def _grasped(cube: CubePose) -> Angles:
+    """Where the tool is when the jaws hold the cube, (3,), m."""
+    return np.asarray(cube.position - _BELOW_CENTRE_M * _UP)
+
+
+def _to_bin(over_bin: Reach) -> list[tuple[Angles, int]]:
+    """The last legs: over the bin, let go, home."""
+    return [
+        (_with_gripper(over_bin, _CLOSED), _CARRY),
+        (_with_gripper(over_bin, _OPEN), _RELEASE),
+        (np.array(HOME), _RETURN),
+    ]
 
 
 def _through(here: Angles, legs: Sequence[tuple[Angles, int]]) -> Angles:

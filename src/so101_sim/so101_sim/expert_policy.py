@@ -18,7 +18,7 @@ from so101_sim.errors import SimulationError
 from so101_sim.expert import FPS, Expert
 from so101_sim.joints import JOINT_NAMES, JointRanges
 from so101_sim.judge import in_bin
-from so101_sim.scene import cube_pose
+from so101_sim.scene import carrying_velocity, cube_pose
 from so101_sim.shared_state import StateSnapshot
 
 HORIZON = 100
@@ -77,7 +77,9 @@ class ExpertPolicy:
     def _new_plan(self, positions: NDArray[np.float64], world: StateSnapshot) -> NDArray[np.float64]:
         start = self._ranges.to_mujoco(positions)
         cube = cube_pose(self._model, world.qpos)
-        return self._expert.plan_home(start) if in_bin(cube) else self._expert.plan(cube, start)
+        if in_bin(cube):
+            return self._expert.plan_home(start)
+        return self._expert.plan(cube, start, velocity=carrying_velocity(self._model, world.qpos))
 
 
 def newest_pose(joint_names: Sequence[str], history: int, positions: Sequence[float]) -> NDArray[np.float64]:

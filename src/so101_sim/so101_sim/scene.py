@@ -1,7 +1,10 @@
-"""The virtual arm's world as a MuJoCo model: SO-101, table, bin, cube and three cameras.
+"""The virtual arm's world as a MuJoCo model: SO-101, table, bin, cube, conveyor belt and three cameras.
 
 The arm is MuJoCo Menagerie's model as `so101-nexus` ships it. Nothing here needs a GL library; rendering is in
 `rendering.py`. The first six entries of qpos, qvel and ctrl are the arm's, in JOINT_NAMES order.
+
+One model serves all tasks, since renderer, judge and expert know the world by its qpos alone: where a task has no
+belt, the conveyor lies below the table, out of sight and touch.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 from so101_sim.errors import AssetError
 from so101_sim.joints import HOME
 from so101_sim.meshes import arm_model_dir, thinned_meshes
-from so101_sim.tasks import BIN_CENTRE_M, BIN_HALF_M, CUBE_HALF_M, CubePose, task_named
+from so101_sim.tasks import BIN_CENTRE_M, BIN_HALF_M, CONVEYOR, CUBE_HALF_M, CubePose, task_named
 
 CAMERAS = ("front", "top", "wrist")
 IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480
@@ -24,8 +27,12 @@ TOOL_SITE = "tool"
 """Site midway between the finger tips; the expert puts it into the cube."""
 
 _CUBE_JOINT = "cube"
+_LIFT, _TRAVEL = -2, -1  # the conveyor's two joints are the last of the model
+_LOWERED_M = -0.1  # where the conveyor lies while no task needs it
+_PITCH_M = 0.04  # of the marks on the belt, by which one sees it run
 _BIN_WALL_M, _BIN_HEIGHT_M = 0.003, 0.02
 _TABLE, _BLUE, _RED = (0.60, 0.56, 0.51), (0.13, 0.33, 0.72), (0.85, 0.1, 0.1)
+_RUBBER, _MARK, _HOUSING = (0.12, 0.12, 0.13), (0.24, 0.24, 0.26), (0.36, 0.37, 0.39)
 _BOX = mujoco.mjtGeom.mjGEOM_BOX
 
 
@@ -47,6 +54,7 @@ def build_spec(*, timestep_s: float = 0.002, cache_dir: Path | None = None) -> m
     _add_table(spec.worldbody)
     _add_bin(spec.worldbody)
     _add_cube(spec.worldbody)
+    _add_conveyor(spec)
     _add_cameras(spec)
     spec.body("gripper").add_site(name=TOOL_SITE, pos=[0.018, -0.0002, -0.096], size=[0.002] * 3, group=3)
     return spec
@@ -62,19 +70,49 @@ def new_data(model: mujoco.MjModel) -> mujoco.MjData:
 
 
 def place_objects(model: mujoco.MjModel, data: mujoco.MjData, task: str, seed: int) -> None:
-    """Puts the cube at rest where `task` starts it with `seed`; the arm is not touched. TaskError if unknown."""
-    pose = task_named(task).cube_start(seed)
+    """Puts the cube where `task` starts it with `seed`; the arm is not touched. TaskError if unknown.
+
+    The cube is at rest on the table, or runs with the belt if the task has one.
+    """
+    asked = task_named(task)
+    pose = asked.cube_start(seed)
     joint = model.joint(_CUBE_JOINT)
     position, velocity = int(joint.qposadr[0]), int(joint.dofadr[0])
     half = pose.yaw / 2
     data.qpos[position : position + 7] = [*pose.position, np.cos(half), 0.0, 0.0, np.sin(half)]
     data.qvel[velocity : velocity + 6] = 0.0
-    data.qacc_warmstart[velocity : velocity + 6] = 0.0  # so that the same seed gives the same motion
+    if asked.belt is not None:
+        data.qvel[velocity : velocity + 3] = asked.belt.velocity
+    data.qpos[_TRAVEL] = 0.0
+    data.qpos[_LIFT] = _LOWERED_M if asked.belt is None else 0.0
+    before_step(model, data)
+    data.qacc_warmstart[velocity:] = 0.0  # so that the same seed gives the same motion
     mujoco.mj_forward(model, data)
 
 
 def before_step(model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    """To be called before each mj_step: moves what is driven by neither the arm nor gravity. Nothing, as yet."""
+    """To be called before each mj_step: drives the conveyor, which weighs nothing against its motor.
+
+    The belt is a slab that begins each step with its speed; after each pitch of its marks it is put back by one, which
+    nothing on it notices and nobody sees.
+    """
+    if has_belt(data.qpos):
+        data.qpos[_LIFT], data.qpos[_TRAVEL] = 0.0, data.qpos[_TRAVEL] % _PITCH_M
+        data.qvel[_LIFT], data.qvel[_TRAVEL] = 0.0, CONVEYOR.speed_m_s
+    else:
+        data.qpos[_LIFT], data.qpos[_TRAVEL] = _LOWERED_M, 0.0
+        data.qvel[_LIFT:] = 0.0
+
+
+def has_belt(qpos: NDArray[np.float64]) -> bool:
+    """Whether the conveyor stands on the table in this configuration, qpos: (nq,)."""
+    return bool(qpos[_LIFT] > _LOWERED_M / 2)
+
+
+def carrying_velocity(model: mujoco.MjModel, qpos: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Velocity, (3,), m/s, with which the belt carries the cube; zero where the cube does not lie on it."""
+    carried = has_belt(qpos) and CONVEYOR.carries(cube_pose(model, qpos).position)
+    return CONVEYOR.velocity if carried else np.zeros(3)
 
 
 def cube_pose(model: mujoco.MjModel, qpos: NDArray[np.float64]) -> CubePose:
@@ -153,6 +191,43 @@ def _add_cube(world: mujoco.MjsBody) -> None:
         solref=[0.01, 1],
         priority=1,
     )
+
+
+def _add_conveyor(spec: mujoco.MjSpec) -> None:
+    """A frame that can be lowered, and a slab with marks that runs in it from one housing into the other."""
+    along, across, high = CONVEYOR.half_length_m, CONVEYOR.half_width_m, CONVEYOR.height_m / 2
+    turn = CONVEYOR.heading_rad / 2
+    place, quaternion = [*CONVEYOR.middle_m, 0.0], [np.cos(turn), 0.0, 0.0, np.sin(turn)]
+    frame = spec.worldbody.add_body(name="conveyor", pos=place, quat=quaternion)
+    slide = {"type": mujoco.mjtJoint.mjJNT_SLIDE, "armature": 50.0}  # kg; what touches the belt does not slow it
+    frame.add_joint(name="conveyor_lift", axis=[0, 0, 1], **slide)
+    for end in (-1, 1):
+        frame.add_geom(
+            name=f"conveyor_housing_{'in' if end < 0 else 'out'}",
+            type=_BOX,
+            pos=[end * (along + _PITCH_M / 2), 0, high + 0.001],
+            size=[_PITCH_M / 2 + 0.002, across + 0.004, high + 0.001],
+            rgba=[*_HOUSING, 1],
+            contype=0,
+            conaffinity=0,
+        )
+    belt = frame.add_body(name="belt")
+    belt.add_joint(name="belt_travel", axis=[1, 0, 0], **slide)
+    middle = -_PITCH_M / 2  # one pitch longer than what is seen of it, so that its ends stay in the housings
+    size = [along + _PITCH_M / 2, across, high]
+    belt.add_geom(name="belt", type=_BOX, pos=[middle, 0, high], size=size, rgba=[*_RUBBER, 1], mass=1.0)
+    for mark in range(round(2 * along / _PITCH_M) + 1):
+        belt.add_geom(
+            name=f"belt_mark_{mark}",
+            type=_BOX,
+            pos=[-along - _PITCH_M / 2 + mark * _PITCH_M, 0, 2 * high],
+            size=[0.004, across - 0.004, 0.0003],
+            rgba=[*_MARK, 1],
+            contype=0,
+            conaffinity=0,
+            mass=0.0,
+        )
+    spec.add_exclude(name="belt_table", bodyname1="world", bodyname2="belt")
 
 
 def _add_cameras(spec: mujoco.MjSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +29,47 @@ class CubePose:
 
 
 @dataclass(frozen=True, slots=True)
+class Belt:
+    """A conveyor belt on the table. middle_m: x and y of its middle; heading_rad: where it runs, 0 is along x."""
+
+    middle_m: tuple[float, float]
+    heading_rad: float
+    half_length_m: float
+    half_width_m: float
+    height_m: float
+    speed_m_s: float
+
+    @property
+    def direction(self) -> NDArray[np.float64]:
+        """Unit vector, (3,), in which it runs."""
+        return np.array([math.cos(self.heading_rad), math.sin(self.heading_rad), 0.0])
+
+    @property
+    def velocity(self) -> NDArray[np.float64]:
+        """Velocity of what lies on it, (3,), m/s."""
+        return self.speed_m_s * self.direction
+
+    def point(self, along_m: float, across_m: float) -> NDArray[np.float64]:
+        """A place on its surface, (3,), m: so far from its middle along its run, and across it to the left."""
+        along, middle = self.direction, np.array([*self.middle_m, self.height_m])
+        return np.asarray(middle + along_m * along + across_m * np.array([-along[1], along[0], 0.0]))
+
+    def carries(self, position: NDArray[np.float64]) -> bool:
+        """Whether the centre of a cube, (3,), m, is where it is when the cube lies on the belt."""
+        offset, along = position - self.point(0.0, 0.0), self.direction
+        return bool(
+            abs(offset @ along) < self.half_length_m
+            and abs(offset[1] * along[0] - offset[0] * along[1]) < self.half_width_m
+            and offset[2] < 1.5 * CUBE_HALF_M
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """One task. The ranges are those of the cube's start: m and rad, drawn evenly."""
+    """One task. The ranges are those of the cube's start: m and rad, drawn evenly.
+
+    belt: what carries the cube from the start on, if anything does; x_m and y_m are then along and across it.
+    """
 
     name: str
     instruction: str
@@ -37,12 +77,15 @@ class Task:
     x_m: tuple[float, float]
     y_m: tuple[float, float]
     yaw_rad: tuple[float, float]
+    belt: Belt | None = None
 
     def cube_start(self, seed: int) -> CubePose:
         """The cube's start pose; the same for the same seed, on every machine."""
         draw = np.random.default_rng(seed).uniform
-        position = np.array([draw(*self.x_m), draw(*self.y_m), CUBE_HALF_M])
-        return CubePose(position, float(draw(*self.yaw_rad)))
+        x_m, y_m, yaw = draw(*self.x_m), draw(*self.y_m), float(draw(*self.yaw_rad))
+        if self.belt is None:
+            return CubePose(np.array([x_m, y_m, CUBE_HALF_M]), yaw)
+        return CubePose(self.belt.point(x_m, y_m) + np.array([0.0, 0.0, CUBE_HALF_M]), yaw)
 
 
 STATIC = Task(
@@ -54,7 +97,27 @@ STATIC = Task(
     yaw_rad=(-0.35, 0.35),
 )
 
-TASKS = {task.name: task for task in (STATIC,)}
+CONVEYOR = Belt(
+    # It passes the bin: a cube that is missed is carried out of reach, so there is one try, and it cannot be late.
+    middle_m=(0.256, -0.01),
+    heading_rad=math.radians(-69.0),
+    half_length_m=0.225,
+    half_width_m=0.033,
+    height_m=0.004,
+    speed_m_s=0.05,
+)
+
+BELT = Task(
+    name="belt",
+    instruction="Pick the cube from the moving belt",
+    timeout_s=15.0,
+    x_m=(-0.182, -0.107),
+    y_m=(-0.014, 0.014),
+    yaw_rad=(-0.35, 0.35),
+    belt=CONVEYOR,
+)
+
+TASKS = {task.name: task for task in (STATIC, BELT)}
 
 
 def task_named(name: str) -> Task:

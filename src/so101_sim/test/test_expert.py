@@ -7,7 +7,7 @@ from so101_sim.errors import OutOfReachError
 from so101_sim.expert import FPS, Expert, minimum_jerk, rows_needed
 from so101_sim.joints import HOME, JointRanges
 from so101_sim.judge import in_bin
-from so101_sim.tasks import STATIC, CubePose
+from so101_sim.tasks import CONVEYOR, STATIC, CubePose
 
 from so101_sim import scene
 
@@ -43,6 +43,32 @@ def test_every_cube_ends_in_the_bin(model: mujoco.MjModel, expert: Expert, seeds
         scene.place_objects(model, data, "static", seed)
         play(model, data, expert.plan(scene.cube_pose(model, data.qpos), data.qpos[:6], jitter if seed % 2 else None))
         assert in_bin(scene.cube_pose(model, data.qpos)), f"seed {seed}"
+
+
+def play_on_belt(model: mujoco.MjModel, expert: Expert, seed: int, *, late_rows: int) -> bool:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "belt", seed)
+    velocity = scene.carrying_velocity(model, data.qpos)
+    rows = expert.plan(scene.cube_pose(model, data.qpos), np.array(HOME), velocity=velocity)
+    # The bus and the queue, which are not here, take two rows' time; the plan counts on it.
+    play(model, data, np.vstack([np.tile(HOME, (2 + late_rows, 1)), rows]))
+    return in_bin(scene.cube_pose(model, data.qpos))
+
+
+def test_a_cube_on_the_belt_is_met_where_it_will_be(model: mujoco.MjModel, expert: Expert) -> None:
+    for seed in (*range(2000, 2008), *range(2**40, 2**40 + 4)):
+        assert play_on_belt(model, expert, seed, late_rows=0), f"seed {seed}"
+
+
+def test_a_late_plan_misses_the_cube_on_the_belt(model: mujoco.MjModel, expert: Expert) -> None:
+    # Otherwise latency would not matter, and the task would prove nothing.
+    assert sum(play_on_belt(model, expert, seed, late_rows=12) for seed in range(2000, 2008)) <= 1
+
+
+def test_a_cube_that_the_belt_has_carried_away_is_out_of_reach(expert: Expert) -> None:
+    gone = CubePose(CONVEYOR.point(0.15, 0.0) + np.array([0.0, 0.0, 0.0125]), 0.0)
+    with pytest.raises(OutOfReachError, match="moves out of the expert's reach"):
+        expert.plan(gone, np.array(HOME), velocity=CONVEYOR.velocity)
 
 
 def test_a_plan_from_another_pose_than_home_succeeds_too(model: mujoco.MjModel, expert: Expert) -> None:

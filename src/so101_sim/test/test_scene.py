@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from so101_sim.errors import TaskError
 from so101_sim.joints import HOME, JOINT_NAMES
-from so101_sim.tasks import CUBE_HALF_M, STATIC
+from so101_sim.tasks import BELT, CONVEYOR, CUBE_HALF_M, STATIC
 
 from so101_sim import scene
 
@@ -68,6 +68,55 @@ def test_the_same_seed_gives_the_same_motion_whatever_went_before(model: mujoco.
         return data.qpos[6:9].copy()
 
     np.testing.assert_array_equal(fall(1), fall(2))
+
+
+def run(model: mujoco.MjModel, data: mujoco.MjData, seconds: float) -> None:
+    for _ in range(round(seconds / model.opt.timestep)):
+        scene.before_step(model, data)
+        mujoco.mj_step(model, data)
+
+
+def test_the_belt_carries_the_cube_at_its_speed_and_runs_on(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "belt", 3)
+    start = scene.cube_pose(model, data.qpos)
+    np.testing.assert_allclose(start.position, BELT.cube_start(3).position)
+    marks = []
+    for _ in range(6):
+        run(model, data, 0.5)
+        marks.append(data.qpos[-1])
+    way = scene.cube_pose(model, data.qpos).position - start.position
+    np.testing.assert_allclose(way, 3.0 * CONVEYOR.velocity, atol=5e-4)
+    assert scene.cube_pose(model, data.qpos).yaw == pytest.approx(start.yaw, abs=0.01)
+    np.testing.assert_allclose(scene.carrying_velocity(model, data.qpos), CONVEYOR.velocity)
+    assert len({round(mark, 4) for mark in marks}) == len(marks)  # one sees it run
+    assert max(marks) < 0.04
+
+
+def test_a_cube_that_nobody_picks_is_carried_off_and_comes_to_rest_on_the_table(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "belt", 1)
+    run(model, data, 10.0)
+    cube = scene.cube_pose(model, data.qpos)
+    assert cube.position[2] == pytest.approx(CUBE_HALF_M, abs=5e-4)
+    assert cube.position[1] < -0.2
+    np.testing.assert_allclose(scene.cube_velocity(model, data.qvel), np.zeros(6), atol=1e-3)
+    np.testing.assert_array_equal(scene.carrying_velocity(model, data.qpos), np.zeros(3))
+
+
+def test_a_task_without_a_belt_puts_it_out_of_sight_and_touch(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "belt", 1)
+    run(model, data, 1.0)
+    assert scene.has_belt(data.qpos)
+    scene.place_objects(model, data, "static", 1)
+    assert not scene.has_belt(data.qpos)
+    run(model, data, 1.0)
+    geoms = [model.geom(index) for index in range(model.ngeom)]
+    conveyor = [geom for geom in geoms if geom.name.startswith(("belt", "conveyor"))]
+    assert len(conveyor) > 10
+    assert all(data.geom_xpos[geom.id][2] + geom.size[2] < 0.0 for geom in conveyor)
+    np.testing.assert_array_equal(scene.carrying_velocity(model, data.qpos), np.zeros(3))
 
 
 def test_an_unknown_task_moves_nothing(model: mujoco.MjModel) -> None:
