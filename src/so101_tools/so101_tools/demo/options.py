@@ -22,7 +22,8 @@ class DemoError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """One run of the demo. `policy_delay_s` is the least time that an inference takes; `film` None means no film."""
+    """One run of the demo. `policy_delay_s` is the least time that an inference takes; `film` None means no film,
+    `record` None no bag."""
 
     headless: bool
     task: str
@@ -33,6 +34,7 @@ class DemoOptions:
     policy_delay_s: float
     report: Path | None
     film: Path | None
+    record: Path | None = None
 
     def scene_seeds(self) -> list[int]:
         """Return one seed per episode; they follow from `seed` alone."""
@@ -56,6 +58,7 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
     parser.add_argument("--seed", type=_natural, help="where the cube lies in each episode; default: fresh ones")
     parser.add_argument("--policy-delay", type=_seconds, default=0.0, help="least time of an inference, s")
     parser.add_argument("--report", type=Path, help="write the report of the run there, as JSON")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="record the run there as a rosbag2 bag")
     film = parser.add_mutually_exclusive_group()
     film.add_argument("--video", type=Path, default=Path("outputs/demo.mp4"), help=".mp4, .webp or .gif to write")
     film.add_argument("--no-video", action="store_true", help="write no film")
@@ -74,6 +77,7 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         policy_delay_s=given.policy_delay,
         report=given.report,
         film=None if given.no_video else given.video,
+        record=given.record,
     )
 
 

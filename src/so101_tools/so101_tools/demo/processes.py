@@ -42,6 +42,8 @@ class Chain:
         os.environ.update(self._environment)
         self._chain = self._runner(self._resolve(options))
         self._watchers: Runner | None = None
+        self._bag = options.record
+        self._recorder: Runner | None = None
 
     @property
     def domain_id(self) -> int:
@@ -65,16 +67,29 @@ class Chain:
     @property
     def watchers(self) -> list[str]:
         """Names of the nodes that watch the chain."""
-        return ["observer", *(["film_recorder"] if self._film_wanted else [])]
+        optional = {"film_recorder": self._film_wanted, "recorder": self._bag is not None}
+        return ["observer", *(name for name, wanted in optional.items() if wanted)]
 
     def start_watchers(self) -> None:
-        """Start the observer, which is told the chain's processes, and the film recorder."""
+        """Start the observer, which is told the chain's processes, the film recorder and the recorder of the bag."""
         watched = [f"{name}={pid}" for name, pid in self.pids().items()]
         specs = [_tool("observer", {"report_file": str(self._report), "processes": watched})]
         if self._film_wanted:
             specs.append(_tool("film_recorder", {"folder": str(self._folder / "reel"), "cameras": list(CAMERAS)}))
         self._watchers = self._runner(specs)
         self._watchers.start()
+        if self._bag is not None:  # a runner of its own: when the disk is full the run goes on
+            topics = Path(get_package_share_directory("so101_bringup")) / "config" / "record.yaml"
+            self._recorder = self._runner([_tool("recorder", {"folder": str(self._bag.absolute())}, topics)])
+            self._recorder.start()
+
+    @property
+    def recording_failure(self) -> str | None:
+        """Why the recorder has ended before its time, or None."""
+        if self._recorder is None or not self._recorder.failures:
+            return None
+        said = [line for line in self._last.get("recorder", ()) if "error: " in line]
+        return said[-1].partition("error: ")[2] if said else self._recorder.failures[0]
 
     def check(self) -> None:
         """Raise DemoError, after showing the last lines, when a process has died."""
@@ -88,7 +103,7 @@ class Chain:
 
     def stop(self) -> None:
         """End every process, watchers first; returns when the last one is gone."""
-        for runner in (self._watchers, self._chain):
+        for runner in (self._watchers, self._recorder, self._chain):
             if runner is not None:
                 runner.stop()
         self._log.close()
@@ -149,10 +164,12 @@ def checkpoint_folder(options: DemoOptions) -> Path:
     return shipped
 
 
-def _tool(executable: str, parameters: Mapping[str, str | list[str]]) -> ProcessSpec:
+def _tool(executable: str, parameters: Mapping[str, str | list[str]], *files: Path) -> ProcessSpec:
     """Return the process of one of this package's own nodes."""
     program = Path(get_package_prefix(PACKAGE)) / "lib" / PACKAGE / executable
-    return ProcessSpec(PACKAGE, executable, str(program), name=executable, namespace="/", parameters=(parameters,))
+    return ProcessSpec(
+        PACKAGE, executable, str(program), name=executable, namespace="/", parameters=(*files, parameters)
+    )
 
 
 def _open_log(folder: Path) -> tuple[Path, TextIO]:

@@ -95,6 +95,7 @@ class DemoRun:
         if figures is None:
             raise DemoError("the observer left no report; its last lines are in outputs/demo.log")
         self._display.event(summary(figures))
+        self._tell_of_bag()
         self._make_film(folder)
 
     def _start(self, folder: Path, report: Path) -> None:
@@ -136,6 +137,8 @@ class DemoRun:
         assert self._client is not None and self._chain is not None
         if self._client.policy_error is not None:
             raise DemoError(f"policy server: {self._client.policy_error}")
+        if self._chain.recording_failure is not None:
+            raise DemoError(f"--record {self._options.record}: {self._chain.recording_failure}")
         self._view.waiting_for = self._client.missing(CAMERAS, self._chain.watchers)
         for name, lack in self._view.waiting_for:
             if lack is None and name not in self._shown_ready:
@@ -202,6 +205,13 @@ class DemoRun:
                 raise DemoError(f"--report {self._options.report}: cannot be written ({error.strerror})") from error
             self._display.event(f"report: {self._options.report}")
         return figures
+
+    def _tell_of_bag(self) -> None:
+        if self._options.record is None or self._chain is None:
+            return
+        if self._chain.recording_failure is not None:
+            raise DemoError(f"{self._chain.recording_failure} (the run itself completed)")
+        self._display.event(f"bag: {self._options.record}")
 
     def _make_film(self, folder: Path) -> None:
         """Draw the film in a process of its own, so that a signal ends it at once."""
