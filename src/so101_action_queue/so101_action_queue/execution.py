@@ -91,8 +91,10 @@ class Execution:
         self._at_rest = not executed
         return Advance(executed, skipped, too_old)
 
-    def align(self, asked: Asked, rows: int) -> Alignment | None:
+    def align(self, asked: Asked, rows: int, settings: Settings) -> Alignment | None:
         """Return which rows of an answer to `asked` are past, or None when nothing of it is left."""
+        if settings.alignment == "none":
+            return Alignment(0)
         trimmed = self.step - asked.step
         if trimmed < rows:
             return Alignment(trimmed)

@@ -93,8 +93,9 @@ class QueueParameters:
     )
     alignment: str = parameter(
         _DEFAULT.alignment,
-        "which rows of an answer are past: executed_steps counts rows executed since asking, elapsed_time all ticks",
-        choices=("executed_steps", "elapsed_time"),
+        "which rows of an answer are past: executed_steps counts rows executed since asking, elapsed_time all ticks; "
+        "none executes late rows as they come and is for comparison only",
+        choices=("executed_steps", "elapsed_time", "none"),
         read_only=False,
     )
     aggregate_fn_name: str = parameter(

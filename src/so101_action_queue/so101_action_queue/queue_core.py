@@ -366,7 +366,7 @@ class ActionQueue:
             return self._expire(
                 now_ns, asked, f"answer came after {age_s:.2f} s, rows live {limit_s:g} s (max_action_age_s)"
             )
-        alignment = self.execution.align(asked, len(chunk))
+        alignment = self.execution.align(asked, len(chunk), self.settings)
         past = self.execution.step - asked.step
         shorter = f"chunk shorter than round trip: {len(chunk)} rows, {past} steps"
         if alignment is None:

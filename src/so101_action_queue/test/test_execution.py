@@ -59,8 +59,8 @@ def test_rows_executed_since_the_question_are_trimmed() -> None:
     execution = loaded(5, chosen)
     for _ in range(3):
         execution.advance(0, 1, chosen, BOUNDS)
-    assert execution.align(Asked(2, 0, step=1, executed=1, expected_delay_steps=0), 5) == Alignment(2)
-    assert execution.align(Asked(2, 0, step=3, executed=3, expected_delay_steps=0), 5) == Alignment(0)
+    assert execution.align(Asked(2, 0, step=1, executed=1, expected_delay_steps=0), 5, chosen) == Alignment(2)
+    assert execution.align(Asked(2, 0, step=3, executed=3, expected_delay_steps=0), 5, chosen) == Alignment(0)
 
 
 def test_a_chunk_shorter_than_the_elapsed_time_is_aligned_by_executed_steps() -> None:
@@ -70,7 +70,7 @@ def test_a_chunk_shorter_than_the_elapsed_time_is_aligned_by_executed_steps() ->
     for _ in range(9):
         execution.advance(0, 1, chosen, BOUNDS)
     assert (execution.step, execution.executed) == (9, 2)
-    assert execution.align(asked, 5) == Alignment(1, realigned=True)
+    assert execution.align(asked, 5, chosen) == Alignment(1, realigned=True)
 
 
 def test_nothing_is_left_of_a_chunk_whose_every_row_was_executed_from_the_old_one() -> None:
@@ -78,7 +78,15 @@ def test_nothing_is_left_of_a_chunk_whose_every_row_was_executed_from_the_old_on
     execution = loaded(5, chosen)
     for _ in range(4):
         execution.advance(0, 1, chosen, BOUNDS)
-    assert execution.align(Asked(2, 0, step=1, executed=1, expected_delay_steps=0), 3) is None
+    assert execution.align(Asked(2, 0, step=1, executed=1, expected_delay_steps=0), 3, chosen) is None
+
+
+def test_without_alignment_a_late_answer_is_executed_from_its_first_row() -> None:
+    chosen = settings(alignment="none")
+    execution = loaded(8, chosen)
+    for _ in range(3):
+        execution.advance(0, 1, chosen, BOUNDS)
+    assert execution.align(Asked(2, 0, step=1, executed=1, expected_delay_steps=0), 5, chosen) == Alignment(0)
 
 
 def test_rows_die_of_age() -> None:
