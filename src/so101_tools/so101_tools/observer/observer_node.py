@@ -20,13 +20,34 @@ from so101_tools.statistics import AcceptedChunk, RunStatistics, TickSample
 COMMANDING = (QueueStatus.WAITING, QueueStatus.RUNNING, QueueStatus.STARVED, QueueStatus.HOLDING)
 
 
-def _deep(depth: int, *, reliable: bool) -> QoSProfile:
+def deep(depth: int, *, reliable: bool) -> QoSProfile:
+    """QoS of a reader that only watches."""
     # The topics' writers are one sample deep; this reader is niced, and holds what arrives while it waits for its turn.
     return QoSProfile(  # type: ignore[no-untyped-call]
         history=QoSHistoryPolicy.KEEP_LAST,
         depth=depth,
         reliability=QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT,
         durability=QoSDurabilityPolicy.VOLATILE,
+    )
+
+
+def tick_sample(status: QueueStatus) -> TickSample:
+    """What the statistics need of a QueueStatus."""
+    return TickSample(
+        session=status.session,
+        tick=status.tick,
+        tick_ns=status.tick_ns,
+        commanding=status.state in COMMANDING,
+        requests=status.requests,
+        accepted=status.accepted,
+        rejected=status.rejected_shape
+        + status.rejected_not_finite
+        + status.rejected_implausible
+        + status.rejected_foreign,
+        stale=status.stale,
+        duplicate=status.duplicate,
+        starved_ticks=status.starved_ticks,
+        deadline_misses=status.deadline_misses,
     )
 
 
@@ -65,11 +86,11 @@ class ObserverNode(Node):
         self._statistics = RunStatistics()
         self._cpu = CpuMeter(self._settings.pids())
         self._cameras: set[str] = set()
-        self.create_subscription(QueueStatus, "action_queue/status", self._on_status, _deep(300, reliable=False))
-        self.create_subscription(QueueDecision, "action_queue/decisions", self._on_decision, _deep(1000, reliable=True))
+        self.create_subscription(QueueStatus, "action_queue/status", self._on_status, deep(300, reliable=False))
+        self.create_subscription(QueueDecision, "action_queue/decisions", self._on_decision, deep(1000, reliable=True))
         self.create_subscription(EpisodeEvent, "episode", self._on_episode, EVENTS)
         self.create_subscription(
-            ObservationRequest, "observation_request", self._on_payload, _deep(20, reliable=True), raw=True
+            ObservationRequest, "observation_request", self._on_payload, deep(20, reliable=True), raw=True
         )
         self.create_subscription(PolicySpec, "policy_spec", self._on_payload, LATCHED, raw=True)
         self._find_cameras()
@@ -84,7 +105,7 @@ class ObserverNode(Node):
                 continue
             if topic.startswith(namespace):
                 self._cameras.add(topic)
-                self.create_subscription(ObservationImage, topic, self._on_payload, _deep(5, reliable=True), raw=True)
+                self.create_subscription(ObservationImage, topic, self._on_payload, deep(5, reliable=True), raw=True)
 
     def _on_payload(self, serialized: bytes) -> None:
         self._statistics.add_payload(len(serialized))
@@ -92,24 +113,7 @@ class ObserverNode(Node):
     def _on_status(self, status: QueueStatus) -> None:
         if status.state in COMMANDING:
             self._cpu.start(time.monotonic_ns())
-        self._statistics.add_tick(
-            TickSample(
-                session=status.session,
-                tick=status.tick,
-                tick_ns=status.tick_ns,
-                commanding=status.state in COMMANDING,
-                requests=status.requests,
-                accepted=status.accepted,
-                rejected=status.rejected_shape
-                + status.rejected_not_finite
-                + status.rejected_implausible
-                + status.rejected_foreign,
-                stale=status.stale,
-                duplicate=status.duplicate,
-                starved_ticks=status.starved_ticks,
-                deadline_misses=status.deadline_misses,
-            )
-        )
+        self._statistics.add_tick(tick_sample(status))
 
     def _on_decision(self, decision: QueueDecision) -> None:
         if decision.input != QueueDecision.CHUNK or decision.verdict != QueueDecision.ACCEPTED or not decision.chunk:

@@ -1,0 +1,97 @@
+"""`./so101 bench lerobot`: measure, print, write."""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+
+from so101_tools.bench.hosts import LOOPBACK
+from so101_tools.bench.options import BenchError, BenchOptions, parse
+from so101_tools.bench.progress import BenchProgress, make_progress
+from so101_tools.bench.run import BenchRun
+from so101_tools.bench.table import print_report
+from so101_tools.bench.work import Work, prepare
+from so101_tools.demo.run import Interrupted, StopRequest
+from so101_tools.two_hosts.wire import NO_WIRE
+
+LOG = Path("outputs/bench.log")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the bench and return the exit code: 0 if it completed, whatever the figures are."""
+    options = parse(arguments)
+    stop = StopRequest()
+    stop.install()
+    folder = Path(tempfile.mkdtemp(prefix="so101-bench-"))
+    try:
+        return _bench(options, stop, folder)
+    except BenchError as error:
+        print(f"so101 bench: {error}", file=sys.stderr)
+        return 1
+    except Interrupted:
+        print("so101 bench: interrupted", file=sys.stderr)
+        return 128 + stop.received
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bench(options: BenchOptions, stop: StopRequest, folder: Path) -> int:
+    console = Console()
+    if options.report is not None:
+        _check_writable(options.report)
+    if options.wire != NO_WIRE and os.geteuid() != 0:
+        print("so101 bench: a shaped wire needs root: running on loopback instead", file=sys.stderr)
+        options = replace(options, wire=NO_WIRE)
+    with _open_log(folder) as log, make_progress(console) as progress:
+        progress.begin("making policy and pictures", 15.0)
+        work = prepare(folder, options)
+        report = _measure(work, log, progress, stop)
+    print_report(report, console)
+    _write(report, options.report)
+    return 0
+
+
+def _measure(work: Work, log: TextIO, progress: BenchProgress, stop: StopRequest) -> dict[str, Any]:
+    return BenchRun(work, LOOPBACK, None, log, progress, stop.check).run()
+
+
+def _write(report: dict[str, Any], file: Path | None) -> None:
+    if file is None:
+        return
+    try:
+        file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"--report {file}: cannot be written ({error.strerror})") from error
+
+
+def _check_writable(file: Path) -> None:
+    """A report that cannot be written must be known before minutes are spent on it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        existed = file.exists()
+        file.open("a").close()
+        if not existed:
+            file.unlink()
+    except OSError as error:
+        raise BenchError(f"--report {file}: cannot be written ({error.strerror})") from error
+
+
+def _open_log(folder: Path) -> TextIO:
+    """Open the log where people look for it, else in the run's own folder."""
+    for path in (LOG, folder / LOG.name):
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("w", encoding="utf-8")
+    raise BenchError(f"neither {LOG} nor a file in {folder} can be written: free some space")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

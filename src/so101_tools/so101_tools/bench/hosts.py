@@ -1,0 +1,18 @@
+"""Where the two halves of a side run: both here, or each in a network namespace of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Command prefixes that put a process on the robot's or the server's computer, and how they find each other."""
+
+    robot: tuple[str, ...] = ()
+    server: tuple[str, ...] = ()
+    server_address: str = "127.0.0.1"
+    ros_environment: Mapping[str, str] = field(default_factory=lambda: {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
+    dds_profile: str = "none"
+
+
+LOOPBACK = Hosts()

@@ -1,0 +1,125 @@
+"""Our side, from the launch files that a user starts; only the servo bus is emulated, and a recorder listens."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+from ament_index_python.packages import get_package_prefix
+
+from so101_tools.bench.hosts import Hosts
+from so101_tools.bench.options import BenchError
+from so101_tools.bench.side import Side
+from so101_tools.bench.work import CAMERAS, SERVER_ENVIRONMENT, Work
+from so101_tools.domain import DomainLease, NoFreeDomainError
+from so101_tools.launching import LaunchFileError, ProcessSpec, resolve
+from so101_tools.launching.find_file import find_launch_file
+
+FPS = 30.0
+
+
+class OurSide(Side):
+    """robot.launch.xml on one computer, server.launch.xml on the other."""
+
+    name = "ours"
+
+    def __init__(self, work: Work, hosts: Hosts, log: TextIO, turn: int) -> None:
+        super().__init__(work, hosts, log, turn)
+        try:
+            self._lease = DomainLease()
+        except NoFreeDomainError as error:
+            raise BenchError(str(error)) from error
+        self._sim_dir = self._folder / "sim"
+
+    def start(self) -> None:
+        """Start everything; robot and server find each other."""
+        environment = {**self._hosts.ros_environment, "ROS_DOMAIN_ID": str(self._lease.id)}
+        server_file = self._write("server.yaml", {"policy_server": self._server_parameters()})
+        robot_file = self._write("robot.yaml", self._robot_parameters())
+        common = {"dds_profile": self._hosts.dds_profile}
+        server = _resolved("server.launch.xml", {"config": str(server_file), **common})
+        robot = _resolved("robot.launch.xml", {"config": str(robot_file), "camera_config": str(robot_file), **common})
+        arm = ProcessSpec(
+            None,
+            None,
+            str(Path(get_package_prefix("so101_sim")) / "lib" / "so101_sim" / "virtual_arm"),
+            ("--sim-dir", str(self._sim_dir), "--real-time-priority"),
+        )
+        recorder = ProcessSpec(
+            "so101_tools",
+            "bench_recorder",
+            sys.executable,
+            ("-m", "so101_tools.bench.ours.recorder_node"),
+            name="bench_recorder",
+            namespace="/",
+            parameters=({"trace_file": str(self._folder / "trace.jsonl"), "cameras": list(CAMERAS)},),
+            environment=robot[0].environment,
+        )
+        self._run(
+            [replace(spec, prefix=(*self._hosts.server, *spec.prefix)) for spec in server],
+            {**environment, **SERVER_ENVIRONMENT},
+        )
+        self._run(
+            [replace(spec, prefix=(*self._hosts.robot, *spec.prefix)) for spec in (arm, recorder, *robot)], environment
+        )
+
+    def stop(self) -> None:
+        """End all and give the domain back."""
+        super().stop()
+        self._lease.close()
+
+    def trace_files(self) -> Sequence[Path]:
+        """The recorder's."""
+        return [self._folder / "trace.jsonl"]
+
+    def robot_labels(self) -> Sequence[str]:
+        """All nodes of robot.launch.xml."""
+        return ["so101_driver", "action_queue", *CAMERAS]
+
+    def _robot_parameters(self) -> dict[str, Any]:
+        options = self._work.options
+        return {
+            "so101_driver": {
+                "port": str(self._sim_dir / "ttySO101"),
+                "calibration_dir": str(self._sim_dir / "calibration"),
+                "robot_id": "virtual",
+                # A stalled control loop shall show in the figures, not end the run.
+                "command_timeout_s": 0.5,
+                "reply_timeout_s": 0.02,  # a virtual servo answers when the scheduler lets it
+            },
+            "action_queue": {
+                "task": "bench",
+                "cameras": list(CAMERAS),
+                "fps": FPS,
+                "actions_per_chunk": options.actions_per_chunk,
+                "chunk_size_threshold": options.chunk_size_threshold,
+                "request_policy": options.request_policy,
+                "connect_timeout_s": 120.0,
+                "start_on_activate": True,
+            },
+            **{camera: {"device": str(self._work.frames / camera), "fps": FPS} for camera in CAMERAS},
+        }
+
+    def _server_parameters(self) -> dict[str, Any]:
+        return {
+            "pretrained_name_or_path": str(self._work.checkpoint),
+            "policy_device": "cpu",
+            "torch_threads": 1,
+            "fps": FPS,
+            "min_inference_s": self._work.options.policy_delay_s,
+        }
+
+    def _write(self, name: str, nodes: Mapping[str, Mapping[str, Any]]) -> Path:
+        file = self._folder / name
+        content = {f"/**/{node}": {"ros__parameters": dict(values)} for node, values in nodes.items()}
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return file
+
+
+def _resolved(file: str, arguments: Mapping[str, str]) -> list[ProcessSpec]:
+    try:
+        return resolve(find_launch_file(file), dict(arguments))
+    except (LaunchFileError, FileNotFoundError) as error:
+        raise BenchError(str(error)) from error

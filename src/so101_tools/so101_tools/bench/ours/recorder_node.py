@@ -1,0 +1,82 @@
+"""Takes notes of our side from its topics, like the observer, but keeps every sample."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rclpy.node import Node
+from so101_msgs.msg import (
+    ObservationImage,
+    ObservationRequest,
+    PolicySpec,
+    PolicyStatus,
+    QueueDecision,
+    QueueStatus,
+)
+from so101_node.parameters import declare, parameter
+from so101_node.process import run_node
+from so101_node.qos import LATCHED
+
+from so101_tools.bench.trace import TraceWriter
+from so101_tools.observer.observer_node import COMMANDING, deep, tick_sample
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderParameters:
+    """Parameters of the bench's recorder."""
+
+    trace_file: str = parameter("", "JSON lines are appended to this file")
+    cameras: list[str] = parameter([], "cameras whose answers are counted")
+    nice: int = parameter(10, "how far the process steps back behind the ones it watches", lower=0, upper=19)
+
+
+class RecorderNode(Node):
+    """Pictures are counted as serialized bytes and never decoded."""
+
+    def __init__(self) -> None:
+        super().__init__("bench_recorder")
+        settings = declare(self, RecorderParameters)
+        os.nice(settings.nice)
+        self._trace = TraceWriter(Path(settings.trace_file))
+        self._ready_server = 0
+        self.create_subscription(QueueStatus, "action_queue/status", self._on_status, deep(300, reliable=False))
+        self.create_subscription(QueueDecision, "action_queue/decisions", self._on_decision, deep(1000, reliable=True))
+        self.create_subscription(
+            ObservationRequest, "observation_request", self._on_payload, deep(20, reliable=True), raw=True
+        )
+        self.create_subscription(PolicySpec, "policy_spec", self._on_payload, LATCHED, raw=True)
+        self.create_subscription(PolicyStatus, "policy_status", self._on_policy_status, LATCHED)
+        for camera in settings.cameras:
+            topic = f"{camera}/observation"
+            self.create_subscription(ObservationImage, topic, self._on_payload, deep(5, reliable=True), raw=True)
+        self.create_timer(1.0, lambda: None)  # without any timer two nodes of sixty did not end on SIGTERM
+
+    def _on_payload(self, serialized: bytes) -> None:
+        self._trace.sent(time.monotonic_ns(), len(serialized))
+
+    def _on_status(self, status: QueueStatus) -> None:
+        if status.state in COMMANDING:
+            self._trace.tick(tick_sample(status), acting=status.state == QueueStatus.RUNNING)
+
+    def _on_decision(self, decision: QueueDecision) -> None:
+        if decision.input != QueueDecision.CHUNK or decision.verdict != QueueDecision.ACCEPTED or not decision.chunk:
+            return
+        chunk = decision.chunk[0]
+        asked_ns = decision.now_ns - round(decision.round_trip * 1e9)
+        self._trace.chunk(decision.now_ns, asked_ns, chunk.inference, chunk.server_total)
+
+    def _on_policy_status(self, status: PolicyStatus) -> None:
+        if status.state == PolicyStatus.READY and status.server_id != self._ready_server:
+            self._ready_server = status.server_id
+            self._trace.mark("ready", time.monotonic_ns())
+
+
+def main() -> None:
+    """Run the recorder."""
+    sys.exit(run_node(RecorderNode))
+
+
+if __name__ == "__main__":
+    main()
