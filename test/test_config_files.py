@@ -89,9 +89,15 @@ def test_ros_reads_a_parameter_file_for_a_node_in_any_namespace(file: Path) -> N
 
 @pytest.mark.parametrize("file", sorted(launch_folder().glob("*.launch.xml")), ids=lambda file: file.name)
 def test_every_value_in_a_launch_file_is_accepted_by_its_node(file: Path) -> None:
-    policies = ("act", "expert") if file.name == "sim.launch.xml" else ("",)
-    for policy in policies:
-        for spec in resolve(file, {"policy": policy} if policy else {}):
+    choices: dict[str, list[dict[str, str]]] = {
+        "sim.launch.xml": [{"policy": "act"}, {"policy": "expert"}],
+        "replay.launch.xml": [
+            {"bag": "bag", "to": "arm", "sim": "true"},
+            {"bag": "bag", "to": "policy_server", "checkpoint": "policy"},
+        ],
+    }
+    for arguments in choices.get(file.name, [{}]):
+        for spec in resolve(file, arguments):
             if (spec.package, spec.executable) not in DECLARED:
                 assert not spec.is_node
                 continue

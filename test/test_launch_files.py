@@ -42,6 +42,12 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "sim_with_a_slow_policy": ("sim.launch.xml", {"policy_delay": "0.15", "checkpoint": "/data/policy"}),
     "robot_that_records": ("robot.launch.xml", {"record": "true", "record_dir": "/data/bag"}),
     "sim_that_records": ("sim.launch.xml", {"record": "true", "namespace": "left"}),
+    "replay": ("replay.launch.xml", {"bag": "/data/a bag"}),
+    "replay_to_a_new_policy": (
+        "replay.launch.xml",
+        {"bag": "/data/bag", "to": "policy_server", "checkpoint": "/data/policy", "namespace": "left"},
+    ),
+    "replay_to_a_virtual_arm": ("replay.launch.xml", {"bag": "/data/bag", "to": "arm", "sim": "true"}),
     "so101_lab_robot": ("so101_lab_robot.launch.xml", {}),
     "so101_lab_server": ("so101_lab_server.launch.xml", {}),
 }

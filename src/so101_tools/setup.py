@@ -38,6 +38,7 @@ setup(
             "demo = so101_tools.demo.__main__:main",
             "observer = so101_tools.observer.observer_node:main",
             "recorder = so101_tools.record.recorder_node:main",
+            "replay = so101_tools.replay.__main__:main",
             "film_recorder = so101_tools.film.film_recorder_node:main",
             "queue_plot = so101_tools.queue_plot.queue_plot_node:main",
         ],
