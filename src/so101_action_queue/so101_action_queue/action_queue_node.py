@@ -178,6 +178,11 @@ class ActionQueueNode(AutostartNode):
         with self._lock:
             if self._journal:
                 self._journal.hear_server(time.monotonic_ns(), report, message)
+            core = self._journal.core if self._journal else None
+            unknown = core is not None and core.spec is not None and report.spec_id != core.spec.spec_id
+        if unknown and not report.leaving:
+            # A latched sample may reach a server that was just started only with the next heartbeat of DDS, after 3 s.
+            self._publish_spec(again=True)
 
     def _on_action_chunk(self, message: ActionChunk) -> None:
         answer = translation.answer_from(message)
@@ -223,13 +228,14 @@ class ActionQueueNode(AutostartNode):
             self._publish_spec()
         return SetParametersResult(successful=True)
 
-    def _publish_spec(self) -> None:
+    def _publish_spec(self, again: bool = False) -> None:
+        """Publish the spec if it is news, or `again`."""
         with self._lock:
             core = self._journal.core if self._journal else None
             if core is None or core.spec is None or self._outlets is None:
                 return
             spec, session, task = core.spec, core.session, core.settings.task
-        self._outlets.policy_spec(spec, session, task)
+        self._outlets.policy_spec(spec, session, task, again)
 
     def _keep_house(self) -> None:
         for thread in (self._ticker, self._sender):

@@ -71,10 +71,10 @@ class Outlets:
         """Publish a setpoint, stamped with the time of publication."""
         self._command.publish(translation.command_message(self._now(), self._joint_names, setpoint))
 
-    def policy_spec(self, value: spec.PolicySpec, session: int, task: str) -> None:
-        """Publish the spec if it, the session or the task is another than published last."""
+    def policy_spec(self, value: spec.PolicySpec, session: int, task: str, again: bool = False) -> None:
+        """Publish the spec if it, the session or the task is another than published last, or `again`."""
         key = (value.spec_id, session, task)
-        if key != self._published_spec:
+        if again or key != self._published_spec:
             self._published_spec = key
             self._spec.publish(translation.spec_message(self._now(), value, session, task))
 
