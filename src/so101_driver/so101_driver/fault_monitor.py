@@ -13,6 +13,8 @@ from so101_driver.registers import StatusBits
 
 _NEVER_READ_NS: Final = 1_000_000_000  # noise excuses a silent servo for this long
 _SLOW_TICK_NS: Final = 25_000_000  # where ticks take this long, two without an answer make a servo lost
+_NOISE_NS: Final = 80_000_000  # bad for this long is noise though ticks that wait for answers are few
+_NOISE_TICKS: Final = 3
 _SILENCE_NS: Final = 300_000_000  # all servos at once: the power supply, or a computer that is busy elsewhere
 
 _BITS: Final = (
@@ -52,7 +54,7 @@ class Findings:
     """Judgement of one tick."""
 
     silent: bool  # no servo has answered for 0.3 s
-    noisy: bool  # servos were missing in each of the last bad_ticks
+    noisy: bool  # servos were missing in each of the last bad_ticks, or of fewer that took as long
     fault: Fault | None  # to be latched
 
 
@@ -67,6 +69,7 @@ class FaultMonitor:
         """Forget everything, as after a reset or a reconnection."""
         self._last_answer_ns: int | None = None
         self._bad_ticks = 0
+        self._bad_since_ns = 0
         self._missing_ticks: IntArray = np.zeros(JOINTS, dtype=np.int64)
         self._last_read_ns: IntArray = np.full(JOINTS, -1, dtype=np.int64)  # -1: not yet
         self._confirmed: dict[tuple[str, int], int] = {}
@@ -86,7 +89,10 @@ class FaultMonitor:
         """Judge one tick. `goal` in force, (6,), rad; `torque` per joint, (6,)."""
         if self._last_answer_ns is None or reading.answered.any() or reading.garbled:
             self._last_answer_ns = now_ns
+        if reading.complete or self._bad_ticks == 0:
+            self._bad_since_ns = now_ns
         self._bad_ticks = 0 if reading.complete else self._bad_ticks + 1
+        bad_for_long = self._bad_ticks >= _NOISE_TICKS and now_ns - self._bad_since_ns >= _NOISE_NS
         fault = (
             self._find_lost(reading, now_ns)
             or self._find_unhealthy(reading)
@@ -94,7 +100,7 @@ class FaultMonitor:
         )
         return Findings(
             silent=now_ns - self._last_answer_ns >= _SILENCE_NS and self._bad_ticks >= self._limits.bad_ticks,
-            noisy=self._bad_ticks >= self._limits.bad_ticks,
+            noisy=bad_for_long or self._bad_ticks >= self._limits.bad_ticks,
             fault=fault,
         )
 

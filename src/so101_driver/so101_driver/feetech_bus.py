@@ -47,6 +47,7 @@ class FeetechBus:
         self._baud_rate = baud_rate
         self._reply_timeout_s = reply_timeout_s
         self._port: Any = None  # scservo_sdk has no types
+        self._silent: set[int] = set()  # servos that the last read_states had no answer from
         self._packets: Any = scservo_sdk.PacketHandler(0)
 
     @property
@@ -84,6 +85,7 @@ class FeetechBus:
             port.closePort()
             raise
         self._port = port
+        self._silent = set()
 
     def close(self) -> None:
         """Close the port; closing twice is fine."""
@@ -99,7 +101,10 @@ class FeetechBus:
         return self._exchange(servo_id, 0, lambda port: self._packets.txPacket(port, packet)) is not None
 
     def read_states(self, servo_ids: Sequence[int]) -> StatesRead:
-        """State block of all named servos; those that stay silent are asked once more."""
+        """State block of all named servos; those that stay silent are asked once more.
+
+        Not so a servo that was silent at the last read already: waiting for it twice would only hold up the others.
+        """
         states: dict[int, ServoState] = {}
         garbled = False
         missing = list(servo_ids)
@@ -111,8 +116,9 @@ class FeetechBus:
             for reply in replies:
                 states[reply.servo_id] = ServoState.decode(reply.data, reply.error)
             missing = [servo_id for servo_id in servo_ids if servo_id not in states]
-            if not missing:
+            if self._silent.issuperset(missing) and not garbled:
                 break
+        self._silent = set(missing)
         return StatesRead(states=states, retried=retried, garbled=garbled)
 
     def read_block(self, servo_id: int, address: int, length: int) -> bytes:
@@ -187,6 +193,8 @@ class FeetechBus:
             replies = {reply.servo_id: reply for reply in _parse(buffer, servo_ids, length)}
             used = packet * len(replies)
             if len(chunk) < wanted:  # the port fell silent for reply_timeout_s
+                break
+            if len(servo_ids) > 1 and len(buffer) >= packet * len(servo_ids):  # all has come, some of it damaged
                 break
         return list(replies.values()), len(buffer) > used
 

@@ -217,3 +217,10 @@ def test_a_reset_forgets_what_was_counted() -> None:
     ticks.run(bad, 2)
     ticks.monitor.reset()
     assert ticks.run(bad, 2).fault is None
+
+
+def test_few_bad_ticks_that_take_long_are_noise_too() -> None:
+    monitor = FaultMonitor(FaultLimits())
+    noise = replace(reading(answered={1: False}), garbled=True)
+    noisy = [monitor.update(noise, np.zeros(6), ON, tick * 50_000_000).noisy for tick in range(3)]
+    assert noisy == [False, False, True]

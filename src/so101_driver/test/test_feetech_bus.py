@@ -121,6 +121,16 @@ def test_silence_costs_two_timeouts_and_hardly_any_processor(silent_tty: tuple[s
     bus.close()
 
 
+def test_a_servo_that_was_silent_before_is_not_waited_for_twice(silent_tty: tuple[str, int]) -> None:
+    bus = FeetechBus(silent_tty[0], reply_timeout_s=0.25)
+    bus.open()
+    assert bus.read_states([1, 2]).retried == 2
+    begin = time.monotonic()
+    assert bus.read_states([1, 2]).retried == 0
+    assert time.monotonic() - begin < 0.45
+    bus.close()
+
+
 def test_a_late_reply_is_not_the_answer_to_the_next_question(silent_tty: tuple[str, int]) -> None:
     """The stock SDK returns it with COMM_SUCCESS."""
     name, master = silent_tty
