@@ -15,6 +15,7 @@ from so101_policy_server.effects import Effect, Level, Load, Log
 from so101_policy_server.image_decode import ImageDecodeError, decode_image
 from so101_policy_server.intake import Decode
 from so101_policy_server.policy import Loader, Policy, PolicyLoadError, PolicySource
+from so101_policy_server.raw_image import decode_raw
 from so101_policy_server.request import Answer, SessionKey
 from so101_policy_server.server import Job, PolicyServer
 from so101_policy_server.status_report import StatusReport
@@ -108,12 +109,18 @@ class InferenceThread:
     def _decode(self, wanted: Decode) -> None:
         frame, need = wanted.frame, wanted.need
         try:
-            pixels = decode_image(frame.data, frame.format, need.height, need.width)
+            if frame.raw is not None:
+                pixels = decode_raw(frame.data, frame.raw, need.height, need.width)
+            else:
+                pixels = decode_image(frame.data, frame.format, need.height, need.width)
         except ImageDecodeError as error:
             reason = str(error)
-            self.call(lambda core, _now: core.not_decoded(frame, reason))
+        except Exception as error:  # noqa: BLE001 - else the request would wait for this frame for ever
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         else:
             self.call(lambda core, now: core.decoded(frame, pixels, now))
+            return
+        self.call(lambda core, _now: core.not_decoded(frame, reason))
 
     def _run(self) -> None:
         while True:

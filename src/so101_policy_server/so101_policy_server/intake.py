@@ -43,9 +43,13 @@ class Intake:
             self._mailbox.complete(request.key, now_ns)
         return effects
 
-    def note(self, key: RequestKey) -> bool:
-        """Remember a request that is refused without looking at frames; False when it is a copy of one seen before."""
-        return self._mailbox.note(key)
+    def knows(self, key: RequestKey) -> bool:
+        """Whether this request, or a copy of it, was here before."""
+        return self._mailbox.knows(key)
+
+    def note(self, key: RequestKey) -> None:
+        """Remember a request that is refused without looking at frames."""
+        self._mailbox.note(key)
 
     def frame(self, frame: Frame) -> list[Effect]:
         """Take in a frame, before or after its request."""

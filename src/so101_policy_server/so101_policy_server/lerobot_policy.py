@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
-import huggingface_hub.constants
-import lerobot.policies  # noqa: F401 - registers every policy type
 import numpy as np
 import torch
-from lerobot.configs import PreTrainedConfig
-from lerobot.policies import get_policy_class, make_pre_post_processors
-from lerobot.policies.pretrained import PreTrainedPolicy
 from lerobot.policies.rtc import RTCConfig
 from lerobot.policies.utils import populate_queues, prepare_observation_for_inference
 from lerobot.processor import RenameObservationsProcessorStep
 from lerobot.utils.constants import ACTION, OBS_IMAGES, OBS_STATE
-from safetensors import safe_open
 
-from so101_policy_server.checkpoint import WEIGHTS, Checkpoint, find_checkpoint
+from so101_policy_server.checkpoint import find_checkpoint
+from so101_policy_server.lerobot_checkpoint import (
+    check_device,
+    describe,
+    explain,
+    hub_access,
+    load_config,
+    load_processors,
+    load_weights,
+    one_line,
+)
 from so101_policy_server.policy import (
-    ImageFeature,
     Leftover,
     Observation,
     PolicyDescription,
@@ -47,6 +47,9 @@ ROBOT_TYPE: Final = "so101_follower"
 WARM_UP_PASSES: Final = 3
 """The first pass allocates and picks kernels, the second can still be slow (CUDA graphs, lazy modules)."""
 
+SOFT_ROWS: Final = 10
+"""LeRobot's RTCConfig.execution_horizon: rows after the frozen ones over which the leftover's pull fades out."""
+
 
 def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
     """Load a checkpoint and run it until it is warm.
@@ -55,21 +58,21 @@ def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
         PolicyLoadError: one line that says what is wrong and what to do.
     """
     checkpoint = find_checkpoint(source.path)
-    _check_device(source.device)
+    check_device(source.device)
     if source.torch_threads > 0:
         torch.set_num_threads(source.torch_threads)
-    with _hub_access(offline=checkpoint.is_local and not source.allow_download):
+    with hub_access(offline=checkpoint.is_local and not source.allow_download):
         try:
             progress("reading the configuration")
-            config = _load_config(checkpoint, source)
-            description = _describe(checkpoint.path, config, source.device)
+            config = load_config(checkpoint, source)
+            description = describe(checkpoint.path, config, source.device)
             progress("loading weights")
-            policy = _load_weights(checkpoint, config)
-            preprocessor, postprocessor = _load_processors(checkpoint, config, source.device)
+            policy = load_weights(checkpoint, config)
+            preprocessor, postprocessor = load_processors(checkpoint, config, source.device)
         except PolicyLoadError:
             raise
         except Exception as error:  # LeRobot, transformers and hub raise dozens of types here
-            raise PolicyLoadError(_explain(error, checkpoint)) from error
+            raise PolicyLoadError(explain(error, checkpoint)) from error
     progress("warming up")
     loaded = LeRobotPolicy(description, config, policy, preprocessor, postprocessor, source)
     loaded.warm_up()
@@ -99,7 +102,7 @@ class LeRobotPolicy:
         self._min_inference_s = source.min_inference_s
         self._supports_rtc = bool(policy.supports_rtc())
         if self._supports_rtc:
-            policy.config.rtc_config = RTCConfig(enabled=False)
+            policy.config.rtc_config = RTCConfig(enabled=False, execution_horizon=SOFT_ROWS)
             policy.init_rtc_processor()
         rename = next((step for step in preprocessor.steps if isinstance(step, RenameObservationsProcessorStep)), None)
         self._description = replace(
@@ -205,147 +208,29 @@ class LeRobotPolicy:
     def _predict(self, batch: dict[str, Any], prefix: Any, leftover: Leftover | None) -> Any:
         if not self._supports_rtc:
             chunk = self._policy.predict_action_chunk(batch)
+        elif leftover is None or prefix is None:
+            self._policy.config.rtc_config.enabled = False
+            chunk = self._policy.predict_action_chunk(batch)
         else:
-            self._policy.config.rtc_config.enabled = prefix is not None
-            delay = leftover.expected_delay_steps if leftover is not None else 0
-            chunk = self._policy.predict_action_chunk(batch, inference_delay=delay, prev_chunk_left_over=prefix)
+            self._policy.config.rtc_config.enabled = True
+            prefix = self._continued_rows(prefix)
+            # No more rows than there are: beyond them LeRobot pads with zeros, which would pull the chunk to the mean.
+            delay = min(leftover.expected_delay_steps, len(prefix))
+            # LeRobot's horizon counts the frozen rows in: left at 10, a delay of 20 steps would freeze only ten.
+            horizon = min(delay + SOFT_ROWS, len(prefix))
+            self._policy.config.rtc_config.execution_horizon = horizon  # groot reads it here, the others below
+            chunk = self._policy.predict_action_chunk(
+                batch, inference_delay=delay, prev_chunk_left_over=prefix, execution_horizon=horizon
+            )
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return chunk
+
+    def _continued_rows(self, prefix: Any) -> Any:
+        """The leftover as far as a new chunk reaches; LeRobot takes no longer one."""
+        return prefix[: self._description.horizon] if self._description.horizon else prefix
 
     def _precision(self) -> Any:
         if self._config.use_amp and self._device.type == "cuda":
             return torch.autocast(device_type="cuda")
         return contextlib.nullcontext()
-
-
-def one_line(error: BaseException) -> str:
-    """The error's text on one line of at most 400 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 400 else text[:397] + "..."
-
-
-def _load_config(checkpoint: Checkpoint, source: PolicySource) -> Any:
-    known = PreTrainedConfig.get_known_choices()
-    if checkpoint.is_local and checkpoint.policy_type not in known:
-        raise PolicyLoadError(
-            f"policy type '{checkpoint.policy_type}' of {checkpoint.path} is not one that LeRobot knows: "
-            f"{', '.join(sorted(known))}"
-        )
-    config = PreTrainedConfig.from_pretrained(checkpoint.path)
-    if source.policy_type not in ("", config.type):
-        raise PolicyLoadError(f"policy_type = {source.policy_type}: {checkpoint.path} is of type {config.type}")
-    if getattr(config, "use_peft", False):
-        raise PolicyLoadError(f"{checkpoint.path} is a PEFT adapter: merge it into its base policy and save that")
-    config.device = source.device
-    config.pretrained_path = checkpoint.path
-    if hasattr(config, "pretrained_backbone_weights"):
-        # Otherwise torchvision downloads ImageNet weights, only for the checkpoint to overwrite them.
-        config.pretrained_backbone_weights = None
-    return config
-
-
-def _load_weights(checkpoint: Checkpoint, config: Any) -> Any:
-    policy = get_policy_class(config.type).from_pretrained(checkpoint.path, config=config)
-    if checkpoint.is_local:
-        _check_weights(checkpoint, policy)
-    return policy.to(config.device).eval()
-
-
-def _check_weights(checkpoint: Checkpoint, policy: Any) -> None:
-    """LeRobot only logs weights that a file lacks; an arm must not be moved by a half random network."""
-    loads_in_its_own_way = any(
-        getattr(type(policy), name).__func__ is not getattr(PreTrainedPolicy, name).__func__
-        for name in ("from_pretrained", "_load_as_safetensor")
-    )
-    if loads_in_its_own_way:
-        return
-    with safe_open(Path(checkpoint.path) / WEIGHTS, framework="pt") as file:
-        stored = set(file.keys())
-    weights = policy.state_dict()
-    # Weights that share memory are stored once.
-    filled = {weights[name].data_ptr() for name in stored & weights.keys()}
-    missing = [
-        name
-        for name, value in weights.items()
-        if name not in stored and value.numel() and value.data_ptr() not in filled
-    ]
-    if missing:
-        raise PolicyLoadError(
-            f"{checkpoint.path}: {WEIGHTS} lacks {len(missing)} of {len(weights)} weights (first: {missing[0]}); "
-            "it is damaged or belongs to another configuration"
-        )
-
-
-def _load_processors(checkpoint: Checkpoint, config: Any, device: str) -> tuple[Any, Any]:
-    overrides: dict[str, Any] = {"device_processor": {"device": device}}
-    try:
-        return make_pre_post_processors(  # type: ignore[no-any-return]
-            config, pretrained_path=checkpoint.path, preprocessor_overrides=overrides
-        )
-    except KeyError:  # a pipeline without that step; batches are put on the device before it anyway
-        return make_pre_post_processors(config, pretrained_path=checkpoint.path)  # type: ignore[no-any-return]
-
-
-def _describe(path: str, config: Any, device: str) -> PolicyDescription:
-    """What the configuration says, refused where a robot with cameras and joints cannot give it."""
-    images = []
-    for key, feature in config.image_features.items():
-        channels, height, width = feature.shape
-        if channels != 3:
-            raise PolicyLoadError(f"{path}: image {key} has {channels} channels, cameras give 3")
-        images.append(ImageFeature(key, key.rsplit(".", 1)[-1], channels, height, width))
-    known = {image.key for image in images} | {OBS_STATE}
-    foreign = [key for key in config.input_features if key not in known]
-    if foreign:
-        raise PolicyLoadError(f"{path} reads {', '.join(foreign)}, which no robot here gives")
-    if config.action_feature is None:
-        raise PolicyLoadError(f"{path} has no action feature")
-    state = config.robot_state_feature
-    return PolicyDescription(
-        policy_type=config.type,
-        path=path,
-        device=device,
-        horizon=0,
-        images=tuple(images),
-        state_dim=state.shape[0] if state is not None else 0,
-        action_dim=config.action_feature.shape[0],
-        n_obs_steps=config.n_obs_steps,
-        action_names=tuple(getattr(config, "action_feature_names", None) or ()),
-    )
-
-
-def _check_device(device: str) -> None:
-    kind = device.split(":")[0]
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise PolicyLoadError(
-            f"policy_device = {device}: no usable CUDA device on this machine; check nvidia-smi or set cpu"
-        )
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise PolicyLoadError(f"policy_device = {device}: no Apple GPU on this machine; set cpu")
-
-
-@contextlib.contextmanager
-def _hub_access(*, offline: bool) -> Iterator[None]:
-    """Keep LeRobot and transformers off the network while a local folder is loaded: no delay, no surprise download."""
-    before = huggingface_hub.constants.HF_HUB_OFFLINE
-    huggingface_hub.constants.HF_HUB_OFFLINE = before or offline
-    try:
-        yield
-    finally:
-        huggingface_hub.constants.HF_HUB_OFFLINE = before
-
-
-def _explain(error: Exception, checkpoint: Checkpoint) -> str:
-    text = one_line(error)
-    if isinstance(error, torch.cuda.OutOfMemoryError):
-        return f"{checkpoint.path}: out of GPU memory: {text}"
-    if isinstance(error, ImportError):
-        return f"{checkpoint.path} needs a package that is not installed: {text}"
-    if isinstance(error, json.JSONDecodeError):
-        return f"{checkpoint.path}: damaged JSON file: {text}"
-    if not checkpoint.is_local:
-        return f"{checkpoint.path} is no folder here and could not be had from the hub: {text}"
-    if "offline" in text.lower() or "outgoing traffic" in text.lower() or "cached" in text.lower():
-        return f"{checkpoint.path} names parts that are not on this machine; set allow_download once: {text}"
-    return f"{checkpoint.path}: {type(error).__name__}: {text}"

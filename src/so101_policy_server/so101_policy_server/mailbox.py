@@ -61,13 +61,19 @@ class Mailbox:
             displaced += [forgotten.waiting] if forgotten.waiting is not None else []
         return Arrival.NEW, displaced
 
-    def note(self, key: RequestKey) -> bool:
-        """Remember a request that is answered without a slot; False when it is a copy of one seen before."""
+    def knows(self, key: RequestKey) -> bool:
+        """Whether this request, or a copy of it, was here before."""
+        slot = self._slots.get(key.session)
+        return slot is not None and (key.request_id in slot.seen or key.request_id <= slot.newest_id - IDS_REMEMBERED)
+
+    def note(self, key: RequestKey) -> None:
+        """Remember a request that is answered without a slot."""
         slot = self._slots.setdefault(key.session, _Slot())
-        if key.request_id in slot.seen:
-            return False
         slot.seen.append(key.request_id)
-        return True
+        # Refusals cost nobody a slot: sessions that hold a request are left alone.
+        idle = [session for session, known in self._slots.items() if known.waiting is None and session != key.session]
+        for session in idle[: max(0, len(self._slots) - SESSIONS_REMEMBERED)]:
+            del self._slots[session]
 
     def complete(self, key: RequestKey, now_ns: int) -> None:
         """Mark a waiting request as ready for the inference thread; nothing happens if it has left."""

@@ -6,11 +6,14 @@ import array
 from typing import Any
 
 import numpy as np
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
 
+from so101_policy_server.raw_image import RawLayout
 from so101_policy_server.request import Answer, Frame, Request, RequestKey, SessionKey, Status
 from so101_policy_server.spec_check import Spec
 from so101_policy_server.status_report import StatusReport
+from so101_policy_server.topic_observations import Picture
 
 MESSAGE_LENGTH = 1024
 
@@ -53,6 +56,23 @@ def to_frame(message: ObservationImage, robot: str, now_ns: int) -> Frame:
         data=np.frombuffer(message.image.data, dtype=np.uint8),
         received_ns=now_ns,
     )
+
+
+def to_picture(message: CompressedImage | Image) -> Picture:
+    """An image of a plain topic as the core's value; its bytes are not copied."""
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    if isinstance(message, CompressedImage):
+        return Picture(data, format=str(message.format))
+    return Picture(
+        data, raw=RawLayout(str(message.encoding), int(message.height), int(message.width), int(message.step))
+    )
+
+
+def to_pose(message: JointState) -> dict[str, float]:
+    """Joint name -> rad; a message whose arrays do not fit together says nothing."""
+    if len(message.position) != len(message.name):
+        return {}
+    return dict(zip(message.name, message.position, strict=True))
 
 
 def to_spec(message: PolicySpec) -> Spec:

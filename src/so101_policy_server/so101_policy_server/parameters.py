@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from so101_node.parameters import ParameterError, parameter
 
 from so101_policy_server.policy import PolicySource
-from so101_policy_server.server import ServerConfig
+from so101_policy_server.server_config import ServerConfig
 from so101_policy_server.spec_check import Served
 from so101_policy_server.units import Units
 
@@ -32,6 +32,16 @@ class ServerParameters:
     )
     obs_queue_timeout: float = parameter(
         1.0, "how long a request waits for its camera frames, s", lower=0.05, upper=10.0
+    )
+    observation_source: str = parameter(
+        "on_request",
+        "on_request: cameras answer each request; topics: the newest of plain image and joint_states topics by arrival",
+        choices=("on_request", "topics"),
+    )
+    image_transport: str = parameter(
+        "compressed",
+        "topics: <camera>/image_raw/compressed (CompressedImage) or <camera>/image_raw (Image)",
+        choices=("compressed", "raw"),
     )
     max_frame_age_s: float = parameter(
         0.2, "oldest camera frame that is used, s; one repeated for longer is frozen", lower=0.01, upper=10.0
@@ -113,4 +123,5 @@ class ServerParameters:
             max_frame_age_s=self.max_frame_age_s,
             inference_latency_s=self.inference_latency,
             inference_timeout_s=self.inference_timeout_s,
+            from_topics=self.observation_source == "topics",
         )

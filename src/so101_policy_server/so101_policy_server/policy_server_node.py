@@ -12,29 +12,25 @@ from typing import Any
 
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.subscription import Subscription
-from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_node
-from so101_node.qos import CHUNK_WRITER, LATCHED, REQUEST_READER, observation
-from so101_node.repeat import RepeatPublisher
 
 from so101_policy_server.checkpoint import find_checkpoint
 from so101_policy_server.effects import Level, Log
 from so101_policy_server.heartbeat import Heartbeat
 from so101_policy_server.inference_thread import THREAD_NAME, Call, InferenceThread
-from so101_policy_server.messages import to_chunk, to_frame, to_request, to_spec, to_status
+from so101_policy_server.messages import to_chunk, to_frame, to_picture, to_pose, to_request, to_spec, to_status
 from so101_policy_server.parameters import ServerParameters
 from so101_policy_server.policy import Loader, Policy, PolicySource, Progress
 from so101_policy_server.request import Answer, Status
+from so101_policy_server.robot_topics import Heard, RobotTopics
 from so101_policy_server.server import PolicyServer
 
 TICK_S = 0.1
 """How often overdue requests are looked for."""
-
-FRAMES_DEPTH = 4
-"""Frames of a camera that may wait for the executor; policies that read several steps get them in one burst."""
 
 STOP_TIMEOUT_S = 1.0
 
@@ -46,51 +42,6 @@ def load_lerobot(source: PolicySource, progress: Progress) -> Policy:
     from so101_policy_server.lerobot_policy import load_policy
 
     return load_policy(source, progress)
-
-
-class _Robot:
-    """The topics of one robot."""
-
-    def __init__(self, node: PolicyServerNode, name: str) -> None:
-        prefix = f"{name.rstrip('/')}/" if name else ""
-        self._node, self._name, self._prefix = node, name, prefix
-        self.chunks = RepeatPublisher(node, ActionChunk, f"{prefix}action_chunk", CHUNK_WRITER)
-        self.status = node.create_publisher(PolicyStatus, f"{prefix}policy_status", LATCHED)
-        self._inputs = [
-            node.create_subscription(
-                ObservationRequest, f"{prefix}observation_request", partial(node.on_request, name), REQUEST_READER
-            ),
-            node.create_subscription(PolicySpec, f"{prefix}policy_spec", partial(node.on_spec, self), LATCHED),
-        ]
-        self._cameras: dict[str, Subscription] = {}
-
-    @property
-    def name(self) -> str:
-        """Its namespace as the parameter `robots` has it; "" = the node's own."""
-        return self._name
-
-    def listen_to(self, cameras: tuple[str, ...]) -> None:
-        """Subscribe to exactly these cameras; a name that cannot be a topic is left for the spec check to refuse."""
-        for camera in set(self._cameras) - set(cameras):
-            self._node.destroy_subscription(self._cameras.pop(camera))
-        for camera in cameras:
-            if camera in self._cameras:
-                continue
-            topic = f"{self._prefix}{camera}/observation"
-            try:
-                self._cameras[camera] = self._node.create_subscription(
-                    ObservationImage, topic, partial(self._node.on_image, self._name), observation(FRAMES_DEPTH)
-                )
-            except InvalidTopicNameException:
-                self._node.log.error(f"camera {camera!r} of policy_spec cannot be part of a topic name")
-
-    def destroy(self) -> None:
-        """Release all topics."""
-        self.listen_to(())
-        for subscription in self._inputs:
-            self._node.destroy_subscription(subscription)
-        self.chunks.destroy()
-        self._node.destroy_publisher(self.status)
 
 
 class PolicyServerNode(AutostartNode):
@@ -108,7 +59,7 @@ class PolicyServerNode(AutostartNode):
         self._server_id = secrets.randbits(64) or 1
         self._inference: InferenceThread | None = None
         self._heartbeat: Heartbeat | None = None
-        self._robots: dict[str, _Robot] = {}
+        self._robots: dict[str, RobotTopics] = {}
         self._sequence = 0
         self._status_lock = threading.Lock()
         self._fatal = ""
@@ -120,7 +71,7 @@ class PolicyServerNode(AutostartNode):
         """Connect topics and begin to load; returns at once."""
         core = PolicyServer(self._settings.config())
         try:
-            self._robots = {name: _Robot(self, name) for name in self._settings.robots or [""]}
+            self._robots = {name: self._connect(name) for name in self._settings.robots or [""]}
         except InvalidTopicNameException:
             self.failure = f"robots = {self._settings.robots}: must be namespaces such as /arm1"
             return TransitionCallbackReturn.FAILURE
@@ -174,16 +125,32 @@ class PolicyServerNode(AutostartNode):
 
     # -- topics -------------------------------------------------------------------------------------------------------
 
-    def on_request(self, robot: str, message: ObservationRequest) -> None:
-        """A robot asks."""
+    def _connect(self, name: str) -> RobotTopics:
+        heard = Heard(
+            request=partial(self._on_request, name),
+            spec=self._on_spec,
+            answered=partial(self._on_image, name),
+            picture=partial(self._on_picture, name),
+            pose=partial(self._on_pose, name),
+        )
+        source = self._settings.image_transport if self._settings.observation_source == "topics" else ""
+        return RobotTopics(self, name, heard, source)
+
+    def _on_request(self, robot: str, message: ObservationRequest) -> None:
         self._call(lambda core, now: core.request(to_request(message, robot, now), now))
 
-    def on_image(self, robot: str, message: ObservationImage) -> None:
-        """A camera answers a request."""
+    def _on_image(self, robot: str, message: ObservationImage) -> None:
         self._call(lambda core, now: core.frame(to_frame(message, robot, now)))
 
-    def on_spec(self, robot: _Robot, message: PolicySpec) -> None:
-        """A robot says what it expects."""
+    def _on_picture(self, robot: str, camera: str, message: CompressedImage | Image) -> None:
+        picture = to_picture(message)
+        self._call(lambda core, now: core.topic_picture(robot, camera, picture, now))
+
+    def _on_pose(self, robot: str, message: JointState) -> None:
+        positions = to_pose(message)
+        self._call(lambda core, now: core.topic_pose(robot, positions, now))
+
+    def _on_spec(self, robot: RobotTopics, message: PolicySpec) -> None:
         robot.listen_to(tuple(message.cameras))
         self._call(lambda core, now: core.spec(robot.name, to_spec(message), now))
         self._publish_status()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from so101_policy_server.image_decode import Pixels
+from so101_policy_server.raw_image import RawLayout
 
 
 class Status(enum.IntEnum):
@@ -55,6 +56,7 @@ class Request:
         expected_delay_steps: control steps expected to run before the answer arrives.
         received_ns: server's monotonic clock, ns.
         fault: what is wrong with its form, one line; "" when nothing is.
+        incomplete: what of the observation is missing though the request itself is fine, one line; "" when nothing is.
     """
 
     key: RequestKey
@@ -68,11 +70,15 @@ class Request:
     expected_delay_steps: int
     received_ns: int
     fault: str = ""
+    incomplete: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """An ObservationImage, still compressed. `camera` is the robot's name for it; history index 0 is the newest."""
+    """A picture that answers a request. `camera` is the robot's name for it; history index 0 is the newest.
+
+    `data` is compressed as `format` says, or raw where `raw` says how it lies.
+    """
 
     key: RequestKey
     camera: str
@@ -82,6 +88,7 @@ class Frame:
     format: str
     data: npt.NDArray[np.uint8]
     received_ns: int
+    raw: RawLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)

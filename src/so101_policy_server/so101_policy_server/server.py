@@ -5,7 +5,7 @@ Calls return effects, things for the caller to do: publish an answer, decode a f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,18 +16,19 @@ from so101_policy_server.intake import Intake
 from so101_policy_server.policy import PolicyDescription, PolicySource
 from so101_policy_server.request import Answer, CompleteRequest, Frame, Request, RequestKey, Status
 from so101_policy_server.request_check import find_fault, is_admitted
+from so101_policy_server.served_robot import ServedRobot
+from so101_policy_server.server_config import ServerConfig
 from so101_policy_server.spec_check import (
     AcceptedSpec,
-    Served,
     Spec,
     SpecMismatchError,
     camera_names,
-    check_spec,
     describe_against,
     names_same_policy,
 )
 from so101_policy_server.status_report import State, StatusReport
 from so101_policy_server.timing import InferenceTimes
+from so101_policy_server.topic_observations import Picture, TopicObservations
 
 IN_USE_S: Final = 30.0
 """A robot that asked within this time keeps its policy; another robot's spec cannot replace it."""
@@ -41,48 +42,12 @@ INACTIVE: Final = "the server is not active"
 
 
 @dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """What the parameters say.
-
-    Attributes:
-        source: the server's own policy; its path is "" when it has none.
-        served: what specs are checked against.
-        cameras: camera names for the policy's images in order; empty = as in the checkpoint.
-        task: language instruction for requests without one.
-        allowed_policies: shell patterns of further policies that robots may name.
-        obs_queue_timeout_s: how long a request waits for its frames.
-        max_frame_age_s: oldest frame that is used.
-        inference_latency_s: a slower median is warned about.
-        inference_timeout_s: an inference that takes longer is stuck.
-    """
-
-    source: PolicySource
-    served: Served
-    cameras: tuple[str, ...] = ()
-    task: str = ""
-    allowed_policies: tuple[str, ...] = ()
-    obs_queue_timeout_s: float = 1.0
-    max_frame_age_s: float = 0.2
-    inference_latency_s: float = 0.033
-    inference_timeout_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """One complete request for the inference thread, and the accepted spec it was checked against."""
 
     complete: CompleteRequest
     accepted: AcceptedSpec
     task: str
-
-
-@dataclass(slots=True)
-class _Robot:
-    spec: Spec | None = None
-    accepted: AcceptedSpec | None = None
-    rejection: str = ""
-    ready_session: int = 0
-    asked_ns: int | None = None
 
 
 class PolicyServer:
@@ -94,8 +59,9 @@ class PolicyServer:
         self._state = State.UNCONFIGURED
         self._message = NO_POLICY
         self._policy: PolicyDescription | None = None
-        self._robots: dict[str, _Robot] = {}
+        self._robots: dict[str, ServedRobot] = {}
         self._intake = Intake(config.obs_queue_timeout_s, config.max_frame_age_s)
+        self._topics = TopicObservations(config.max_frame_age_s) if config.from_topics else None
         self._times = InferenceTimes(config.inference_latency_s)
         self._answered = 0
         self._failed = 0
@@ -134,8 +100,8 @@ class PolicyServer:
         cameras = ", ".join(f"{image.camera} {image.width}x{image.height}" for image in policy.images) or "none"
         text = f"Policy ready: {policy.policy_type} from {policy.path} on {policy.device}, horizon {policy.horizon}"
         effects: list[Effect] = [Log(Level.INFO, f"{text}, cameras {cameras}")]
-        for name, robot in self._robots.items():
-            effects += self._check(name, robot)
+        for robot in self._robots.values():
+            effects += self._check(robot)
         return effects
 
     def load_failed(self, reason: str) -> list[Effect]:
@@ -153,16 +119,16 @@ class PolicyServer:
 
     def _forget_acceptance(self) -> None:
         for robot in self._robots.values():
-            robot.accepted, robot.rejection, robot.ready_session = None, "", 0
+            robot.forget_acceptance()
 
     # -- specs --------------------------------------------------------------------------------------------------------
 
     def spec(self, name: str, spec: Spec, now_ns: int) -> list[Effect]:
         """Take in the PolicySpec of the robot in namespace `name`."""
-        robot = self._robots.setdefault(name, _Robot())
+        robot = self._robot(name)
         if robot.spec == spec:
             return []
-        robot.spec, robot.accepted, robot.rejection = spec, None, ""
+        robot.take_spec(spec)
         answers = self._give_up(Status.NOT_READY, "policy_spec has changed", RETRY_SPEC_S, name)
         source = self._source_for(spec)
         if source is not None:
@@ -170,11 +136,11 @@ class PolicyServer:
             if user is None:
                 return answers + self._load(source)
             reason = f"pretrained_name_or_path is '{spec.path}': '{self._source.path}' is in use by robot {user}"
-            return answers + self._reject(name, robot, reason)
+            return [*answers, *robot.reject(reason)]
         if self._state is State.UNCONFIGURED and spec.path:
             reason = f"pretrained_name_or_path is '{spec.path}': the server's allowed_policies does not admit it"
-            return answers + self._reject(name, robot, reason)
-        return answers + self._check(name, robot)
+            return [*answers, *robot.reject(reason)]
+        return answers + self._check(robot)
 
     def _source_for(self, spec: Spec) -> PolicySource | None:
         """What a spec makes the server load, or None when it is to be checked against what there is."""
@@ -189,51 +155,44 @@ class PolicyServer:
         return replace(own, path=spec.path, policy_type=spec.policy_type, device=spec.device or own.device)
 
     def _user_besides(self, name: str, now_ns: int) -> str | None:
-        for other, robot in self._robots.items():
-            recent = robot.asked_ns is not None and now_ns - robot.asked_ns < IN_USE_S * NS_PER_S
-            if other != name and robot.accepted is not None and recent:
-                return other or "/"
-        return None
+        users = (robot.name for robot in self._robots.values() if robot.is_using_the_policy(now_ns, IN_USE_S))
+        return next((user or "/" for user in users if user != name), None)
 
-    def _check(self, name: str, robot: _Robot) -> list[Effect]:
-        if self._policy is None or robot.spec is None:
+    def _check(self, robot: ServedRobot) -> list[Effect]:
+        if self._policy is None:
             return []
-        try:
-            robot.accepted = check_spec(robot.spec, self._config.served, self._source, self._policy)
-        except SpecMismatchError as error:
-            return self._reject(name, robot, str(error))
-        robot.rejection = ""
-        effects: list[Effect] = []
-        rows, wanted = robot.accepted.rows, robot.spec.actions_per_chunk
-        if robot.spec.session != robot.ready_session:
-            robot.ready_session = robot.spec.session
-            effects.append(Log(Level.INFO, f"Client connected and ready: robot {name or '/'}, {rows} rows a chunk"))
-        if wanted > rows:
-            text = (
-                f"actions_per_chunk is {wanted}, the policy's horizon {self._policy.horizon}: chunks have {rows} rows"
-            )
-            effects.append(Log(Level.WARNING, text))
-        return effects
+        return list(robot.check(self._config.served, self._source, self._policy))
 
-    def _reject(self, name: str, robot: _Robot, reason: str) -> list[Effect]:
-        robot.accepted, robot.rejection = None, reason
-        return [Log(Level.ERROR, f"Spec of robot {name or '/'} rejected: {reason}")]
+    def _robot(self, name: str) -> ServedRobot:
+        return self._robots.setdefault(name, ServedRobot(name))
 
     # -- requests and frames ------------------------------------------------------------------------------------------
 
     def request(self, request: Request, now_ns: int) -> list[Effect]:
         """Take in a request; an answer that needs no inference comes back at once."""
-        robot = self._robots.setdefault(request.key.session.robot, _Robot())
+        robot = self._robot(request.key.session.robot)
         robot.asked_ns = now_ns
+        if self._intake.knows(request.key):
+            return []  # its second copy
+        if self._topics is not None and self._policy is not None and robot.accepted is not None:
+            accepted, steps = robot.accepted, self._policy.n_obs_steps
+            request = self._topics.with_pose(request, accepted.spec.joint_names, steps, accepted.period_s, now_ns)
         refusal = self._refusal(request, robot)
         if refusal is not None:
-            return self._count([refusal]) if self._intake.note(request.key) else []
+            self._intake.note(request.key)
+            return self._count([refusal])
         assert self._policy is not None and robot.accepted is not None
         # A robot may give more history than the policy reads; the newest steps are last.
         request = replace(request, positions=request.positions[-self._policy.n_obs_steps :])
-        return self._count(self._intake.request(request, robot.accepted.cameras, now_ns))
+        cameras = robot.accepted.cameras
+        effects = self._intake.request(request, cameras, now_ns)
+        if self._topics is not None:
+            steps = self._policy.n_obs_steps
+            for frame in self._topics.frames(request, cameras, steps, robot.accepted.period_s, now_ns):
+                effects += self._intake.frame(frame)
+        return self._count(effects)
 
-    def _refusal(self, request: Request, robot: _Robot) -> Answer | None:
+    def _refusal(self, request: Request, robot: ServedRobot) -> Answer | None:
         if request.fault:
             return Answer(request, Status.BAD_REQUEST, request.fault)
         if not self._active:
@@ -247,8 +206,22 @@ class PolicyServer:
         if robot.accepted is None or robot.accepted.spec.spec_id != request.spec_id:
             text = f"policy_spec {request.spec_id} has not arrived yet"
             return Answer(request, Status.NOT_READY, text, RETRY_SPEC_S)
+        if request.incomplete:
+            return Answer(request, Status.OBSERVATION_INCOMPLETE, request.incomplete)
         fault = find_fault(request, robot.accepted, self._policy)
         return Answer(request, Status.BAD_REQUEST, fault) if fault else None
+
+    def topic_picture(self, name: str, camera: str, picture: Picture, now_ns: int) -> list[Effect]:
+        """Take in a picture from a plain image topic of the robot in namespace `name`."""
+        if self._topics is not None:
+            self._topics.picture(name, camera, picture, now_ns)
+        return []
+
+    def topic_pose(self, name: str, positions: Mapping[str, float], now_ns: int) -> list[Effect]:
+        """Take in joint positions, joint name -> rad, from the robot's joint_states."""
+        if self._topics is not None:
+            self._topics.pose(name, positions, now_ns)
+        return []
 
     def frame(self, frame: Frame) -> list[Effect]:
         """Take in a camera frame."""
@@ -308,7 +281,7 @@ class PolicyServer:
 
     def status(self, name: str) -> StatusReport:
         """What to tell the robot in namespace `name`."""
-        robot = self._robots.get(name, _Robot())
+        robot = self._robots.get(name) or ServedRobot(name)
         state, message = self._state, self._message
         if robot.rejection and state is not State.ERROR:
             state, message = State.ERROR, f"spec rejected: {robot.rejection}"

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicySource, Prediction
 from so101_policy_server.request import CameraNeed, Frame, Request, RequestKey, SessionKey
-from so101_policy_server.server import PolicyServer, ServerConfig
+from so101_policy_server.server import PolicyServer
+from so101_policy_server.server_config import ServerConfig
 from so101_policy_server.spec_check import Served, Spec
 from so101_policy_server.units import Units
 

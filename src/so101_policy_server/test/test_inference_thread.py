@@ -108,6 +108,42 @@ def test_a_frame_that_cannot_be_decoded_is_the_answer(bench) -> None:
     assert answer.message.endswith("image announced as png has no PNG header (13 bytes)")
 
 
+def test_a_decoder_that_fails_in_its_own_way_is_an_answer_too(bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments):
+        raise MemoryError("no room\nfor a picture")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inference_thread, "decode_image", broken)
+        bench.ask(1)
+        answer = bench.answers.get(timeout=WAIT_S)
+    assert answer.status is Status.OBSERVATION_INCOMPLETE
+    assert "MemoryError: no room for a picture" in answer.message
+    bench.ask(2)
+    assert bench.answers.get(timeout=WAIT_S).status is Status.OK
+
+
+@pytest.mark.parametrize("error", [MemoryError("cannot allocate"), RuntimeError("CUDA out of memory"), ValueError()])
+def test_running_out_of_memory_in_one_inference_is_one_answer_and_the_next_is_good(examples, spy_policy, error) -> None:
+    class Full(spy_policy):
+        def infer(self, observation, leftover):
+            self.asked.append(())
+            if len(self.asked) == 2:
+                raise error
+            prediction = super().infer(observation, leftover)
+            self.asked.pop()
+            return prediction
+
+    bench = Bench(examples, lambda _source, _progress: Full(examples.description()))
+    bench.announced.get(timeout=WAIT_S)
+    statuses = []
+    for request_id in (1, 2, 3):
+        bench.ask(request_id)
+        statuses.append(bench.answers.get(timeout=WAIT_S).status)
+    bench.close()
+    assert statuses == [Status.OK, Status.POLICY_ERROR, Status.OK]
+    assert bench.answers.empty()  # each was answered once
+
+
 def test_whatever_a_policy_raises_the_thread_lives_on(examples, spy_policy) -> None:
     class Odd(spy_policy):
         def infer(self, observation, leftover):

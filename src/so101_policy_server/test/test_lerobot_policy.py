@@ -152,7 +152,6 @@ def test_a_leftover_reaches_the_policy_in_its_own_space(smolvla, monkeypatch: py
 
     monkeypatch.setattr(smolvla._policy, "predict_action_chunk", spy)
     first = smolvla.infer(observe(smolvla), None)
-    assert seen["prev_chunk_left_over"] is None
     model_rows = seen["chunk"][0, 5:20]
     smolvla.infer(observe(smolvla), Leftover(first.actions[5:20].astype(np.float64), expected_delay_steps=4))
     assert seen["inference_delay"] == 4
@@ -160,19 +159,56 @@ def test_a_leftover_reaches_the_policy_in_its_own_space(smolvla, monkeypatch: py
     assert torch.allclose(seen["prev_chunk_left_over"], model_rows, atol=1e-5)
 
 
-def test_a_continued_chunk_begins_where_the_leftover_is(smolvla) -> None:
+def off_the_leftover(policy, leftover: Leftover, rows: int, given: Leftover | None) -> float:
+    """Mean |new - leftover| over the first `rows` rows, in the policy's units, over four seeds."""
     import torch
 
+    errors = []
+    for seed in range(4):
+        torch.manual_seed(seed)
+        errors.append(np.abs(policy.infer(observe(policy), given).actions[:rows] - leftover.rows[:rows]).mean())
+    return float(np.mean(errors))
+
+
+@pytest.mark.parametrize(("delay", "left"), [(4, 20), (20, 35), (30, 30), (40, 12)])
+def test_a_continued_chunk_keeps_to_the_leftover_for_the_whole_delay(smolvla, delay: int, left: int) -> None:
+    """LeRobot's execution_horizon counts from row 0: left at its 10, a delay of 20 steps would keep ten rows."""
     first = smolvla.infer(observe(smolvla), None).actions
-    leftover = Leftover(first[10:30].astype(np.float64), expected_delay_steps=4)
-    apart = []
-    for given in (leftover, None):
-        errors = []
-        for seed in range(4):
-            torch.manual_seed(seed)
-            errors.append(np.abs(smolvla.infer(observe(smolvla), given).actions[:4] - first[10:14]).mean())
-        apart.append(np.mean(errors))
-    assert apart[0] < 0.5 * apart[1]
+    leftover = Leftover(first[10 : 10 + left].astype(np.float64), expected_delay_steps=delay)
+    frozen = min(delay, left)
+    with_rtc = off_the_leftover(smolvla, leftover, frozen, leftover)
+    without = off_the_leftover(smolvla, leftover, frozen, None)
+    assert with_rtc < 0.3 * without
+
+
+def test_the_frozen_rows_end_with_the_delay_and_the_chunk_is_free_after_the_soft_ones(smolvla) -> None:
+    first = smolvla.infer(observe(smolvla), None).actions
+    leftover = Leftover(first[10:50].astype(np.float64), expected_delay_steps=5)
+    apart = [np.abs(rows).mean() for rows in np.split(smolvla.infer(observe(smolvla), leftover).actions[:40]
+                                                       - leftover.rows, [5, 15])]  # fmt: skip
+    assert apart[0] < 0.5 * apart[2]  # frozen against free
+
+
+def test_a_short_leftover_is_not_padded_with_zeros_that_pull_the_chunk_to_the_mean(smolvla, monkeypatch) -> None:
+    seen = {}
+    own = smolvla._policy.predict_action_chunk
+
+    def spy(batch, **kwargs):
+        seen.update(kwargs)
+        return own(batch, **kwargs)
+
+    monkeypatch.setattr(smolvla._policy, "predict_action_chunk", spy)
+    first = smolvla.infer(observe(smolvla), None)
+    assert "prev_chunk_left_over" not in seen  # nothing to continue: None, never zeros
+    smolvla.infer(observe(smolvla), Leftover(first.actions[47:].astype(np.float64), expected_delay_steps=9))
+    assert seen["prev_chunk_left_over"].shape == (3, 6)
+    assert (seen["inference_delay"], seen["execution_horizon"]) == (3, 3)
+
+
+def test_a_leftover_longer_than_a_chunk_is_continued_as_far_as_the_chunk_goes(smolvla) -> None:
+    first = smolvla.infer(observe(smolvla), None).actions
+    rows = np.concatenate([first, first]).astype(np.float64)
+    assert smolvla.infer(observe(smolvla), Leftover(rows, expected_delay_steps=70)).actions.shape == (50, 6)
 
 
 def test_a_policy_of_several_observation_steps_reads_each_in_its_place(tiny_vqbet: Path) -> None:
@@ -264,7 +300,7 @@ def test_a_package_that_a_policy_needs_is_named(tiny_act: Path, monkeypatch: pyt
     def needs_more(_name):
         raise ImportError("'diffusers' is required but not installed")
 
-    monkeypatch.setattr(lerobot_policy, "get_policy_class", needs_more)
+    monkeypatch.setattr("so101_policy_server.lerobot_checkpoint.get_policy_class", needs_more)
     with pytest.raises(PolicyLoadError, match="needs a package that is not installed: 'diffusers' is required"):
         load(tiny_act)
 

@@ -57,9 +57,19 @@ def test_a_request_overtaken_by_a_newer_one_is_outdated_once(mailbox, examples) 
 
 
 def test_a_refused_request_is_noted_once(mailbox, examples) -> None:
-    assert mailbox.note(examples.key(3))
-    assert not mailbox.note(examples.key(3))
+    assert not mailbox.knows(examples.key(3))
+    mailbox.note(examples.key(3))
+    assert mailbox.knows(examples.key(3))
     assert mailbox.put(examples.request(3)) == (Arrival.DUPLICATE, [])
+
+
+def test_a_flood_of_refused_sessions_fills_no_memory_and_displaces_nobody(mailbox, examples) -> None:
+    waiting = examples.request(1, session=1)
+    mailbox.put(waiting)
+    for session in range(2, 5000):
+        mailbox.note(examples.key(1, session))
+    assert len(mailbox._slots) <= SESSIONS_REMEMBERED + 1
+    assert mailbox.waiting() == [waiting.key]
 
 
 def test_an_empty_queue_goes_before_one_that_waited_longer(mailbox, examples) -> None:
@@ -110,8 +120,11 @@ def test_whatever_happens_each_request_is_owed_exactly_one_answer(operations, ex
             owed.add(key)
             answered += [request.key for request in displaced] + [key] * (arrival is Arrival.OUTDATED)
         elif what == "note":
-            answered += [key] * mailbox.note(key)
-            owed.add(key)
+            assert mailbox.knows(key) == (key in owed)
+            if key not in owed:
+                mailbox.note(key)
+                answered.append(key)
+                owed.add(key)
         elif what == "complete":
             mailbox.complete(key, 0)
         else:

@@ -1,0 +1,161 @@
+"""LeRobot's side of a checkpoint: configuration, weights and processors, each refused in one line where it is wrong.
+
+Part of the adaptor to LeRobot; only `lerobot_policy` imports this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import lerobot.policies  # noqa: F401 - registers every policy type
+import torch
+from lerobot.configs import PreTrainedConfig
+from lerobot.policies import get_policy_class, make_pre_post_processors
+from lerobot.policies.pretrained import PreTrainedPolicy
+from lerobot.utils.constants import OBS_STATE
+from safetensors import safe_open
+
+from so101_policy_server.checkpoint import WEIGHTS, Checkpoint
+from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicyLoadError, PolicySource
+
+
+def one_line(error: BaseException) -> str:
+    """The error's text on one line of at most 400 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 400 else text[:397] + "..."
+
+
+def load_config(checkpoint: Checkpoint, source: PolicySource) -> Any:
+    """LeRobot's configuration of the checkpoint, for the device that was asked for."""
+    known = PreTrainedConfig.get_known_choices()
+    if checkpoint.is_local and checkpoint.policy_type not in known:
+        raise PolicyLoadError(
+            f"policy type '{checkpoint.policy_type}' of {checkpoint.path} is not one that LeRobot knows: "
+            f"{', '.join(sorted(known))}"
+        )
+    config = PreTrainedConfig.from_pretrained(checkpoint.path)
+    if source.policy_type not in ("", config.type):
+        raise PolicyLoadError(f"policy_type = {source.policy_type}: {checkpoint.path} is of type {config.type}")
+    if getattr(config, "use_peft", False):
+        raise PolicyLoadError(f"{checkpoint.path} is a PEFT adapter: merge it into its base policy and save that")
+    config.device = source.device
+    config.pretrained_path = checkpoint.path
+    if hasattr(config, "pretrained_backbone_weights"):
+        # Otherwise torchvision downloads ImageNet weights, only for the checkpoint to overwrite them.
+        config.pretrained_backbone_weights = None
+    return config
+
+
+def load_weights(checkpoint: Checkpoint, config: Any) -> Any:
+    """The policy itself, on its device, ready to infer."""
+    policy = get_policy_class(config.type).from_pretrained(checkpoint.path, config=config)
+    if checkpoint.is_local:
+        _check_weights(checkpoint, policy)
+    return policy.to(config.device).eval()
+
+
+def _check_weights(checkpoint: Checkpoint, policy: Any) -> None:
+    """LeRobot only logs weights that a file lacks; an arm must not be moved by a half random network."""
+    loads_in_its_own_way = any(
+        getattr(type(policy), name).__func__ is not getattr(PreTrainedPolicy, name).__func__
+        for name in ("from_pretrained", "_load_as_safetensor")
+    )
+    if loads_in_its_own_way:
+        return
+    with safe_open(Path(checkpoint.path) / WEIGHTS, framework="pt") as file:
+        stored = set(file.keys())
+    weights = policy.state_dict()
+    # Weights that share memory are stored once.
+    filled = {weights[name].data_ptr() for name in stored & weights.keys()}
+    missing = [
+        name
+        for name, value in weights.items()
+        if name not in stored and value.numel() and value.data_ptr() not in filled
+    ]
+    if missing:
+        raise PolicyLoadError(
+            f"{checkpoint.path}: {WEIGHTS} lacks {len(missing)} of {len(weights)} weights (first: {missing[0]}); "
+            "it is damaged or belongs to another configuration"
+        )
+
+
+def load_processors(checkpoint: Checkpoint, config: Any, device: str) -> tuple[Any, Any]:
+    """Pre- and postprocessor of the checkpoint."""
+    overrides: dict[str, Any] = {"device_processor": {"device": device}}
+    try:
+        return make_pre_post_processors(  # type: ignore[no-any-return]
+            config, pretrained_path=checkpoint.path, preprocessor_overrides=overrides
+        )
+    except KeyError:  # a pipeline without that step; batches are put on the device before it anyway
+        return make_pre_post_processors(config, pretrained_path=checkpoint.path)  # type: ignore[no-any-return]
+
+
+def describe(path: str, config: Any, device: str) -> PolicyDescription:
+    """What the configuration says, refused where a robot with cameras and joints cannot give it."""
+    images = []
+    for key, feature in config.image_features.items():
+        channels, height, width = feature.shape
+        if channels != 3:
+            raise PolicyLoadError(f"{path}: image {key} has {channels} channels, cameras give 3")
+        images.append(ImageFeature(key, key.rsplit(".", 1)[-1], channels, height, width))
+    known = {image.key for image in images} | {OBS_STATE}
+    foreign = [key for key in config.input_features if key not in known]
+    if foreign:
+        raise PolicyLoadError(f"{path} reads {', '.join(foreign)}, which no robot here gives")
+    if config.action_feature is None:
+        raise PolicyLoadError(f"{path} has no action feature")
+    state = config.robot_state_feature
+    return PolicyDescription(
+        policy_type=config.type,
+        path=path,
+        device=device,
+        horizon=0,
+        images=tuple(images),
+        state_dim=state.shape[0] if state is not None else 0,
+        action_dim=config.action_feature.shape[0],
+        n_obs_steps=config.n_obs_steps,
+        action_names=tuple(getattr(config, "action_feature_names", None) or ()),
+    )
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have."""
+    kind = device.split(":")[0]
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise PolicyLoadError(
+            f"policy_device = {device}: no usable CUDA device on this machine; check nvidia-smi or set cpu"
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise PolicyLoadError(f"policy_device = {device}: no Apple GPU on this machine; set cpu")
+
+
+@contextlib.contextmanager
+def hub_access(*, offline: bool) -> Iterator[None]:
+    """Keep LeRobot and transformers off the network while a local folder is loaded: no delay, no surprise download."""
+    before = huggingface_hub.constants.HF_HUB_OFFLINE
+    huggingface_hub.constants.HF_HUB_OFFLINE = before or offline
+    try:
+        yield
+    finally:
+        huggingface_hub.constants.HF_HUB_OFFLINE = before
+
+
+def explain(error: Exception, checkpoint: Checkpoint) -> str:
+    """Whatever went wrong while loading, as one line with the remedy."""
+    text = one_line(error)
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return f"{checkpoint.path}: out of GPU memory: {text}"
+    if isinstance(error, ImportError):
+        return f"{checkpoint.path} needs a package that is not installed: {text}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{checkpoint.path}: damaged JSON file: {text}"
+    if not checkpoint.is_local:
+        return f"{checkpoint.path} is no folder here and could not be had from the hub: {text}"
+    if "offline" in text.lower() or "outgoing traffic" in text.lower() or "cached" in text.lower():
+        return f"{checkpoint.path} names parts that are not on this machine; set allow_download once: {text}"
+    return f"{checkpoint.path}: {type(error).__name__}: {text}"

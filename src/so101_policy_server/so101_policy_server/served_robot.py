@@ -1,0 +1,57 @@
+"""One robot as the server knows it: what it expects, whether that fits, and when it last asked."""
+
+from __future__ import annotations
+
+from so101_policy_server.effects import Level, Log
+from so101_policy_server.frame_matcher import NS_PER_S
+from so101_policy_server.policy import PolicyDescription, PolicySource
+from so101_policy_server.spec_check import AcceptedSpec, Served, Spec, SpecMismatchError, check_spec
+
+
+class ServedRobot:
+    """State of one robot; `name` is its namespace, "" = the server's own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.spec: Spec | None = None
+        self.accepted: AcceptedSpec | None = None
+        self.rejection = ""
+        self.asked_ns: int | None = None
+        self._ready_session = 0
+
+    def take_spec(self, spec: Spec) -> None:
+        """Take in a new spec, which nobody has checked yet."""
+        self.spec, self.accepted, self.rejection = spec, None, ""
+
+    def forget_acceptance(self) -> None:
+        """The policy that the spec was checked against is gone."""
+        self.accepted, self.rejection, self._ready_session = None, "", 0
+
+    def is_using_the_policy(self, now_ns: int, within_s: float) -> bool:
+        """Whether it asked within this time under a spec that fits."""
+        recent = self.asked_ns is not None and now_ns - self.asked_ns < within_s * NS_PER_S
+        return self.accepted is not None and recent
+
+    def check(self, served: Served, source: PolicySource, policy: PolicyDescription) -> list[Log]:
+        """Check the spec, if there is one, against the loaded policy; returns what to tell people."""
+        if self.spec is None:
+            return []
+        try:
+            self.accepted = check_spec(self.spec, served, source, policy)
+        except SpecMismatchError as error:
+            return self.reject(str(error))
+        self.rejection = ""
+        lines: list[Log] = []
+        rows, wanted = self.accepted.rows, self.spec.actions_per_chunk
+        if self.spec.session != self._ready_session:
+            self._ready_session = self.spec.session
+            lines.append(Log(Level.INFO, f"Client connected and ready: robot {self.name or '/'}, {rows} rows a chunk"))
+        if wanted > rows:
+            text = f"actions_per_chunk is {wanted}, the policy's horizon {policy.horizon}: chunks have {rows} rows"
+            lines.append(Log(Level.WARNING, text))
+        return lines
+
+    def reject(self, reason: str) -> list[Log]:
+        """The spec does not fit; returns what to tell people."""
+        self.accepted, self.rejection = None, reason
+        return [Log(Level.ERROR, f"Spec of robot {self.name or '/'} rejected: {reason}")]

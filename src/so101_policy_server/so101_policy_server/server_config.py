@@ -1,0 +1,37 @@
+"""What the server's core must know beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from so101_policy_server.policy import PolicySource
+from so101_policy_server.spec_check import Served
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What the parameters say.
+
+    Attributes:
+        source: the server's own policy; its path is "" when it has none.
+        served: what specs are checked against.
+        cameras: camera names for the policy's images in order; empty = as in the checkpoint.
+        task: language instruction for requests without one.
+        allowed_policies: shell patterns of further policies that robots may name.
+        obs_queue_timeout_s: how long a request waits for its frames.
+        max_frame_age_s: oldest frame that is used.
+        inference_latency_s: a slower median is warned about.
+        inference_timeout_s: an inference that takes longer is stuck.
+        from_topics: pictures and poses are the newest that plain sensor_msgs topics brought, not what a request brings.
+    """
+
+    source: PolicySource
+    served: Served
+    cameras: tuple[str, ...] = ()
+    task: str = ""
+    allowed_policies: tuple[str, ...] = ()
+    obs_queue_timeout_s: float = 1.0
+    max_frame_age_s: float = 0.2
+    inference_latency_s: float = 0.033
+    inference_timeout_s: float = 10.0
+    from_topics: bool = False
