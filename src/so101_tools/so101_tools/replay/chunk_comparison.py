@@ -89,4 +89,4 @@ def _milliseconds(values_s: Sequence[float]) -> dict[str, float | None]:
 
 
 def _rounded(value: Any) -> float:
-    return round(float(value), 6)
+    return float(f"{float(value):.4g}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from so101_action_queue.decision_log import input_from
-from so101_action_queue.decisions import ChunkDecision, QueueState, TickDecision, Verdict
+from so101_action_queue.decisions import ChunkDecision, TickDecision, Verdict
 from so101_action_queue.inputs import Answer, AnswerStatus, ServerReport
 from so101_action_queue.journal import InputKind, apply
 from so101_action_queue.queue_core import ActionQueue
@@ -94,6 +94,7 @@ def trace(runs: Iterable[list[QueueDecision]], change: Change) -> QueueTrace:
         tracer.begin_run()
         for message in run:
             tracer.take(message)
+    tracer.end_core()
     return tracer.trace
 
 
@@ -104,20 +105,28 @@ class _Tracer:
         self.trace = QueueTrace()
         self._change = change
         self._first_ns: int | None = None
+        self._core: ActionQueue | None = None
         self.begin_run()
 
     def begin_run(self) -> None:
         """Another process of the queue: nothing is known."""
+        self.end_core()
         self._recorded: ActionQueue | None = None
-        self._core: ActionQueue | None = None
+        self._core = None
         self._session = 0
         self._asked: dict[int, int] = {}  # request id of the changed queue -> step
+
+    def end_core(self) -> None:
+        """The session is over: its counters stand."""
+        if self._core is not None:
+            self.trace.starved += self._core.status(0).counters.starved_ticks
 
     def take(self, message: QueueDecision) -> None:
         """Give one input of the log to both."""
         kind, value = input_from(message)
         begins = kind is InputKind.CONFIGURE and message.state == QueueStatus.IDLE
         if begins and (self._core is None or message.session != self._session):
+            self.end_core()
             self._recorded = ActionQueue(message.now_ns, value)
             self._core = ActionQueue(message.now_ns, self._changed(value))
             self._session, self._asked = message.session, {}
@@ -182,7 +191,6 @@ class _Tracer:
         trace.time_s.append((now_ns - self._first_ns) / 1e9)
         trace.setpoints.append(decision.setpoint or (float("nan"),) * len(trace.joint_names))
         trace.lengths.append(core.execution.length)
-        trace.starved += core.state is QueueState.STARVED
 
 
 def _moved(answer: Answer, step: int, now_step: int, longest: int) -> Answer | None:
@@ -204,4 +212,4 @@ def _moved(answer: Answer, step: int, now_step: int, longest: int) -> Answer | N
 
 
 def _rounded(value: Any) -> float:
-    return round(float(value), 6)
+    return float(f"{float(value):.4g}")
