@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -13,13 +12,14 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
-from so101_tools.bench.hosts import LOOPBACK
+from so101_tools.bench.hosts import LOOPBACK, across
 from so101_tools.bench.options import BenchError, BenchOptions, parse
 from so101_tools.bench.progress import BenchProgress, make_progress
 from so101_tools.bench.run import BenchRun
 from so101_tools.bench.table import print_report
 from so101_tools.bench.work import Work, prepare
 from so101_tools.demo.run import Interrupted, StopRequest
+from so101_tools.two_hosts.hosts import TwoHosts, TwoHostsError, why_not
 from so101_tools.two_hosts.wire import NO_WIRE
 
 LOG = Path("outputs/bench.log")
@@ -47,9 +47,7 @@ def _bench(options: BenchOptions, stop: StopRequest, folder: Path) -> int:
     console = Console()
     if options.report is not None:
         _check_writable(options.report)
-    if options.wire != NO_WIRE and os.geteuid() != 0:
-        print("so101 bench: a shaped wire needs root: running on loopback instead", file=sys.stderr)
-        options = replace(options, wire=NO_WIRE)
+    options = _possible(options)
     with _open_log(folder) as log, make_progress(console) as progress:
         progress.begin("making policy and pictures", 15.0)
         work = prepare(folder, options)
@@ -59,8 +57,24 @@ def _bench(options: BenchOptions, stop: StopRequest, folder: Path) -> int:
     return 0
 
 
+def _possible(options: BenchOptions) -> BenchOptions:
+    """The options as far as this machine can follow them; says what it cannot."""
+    reason = why_not()
+    if reason is None or (options.wire == NO_WIRE and not options.matrix and not options.cut_s):
+        return options
+    print(f"so101 bench: {reason}: running on loopback instead", file=sys.stderr)
+    return replace(options, wire=NO_WIRE, cut_s=0.0, matrix=False)
+
+
 def _measure(work: Work, log: TextIO, progress: BenchProgress, stop: StopRequest) -> dict[str, Any]:
-    return BenchRun(work, LOOPBACK, None, log, progress, stop.check).run()
+    options = work.options
+    if options.wire == NO_WIRE and not options.cut_s:
+        return BenchRun(work, LOOPBACK, None, log, progress, stop.check).run()
+    try:
+        with TwoHosts(options.wire) as network:
+            return BenchRun(work, across(network), network, log, progress, stop.check).run()
+    except TwoHostsError as error:
+        raise BenchError(str(error)) from error
 
 
 def _write(report: dict[str, Any], file: Path | None) -> None:

@@ -68,5 +68,5 @@ def _view(photograph: NDArray[np.uint8], walk: Walk, index: int) -> NDArray[np.u
     left, top = walk.left + place * walk.step_x, walk.top + place * walk.step_y
     part = photograph[top : top + walk.width * HEIGHT // WIDTH, left : left + walk.width]
     picture = cv2.resize(part, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC).astype(np.float32)
-    grain = np.random.default_rng(index).normal(0.0, GRAIN, picture.shape).astype(np.float32)
+    grain = np.float32(GRAIN) * np.random.default_rng(index).standard_normal(picture.shape, dtype=np.float32)
     return np.asarray(np.clip(picture + grain, 0, 255), np.uint8)

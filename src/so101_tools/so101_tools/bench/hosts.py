@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from so101_tools.two_hosts.hosts import TwoHosts
+
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
@@ -16,3 +18,15 @@ class Hosts:
 
 
 LOOPBACK = Hosts()
+
+
+def across(hosts: TwoHosts) -> Hosts:
+    """Robot and server on the two hosts."""
+    return Hosts(
+        robot=hosts.prefix("robot"),
+        server=hosts.prefix("server"),
+        server_address=hosts.address("server"),
+        # Nobody else is on that network; the domain is leased all the same.
+        ros_environment={"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"},
+        dds_profile="network",
+    )

@@ -13,6 +13,10 @@ class BenchError(RuntimeError):
     """The bench cannot go on. The message is one line that names the thing and the remedy."""
 
 
+class DisturbedError(BenchError):
+    """The machine was too busy for the emulated hardware; the same once more may well succeed."""
+
+
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
     """One run of the bench.

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TextIO
 from so101_tools.bench.figures import Recovery, Turn, ratio, recovery, side_report
 from so101_tools.bench.goals import baseline_report, goals
 from so101_tools.bench.hosts import Hosts
-from so101_tools.bench.options import BenchError, BenchOptions
+from so101_tools.bench.options import BenchError, BenchOptions, DisturbedError
 from so101_tools.bench.ours.our_side import OurSide
 from so101_tools.bench.progress import BenchProgress
 from so101_tools.bench.side import Side
@@ -23,6 +23,7 @@ WARM_UP_S = 2.0  # after the first action: the first inference of a process is n
 RESTART_TIMEOUT_S = 120.0
 RECOVERY_WAIT_S = 15.0  # how long after its server is ready again a side may take to act
 POLL_S = 0.2
+ATTEMPTS = 3
 SIDES: tuple[type[Side], ...] = (StockSide, OurSide)
 
 
@@ -70,10 +71,21 @@ class BenchRun:
         options = self._work.options
         for round_number in range(options.rounds):
             for kind in SIDES:
-                side = kind(self._work, self._hosts, self._log, first_turn + round_number)
                 last = round_number == options.rounds - 1
-                self.turns[kind.name].append(self._turn(side, last=last))
+                self.turns[kind.name].append(self._attempt(kind, first_turn + round_number, last=last))
         return report(self.turns, options)
+
+    def _attempt(self, kind: type[Side], number: int, *, last: bool) -> Turn:
+        """A turn, and again where the machine was too busy for the emulated hardware."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                side = kind(self._work, self._hosts, self._log, f"{number}_{attempt}")
+                return self._turn(side, last=last)
+            except DisturbedError as error:
+                if attempt == ATTEMPTS:
+                    raise
+                self._progress.begin(f"once more: {error}", 15.0)
+        raise AssertionError("unreachable")
 
     def _turn(self, side: Side, *, last: bool) -> Turn:
         options = self._work.options

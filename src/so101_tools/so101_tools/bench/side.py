@@ -24,7 +24,7 @@ class Side(ABC):
     name: str
     server_label = "policy_server"
 
-    def __init__(self, work: Work, hosts: Hosts, log: TextIO, turn: int) -> None:
+    def __init__(self, work: Work, hosts: Hosts, log: TextIO, turn: str) -> None:
         """Prepare a turn; nothing is started yet. `turn` keeps its files apart from other turns'."""
         self._work, self._hosts, self._log = work, hosts, log
         self._folder = work.folder / f"{self.name}_{turn}"
@@ -79,10 +79,10 @@ class Side(ABC):
         self._runners.append(runner)
         runner.start()
 
-    def _printed(self, text: str) -> bool:
-        """Whether a line with this text was printed."""
+    def printed(self, text: str) -> str | None:
+        """Return the first line with this text among the last ones printed, or None."""
         with self._lock:
-            return any(text in line for _, line in self._lines)
+            return next((line for _, line in self._lines if text in line), None)
 
     def _show(self, label: str, line: str) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ from so101_node.qos import LATCHED
 from so101_tools.doctor.check import Checks, Part
 
 _PART = Part("network")
-_RECEIVE_BUFFER_BYTES = 4_194_304  # what config/fastdds_udp1400.xml asks for
+_RECEIVE_BUFFER_BYTES = 4_194_304  # what config/fastdds_network.xml asks for
 _ONE_WAY_GOAL_MS = 50.0
 _UNSPLIT_BYTES = 1400
 _PINGS = 5

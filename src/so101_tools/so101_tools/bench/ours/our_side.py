@@ -10,7 +10,7 @@ import yaml
 from ament_index_python.packages import get_package_prefix
 
 from so101_tools.bench.hosts import Hosts
-from so101_tools.bench.options import BenchError
+from so101_tools.bench.options import BenchError, DisturbedError
 from so101_tools.bench.side import Side
 from so101_tools.bench.work import CAMERAS, SERVER_ENVIRONMENT, Work
 from so101_tools.domain import DomainLease, NoFreeDomainError
@@ -25,7 +25,7 @@ class OurSide(Side):
 
     name = "ours"
 
-    def __init__(self, work: Work, hosts: Hosts, log: TextIO, turn: int) -> None:
+    def __init__(self, work: Work, hosts: Hosts, log: TextIO, turn: str) -> None:
         super().__init__(work, hosts, log, turn)
         try:
             self._lease = DomainLease()
@@ -34,13 +34,24 @@ class OurSide(Side):
         self._sim_dir = self._folder / "sim"
 
     def start(self) -> None:
-        """Start everything; robot and server find each other."""
-        environment = {**self._hosts.ros_environment, "ROS_DOMAIN_ID": str(self._lease.id)}
-        server_file = self._write("server.yaml", {"policy_server": self._server_parameters()})
-        robot_file = self._write("robot.yaml", self._robot_parameters())
-        common = {"dds_profile": self._hosts.dds_profile}
-        server = _resolved("server.launch.xml", {"config": str(server_file), **common})
-        robot = _resolved("robot.launch.xml", {"config": str(robot_file), "camera_config": str(robot_file), **common})
+        """Start the server."""
+        self._environment = {**self._hosts.ros_environment, "ROS_DOMAIN_ID": str(self._lease.id)}
+        self._robot_started = False
+        config = self._write("server.yaml", {"policy_server": self._server_parameters()})
+        server = _resolved("server.launch.xml", {"config": str(config), "dds_profile": self._hosts.dds_profile})
+        self._run(
+            [replace(spec, prefix=(*self._hosts.server, *spec.prefix)) for spec in server],
+            {**self._environment, **SERVER_ENVIRONMENT},
+        )
+
+    def proceed(self) -> None:
+        """Start the robot once the policy is loaded: on a machine with two cores that leaves none for a servo bus."""
+        if self._robot_started or self.printed("Policy ready") is None:
+            return
+        self._robot_started = True
+        config = str(self._write("robot.yaml", self._robot_parameters()))
+        arguments = {"config": config, "camera_config": config, "dds_profile": self._hosts.dds_profile}
+        robot = _resolved("robot.launch.xml", arguments)
         arm = ProcessSpec(
             None,
             None,
@@ -58,12 +69,16 @@ class OurSide(Side):
             environment=robot[0].environment,
         )
         self._run(
-            [replace(spec, prefix=(*self._hosts.server, *spec.prefix)) for spec in server],
-            {**environment, **SERVER_ENVIRONMENT},
+            [replace(spec, prefix=(*self._hosts.robot, *spec.prefix)) for spec in (arm, recorder, *robot)],
+            self._environment,
         )
-        self._run(
-            [replace(spec, prefix=(*self._hosts.robot, *spec.prefix)) for spec in (arm, recorder, *robot)], environment
-        )
+
+    def check(self) -> None:
+        """A queue that has stopped, as when the driver latched, does not start again by itself."""
+        super().check()
+        stopped = self.printed("[action_queue]: stopped")
+        if stopped is not None:
+            raise DisturbedError(f"{self.name}: {stopped}")
 
     def stop(self) -> None:
         """End all and give the domain back."""
@@ -87,7 +102,7 @@ class OurSide(Side):
                 "robot_id": "virtual",
                 # A stalled control loop shall show in the figures, not end the run.
                 "command_timeout_s": 0.5,
-                "reply_timeout_s": 0.02,  # a virtual servo answers when the scheduler lets it
+                "reply_timeout_s": 0.1,  # a virtual servo answers when the scheduler lets it
             },
             "action_queue": {
                 "task": "bench",

@@ -8,7 +8,7 @@ from lerobot.robots.config import RobotConfig
 
 @RobotConfig.register_subclass("photo_robot")
 @dataclass
-class PhotoRobotConfig(RobotConfig):
+class PhotoRobotConfig(RobotConfig):  # type: ignore[misc]
     """An arm of six joints with cameras that show JPEG files: `frames` holds one folder per camera."""
 
     frames: Path = field(default_factory=Path)

@@ -18,7 +18,7 @@ JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_ro
 SWING_DEG, SWING_HZ = 20.0, 0.3
 
 
-class PhotoRobot(Robot):
+class PhotoRobot(Robot):  # type: ignore[misc]
     """See the module."""
 
     config_class = PhotoRobotConfig

@@ -39,7 +39,7 @@ class StockSide(Side):
 
     def proceed(self) -> None:
         """Start the client as soon as the server listens."""
-        if self._client_started or not self._printed("PolicyServer started on"):
+        if self._client_started or self.printed("PolicyServer started on") is None:
             return
         self._client_started = True
         options = self._work.options
