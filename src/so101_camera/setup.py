@@ -18,5 +18,10 @@ setup(
     maintainer_email="maintainers@example.org",
     description="Cameras that stream to people and answer each observation request with their newest frame.",
     license="Apache-2.0",
-    entry_points={"console_scripts": ["camera = so101_camera.camera_node:main"]},
+    entry_points={
+        "console_scripts": [
+            "camera = so101_camera.camera_node:main",
+            "frame_gate = so101_camera.frame_gate_node:main",
+        ]
+    },
 )

@@ -11,6 +11,7 @@ NODES = (
     ("so101_driver", "so101_driver.driver_parameters", "DriverParameters"),
     ("action_queue", "so101_action_queue.parameters", "QueueParameters"),
     ("camera", "so101_camera.camera_node", "CameraParameters"),
+    ("frame_gate", "so101_camera.frame_gate_node", "FrameGateParameters"),
     ("policy_server", "so101_policy_server.parameters", "ServerParameters"),
     ("virtual_cameras", "so101_sim.virtual_cameras_node", "VirtualCamerasParameters"),
     ("judge", "so101_sim.judge_node", "JudgeParameters"),

@@ -1,0 +1,121 @@
+"""Node frame_gate: lets any camera driver answer observation requests.
+
+It listens to a driver's image topic on the robot's own host and answers each request with the newest picture, so that
+only the pictures that an inference needs cross the network.
+"""
+
+import re
+import sys
+import time
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+from so101_node.parameters import ParameterError, declare, parameter
+from so101_node.process import run_node
+
+from so101_camera.foreign_frames import ForeignFrames
+from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError
+from so101_camera.observation_publisher import ObservationPublisher
+from so101_node import qos
+
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FrameGateParameters:
+    """Parameters of the frame_gate node."""
+
+    camera_name: str = parameter("", "name as in the policy's cameras; empty = the node's name")
+    image_topic: str = parameter("", "the driver's image topic, without /compressed; empty = <camera_name>/image_raw")
+    image_transport: str = parameter(
+        "compressed",
+        "compressed: <image_topic>/compressed, JPEG bytes are passed on untouched; raw: <image_topic>, encoded here",
+        choices=("compressed", "raw"),
+    )
+    jpeg_quality: int = parameter(
+        DEFAULT_JPEG_QUALITY, "JPEG quality for pictures that come raw, 1 to 100", lower=1, upper=100
+    )
+    lossless: bool = parameter(False, "answer observation requests with PNG instead of JPEG")
+    observation_steps: int = parameter(1, "most observation steps a policy may ask for", lower=1, upper=64)
+
+    def validate(self) -> None:
+        """Check the rules that ranges cannot say."""
+        if self.camera_name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", self.camera_name):
+            raise ParameterError(
+                f"parameter camera_name = {self.camera_name!r}: must be a letter, then letters, digits and underscores"
+            )
+        if self.image_topic and not re.fullmatch(r"[~/]?[A-Za-z_][A-Za-z0-9_/]*[A-Za-z0-9_]", self.image_topic):
+            raise ParameterError(f"parameter image_topic = {self.image_topic!r}: must be a topic such as camera/image")
+        if self.image_topic.endswith("/compressed"):
+            raise ParameterError(
+                f"parameter image_topic = {self.image_topic!r}: leave /compressed out; image_transport says it"
+            )
+
+
+class FrameGateNode(Node):
+    """Connects one image topic to the observation topic."""
+
+    def __init__(self) -> None:
+        super().__init__("frame_gate")
+        parameters = declare(self, FrameGateParameters)
+        self._camera = parameters.camera_name or self.get_name()
+        self._frames = ForeignFrames()
+        self._observations = ObservationPublisher(
+            self,
+            self._camera,
+            jpeg_quality=parameters.jpeg_quality,
+            lossless=parameters.lossless,
+            observation_steps=parameters.observation_steps,
+        )
+        base = parameters.image_topic or f"{self._camera}/image_raw"
+        compressed = parameters.image_transport == "compressed"
+        kind, self._topic = (CompressedImage, f"{base}/compressed") if compressed else (Image, base)
+        self.create_subscription(kind, self._topic, self._on_image, qos.IMAGE)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._frames_before = 0
+        self._error = ""
+        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+
+    def _on_image(self, message: CompressedImage | Image) -> None:
+        try:
+            frame = self._frames.frame_of(message, time.monotonic_ns())
+        except ImageCodecError as error:
+            self._error = str(error)
+            self.get_logger().error(f"Error capturing observation: {self._camera}: {error}", throttle_duration_sec=1.0)
+            return
+        if frame is None:
+            return
+        self._error = ""
+        if message.header.frame_id:
+            self._observations.frame_id = message.header.frame_id
+        self._observations.add(self._observations.with_jpeg(frame) if self._observations.needs_jpeg else frame)
+
+    def _publish_diagnostics(self) -> None:
+        frames = self._observations.frames
+        rate = (frames - self._frames_before) / DIAGNOSTICS_PERIOD_S
+        self._frames_before = frames
+        silent = self._error or f"nothing new on {self._topic}: is the camera driver running?"
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.OK if rate > 0 else DiagnosticStatus.ERROR,
+            name=f"{self.get_fully_qualified_name()}: capture",
+            hardware_id=self._topic,
+            message=f"{rate:.0f} frames/s" if rate > 0 else silent,
+            values=[
+                KeyValue(key="frames", value=str(frames)),
+                KeyValue(key="answers", value=str(self._observations.answers)),
+            ],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def main() -> None:
+    """Run the node until it is told to stop."""
+    sys.exit(run_node(FrameGateNode))
+
+
+if __name__ == "__main__":
+    main()

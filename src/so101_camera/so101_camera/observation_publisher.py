@@ -1,0 +1,151 @@
+"""Answers the requests of policies that name a camera with its newest frame: one class for every kind of camera.
+
+`add` belongs to whoever captures, answering to the executor's thread; a lock guards what they share.
+"""
+
+import threading
+import time
+from array import array
+
+from builtin_interfaces.msg import Time as TimeMessage
+from rclpy.duration import Duration
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage
+from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
+from std_msgs.msg import Header
+
+from so101_camera.answering import AnsweringRule, Request, Spec
+from so101_camera.frame import Frame
+from so101_camera.history import FrameHistory
+from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, encode_png, jpeg_of, pixels_of
+from so101_node import qos
+
+
+class ObservationPublisher:
+    """The topic `<camera>/observation` of one camera.
+
+    Args:
+        node: owns the topics; its namespace is the robot's.
+        camera: name as in PolicySpec.cameras.
+        frame_id: tf frame of the pictures; empty = `<camera>_optical_frame`. May be changed later.
+        jpeg_quality: for frames that come as pixels, 1 to 100.
+        lossless: answer with PNG of the pixels instead of JPEG.
+        observation_steps: most steps one request may ask for; the depth of the topic.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        camera: str,
+        *,
+        frame_id: str = "",
+        jpeg_quality: int = DEFAULT_JPEG_QUALITY,
+        lossless: bool = False,
+        observation_steps: int = 1,
+    ) -> None:
+        self._node = node
+        self._camera = camera
+        self.frame_id = frame_id or f"{camera}_optical_frame"
+        self._jpeg_quality = jpeg_quality
+        self._lossless = lossless
+        self._observation_steps = observation_steps
+        self._lock = threading.Lock()
+        self._history = FrameHistory()
+        self._rule = AnsweringRule(camera)
+        self.frames = self.answers = 0
+
+        self._observation = node.create_publisher(
+            ObservationImage, f"{camera}/observation", qos.observation(observation_steps)
+        )
+        node.create_subscription(PolicySpec, "policy_spec", self._on_spec, qos.LATCHED)
+        node.create_subscription(ObservationRequest, "observation_request", self._on_request, qos.REQUEST_READER)
+
+    @property
+    def needs_jpeg(self) -> bool:
+        """Whether answers are being made of JPEG, so that encoding ahead keeps 1-3 ms out of each."""
+        return self._rule.is_wanted and not self._lossless
+
+    def with_jpeg(self, frame: Frame) -> Frame:
+        """Return the frame with its JPEG bytes."""
+        if frame.jpeg is not None:
+            return frame
+        return Frame(frame.seq, frame.capture_ns, jpeg_of(frame, self._jpeg_quality), frame.bgr)
+
+    def add(self, frame: Frame) -> None:
+        """Take in the newest frame, and answer a request that waited for it.
+
+        Raises:
+            ValueError: the frame is not newer than the last one.
+        """
+        with self._lock:
+            self._history.add(frame)
+            self.frames += 1
+        self._answer_due()
+
+    def compressed_image(self, frame: Frame) -> CompressedImage:
+        """Return the frame as a JPEG message."""
+        message = CompressedImage(header=self.header(frame), format="jpeg")
+        message.data = _bytes_field(jpeg_of(frame, self._jpeg_quality))
+        return message
+
+    def header(self, frame: Frame) -> Header:
+        """The capture time on this host's wall clock, for people and bags only."""
+        age = Duration(nanoseconds=max(0, time.monotonic_ns() - frame.capture_ns))
+        stamp: TimeMessage = (self._node.get_clock().now() - age).to_msg()
+        return Header(stamp=stamp, frame_id=self.frame_id)
+
+    def _on_spec(self, message: PolicySpec) -> None:
+        period_ns = round(1e9 / message.fps) if message.fps > 0 else 0
+        with self._lock:
+            self._rule.on_spec(Spec(message.spec_id, tuple(message.cameras), period_ns))
+        self._answer_due()
+
+    def _on_request(self, message: ObservationRequest) -> None:
+        if message.history > self._observation_steps:
+            self._node.get_logger().warning(
+                f"{self._camera}: a request asks for {message.history} observation steps, "
+                f"observation_steps = {self._observation_steps} sends no more than that; raise it",
+                throttle_duration_sec=10.0,
+            )
+        request = Request(
+            message.session, message.request_id, message.spec_id, min(message.history, self._observation_steps)
+        )
+        with self._lock:
+            self._rule.on_request(request, time.monotonic_ns())
+        self._answer_due()
+
+    def _answer_due(self) -> None:
+        with self._lock:
+            request = self._rule.due(time.monotonic_ns(), self._history.newest is not None)
+            if request is None:
+                return
+            spec = self._rule.spec
+            frames = self._history.select(request.steps, spec.period_ns if spec is not None else 0)
+        for index, frame in enumerate(frames):
+            self._observation.publish(self._observation_image(request, index, frame))
+        self.answers += 1
+
+    def _observation_image(self, request: Request, index: int, frame: Frame) -> ObservationImage:
+        message = ObservationImage(
+            session=request.session,
+            request_id=request.request_id,
+            camera=self._camera,
+            history_index=index,
+            frame_seq=frame.seq,
+        )
+        if self._lossless:
+            message.image.format = "png"
+            message.image.data = _bytes_field(encode_png(pixels_of(frame)))
+            message.image.header = self.header(frame)
+        else:
+            message.image = self.compressed_image(frame)
+        message.header = message.image.header
+        message.capture_age = (time.monotonic_ns() - frame.capture_ns) / 1e9
+        return message
+
+
+def _bytes_field(data: bytes) -> array[int]:
+    """Return bytes as a uint8[] field. 60 kB take 0.06 ms this way; assigning a numpy array takes 5 ms."""
+    field = array("B")
+    field.frombytes(data)
+    return field

@@ -1,0 +1,105 @@
+"""The frame gate as its own process, over DDS, behind a camera driver that knows nothing of requests."""
+
+import os
+import signal
+import subprocess
+import sys
+from array import array
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CompressedImage, Image
+from so101_camera.image_codec import decode_image, encode_jpeg
+from std_msgs.msg import Header
+from test_camera_node import DOMAIN, START_LIMIT_S, Robot, spec
+
+from so101_node import qos
+
+NOISE = np.random.default_rng(0)
+PICTURES = [NOISE.integers(0, 256, (120, 160, 3), dtype=np.uint8) for _ in range(3)]
+
+
+def gate(name: str, **parameters: str) -> subprocess.Popen[str]:
+    arguments = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "so101_camera.frame_gate_node", "--ros-args", "-r", f"__node:={name}", *arguments],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def robot() -> Iterator[Robot]:
+    result = Robot()
+    yield result
+    result.close()
+
+
+def test_any_drivers_newest_picture_answers_each_request_once(robot: Robot) -> None:
+    gates = [
+        gate("top", image_topic="usb_cam/image"),
+        gate("front", image_topic="/realsense/color", image_transport="raw", lossless="true"),
+    ]
+    jpegs = [encode_jpeg(picture) for picture in PICTURES]
+    usb = robot.node.create_publisher(CompressedImage, "usb_cam/image/compressed", 10)  # a default driver: reliable
+    realsense = robot.node.create_publisher(Image, "/realsense/color", qos.IMAGE)
+    state = {"picture": 0, "sent": 0}
+
+    def drive() -> None:
+        state["sent"] += 1
+        header = Header(stamp=Time(sec=state["sent"]), frame_id="lens")
+        shown = CompressedImage(header=header, format="jpeg")
+        shown.data = array("B", jpegs[state["picture"]])
+        usb.publish(shown)
+        plain = Image(header=header, encoding="rgb8", height=120, width=160, step=480)
+        plain.data = array("B", np.ascontiguousarray(PICTURES[state["picture"]][:, :, ::-1]).tobytes())
+        realsense.publish(plain)
+
+    robot.node.create_timer(1 / 30, drive)
+    try:
+        robot.spec.publish(spec("top", "front"))
+        publishers = (robot.request, robot.spec, usb, realsense)
+        assert robot.wait(lambda: [p.get_subscription_count() for p in publishers] == [2, 2, 1, 1])
+        robot.spin_for(0.5)
+        for request_id in (1, 2):
+            state["picture"] = request_id
+            robot.spin_for(0.5)  # until that picture is the newest
+            robot.ask(request_id)
+            assert robot.wait(lambda: len(robot.images) == 2 * request_id, 10)  # noqa: B023 - called at once
+        robot.spin_for(0.3)
+        assert len(robot.images) == 4
+        for image in robot.images:
+            assert 0 <= image.capture_age < 1.0
+            assert image.header.frame_id == "lens"
+            picture = PICTURES[image.request_id]
+            if image.camera == "top":
+                assert bytes(image.image.data) == jpegs[image.request_id]
+            else:
+                assert image.image.format == "png"
+                assert np.array_equal(decode_image(bytes(image.image.data)), picture)
+        seqs = [image.frame_seq for image in robot.images if image.camera == "top"]
+        assert seqs[1] > seqs[0]
+    finally:
+        for process in gates:
+            process.send_signal(signal.SIGINT)
+        codes = [process.wait(START_LIMIT_S) for process in gates]
+    assert codes == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"image_topic": "usb_cam/image/compressed"}, "leave /compressed out"),
+        ({"image_topic": "usb cam"}, "must be a topic"),
+        ({"image_transport": "theora"}, "compressed, raw"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_1(parameters: dict[str, str], expected: str) -> None:
+    process = gate("top", **parameters)
+    _, errors = process.communicate(timeout=START_LIMIT_S)
+    assert process.returncode == 1
+    assert len(errors.strip().splitlines()) == 1
+    assert expected in errors
