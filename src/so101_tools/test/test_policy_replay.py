@@ -10,6 +10,7 @@ from lerobot.policies import make_pre_post_processors
 from so101_policy_server.image_decode import decode_image
 from so101_policy_server.lerobot_policy import load_policy
 from so101_policy_server.policy import Observation, PolicySource
+from so101_sim.tasks import BELT, STATIC, Task
 from so101_tools.policy.act_policy import new_policy, save_policy
 from so101_tools.policy.dataset import IMAGES, REPO_ID, STATE, DatasetBuilder, load
 from so101_tools.policy.demonstration import Demonstrator, lerobot_units
@@ -24,7 +25,7 @@ RECIPE = ObservationRecipe()
 
 def test_a_recorded_episode_replayed_through_the_server_gives_the_training_tensors(tmp_path: Path) -> None:
     with lockstep_arm() as arm, Viewpoint(RECIPE) as viewpoint:
-        recorded = Demonstrator(arm, viewpoint).record(TRAINING_SEEDS.start, keep_jpegs=True)
+        recorded = Demonstrator(arm, viewpoint, STATIC).record(TRAINING_SEEDS.start, keep_jpegs=True)
         units = lerobot_units(arm)
     assert recorded is not None, "the expert failed in the first scene"
     write_episode(tmp_path, recorded)
@@ -61,11 +62,12 @@ def test_a_recorded_episode_replayed_through_the_server_gives_the_training_tenso
             assert torch.equal(served[key], trained[key]), f"{key} of frame {index}"
 
 
-def test_an_episode_is_the_same_whenever_its_scene_is_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", [STATIC, BELT], ids=lambda task: task.name)
+def test_an_episode_is_the_same_whenever_its_scene_is_recorded(task: Task) -> None:
     takes = []
     for _ in range(2):
         with lockstep_arm() as arm, Viewpoint(RECIPE) as viewpoint:
-            takes.append(Demonstrator(arm, viewpoint).record(TRAINING_SEEDS.start + 1))
+            takes.append(Demonstrator(arm, viewpoint, task).record(TRAINING_SEEDS.start + 1))
     first, second = takes
     assert first is not None
     assert second is not None

@@ -1,5 +1,7 @@
 """Training: resumed equals uninterrupted, and one pass through the backbone equals two."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,38 @@ def test_a_run_of_another_recipe_is_not_gone_on_with(data: EpisodeArrays, tmp_pa
     trainer(data, tmp_path)._save()
     with pytest.raises(TrainingError, match="another recipe"):
         Trainer(data, tmp_path, OBSERVATION, MODEL, TrainingRecipe(steps=7, batch_size=2), {})
+
+
+def test_a_training_may_begin_with_a_policy_and_then_keeps_its_normalisation(
+    data: EpisodeArrays, tmp_path: Path
+) -> None:
+    trainer(data, tmp_path / "first").train(lambda _report: None)
+    other = {**data.stats, STATE: {"mean": torch.full((6,), 5.0), "std": torch.full((6,), 9.0)}}
+    begun = pretrained_folder(tmp_path / "first")
+    second = Trainer(replace(data, stats=other), tmp_path / "second", OBSERVATION, MODEL, TRAINING, {}, begun)
+    assert torch.equal(second._data.stats[STATE]["mean"], torch.zeros(6))
+    first = dict(ACTPolicy.from_pretrained(begun).named_parameters())
+    assert all(torch.equal(value, first[name].float()) for name, value in second._policy.named_parameters())
+    second._save()
+    card = json.loads((pretrained_folder(tmp_path / "second") / CARD_FILE).read_text())
+    assert card["begun_with"] == begun.name
+
+
+@pytest.mark.parametrize(
+    ("recipe", "complaint"),
+    [(replace(MODEL, dim_model=32), "no policy of this recipe to begin with"), (None, "no policy of this recipe")],
+    ids=["another size", "no policy at all"],
+)
+def test_a_folder_that_cannot_be_begun_with_is_one_line(
+    recipe: ModelRecipe | None, complaint: str, data: EpisodeArrays, tmp_path: Path
+) -> None:
+    folder = tmp_path / "nothing"
+    if recipe is not None:
+        Trainer(data, tmp_path / "first", OBSERVATION, recipe, TRAINING, {})._save()
+        folder = pretrained_folder(tmp_path / "first")
+    with pytest.raises(TrainingError, match=complaint) as caught:
+        Trainer(data, tmp_path / "second", OBSERVATION, MODEL, TRAINING, {}, folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_one_pass_of_all_cameras_through_the_backbone_gives_the_gradients_of_one_each() -> None:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-TASKS = ("static",)
+from so101_tools.execution_modes import MODES
+
+TASKS = ("static", "belt")
 POLICIES = ("act", "expert")
 FILM_ENDINGS = (".mp4", ".webp", ".gif")
 
@@ -23,7 +25,7 @@ class DemoError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
     """One run of the demo. `policy_delay_s` is the least time that an inference takes; `film` None means no film,
-    `record` None no bag."""
+    `record` None no bag; `execution` is one of MODES."""
 
     headless: bool
     task: str
@@ -35,6 +37,7 @@ class DemoOptions:
     report: Path | None
     film: Path | None
     record: Path | None = None
+    execution: str = MODES[0]
 
     def scene_seeds(self) -> list[int]:
         """Return one seed per episode; they follow from `seed` alone."""
@@ -57,6 +60,12 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
     parser.add_argument("--episodes", type=_positive, default=5, help="episodes to run (default 5)")
     parser.add_argument("--seed", type=_natural, help="where the cube lies in each episode; default: fresh ones")
     parser.add_argument("--policy-delay", type=_seconds, default=0.0, help="least time of an inference, s")
+    parser.add_argument(
+        "--execution",
+        choices=MODES,
+        default=MODES[0],
+        help="how late answers are executed (aligned)",
+    )
     parser.add_argument("--report", type=Path, help="write the report of the run there, as JSON")
     parser.add_argument("--record", type=Path, metavar="DIR", help="record the run there as a rosbag2 bag")
     film = parser.add_mutually_exclusive_group()
@@ -78,6 +87,7 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         report=given.report,
         film=None if given.no_video else given.video,
         record=given.record,
+        execution=given.execution,
     )
 
 

@@ -126,6 +126,8 @@ class Chain:
     def _resolve(self, options: DemoOptions) -> list[ProcessSpec]:
         arguments = {
             "sim_dir": str(self._folder / "sim"),
+            "task": options.task,
+            "execution": options.execution,
             "policy": options.policy,
             "policy_delay": str(options.policy_delay_s),
         }

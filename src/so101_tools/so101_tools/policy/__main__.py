@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from so101_tools.execution_modes import MODES
+
 DEFAULT_FOLDER = Path("outputs/policy")
+TASKS = ("static", "belt")
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -20,6 +23,7 @@ class _OneLineParser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     options = _parser().parse_args(argv)
+    options.folder = options.folder or DEFAULT_FOLDER / options.task
     # One thread: on two cores two OpenMP threads that wait for each other are 4-7 times slower. Set before torch loads.
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0", HF_HUB_OFFLINE="1")
     # Imported here, so that --help and a mistyped option do not wait for torch.
@@ -52,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--steps", type=_positive, default=None, help="batches to learn from")
     train.add_argument("--seed", type=int, default=0, help="of weights, batches and dropout (0)")
     train.add_argument("--run", default="run", help="name of the run's folder (run)")
+    train.add_argument(
+        "--init",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="policy to begin with, that does a task like this one",
+    )
     _add_folder(train)
 
     evaluate = verbs.add_parser("eval", help="a quick look in virtual time; `./so101 demo` is what counts")
@@ -59,14 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--episodes", type=_positive, default=20, help="scenes to try (20)")
     evaluate.add_argument("--seed", type=int, default=0, help="of the first scene (0)")
     evaluate.add_argument("--delay-ms", type=float, default=100.0, help="from question to answer, ms (100)")
-    evaluate.add_argument("--threshold", type=float, default=0.5, help="ask when this share of a chunk is left (0.5)")
+    evaluate.add_argument("--mode", choices=MODES, default=MODES[0], help="how late answers are executed (aligned)")
     _add_folder(evaluate)
     return parser
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", choices=TASKS, default=TASKS[0], help=f"what the arm has to do ({TASKS[0]})")
     parser.add_argument(
-        "--folder", type=Path, default=DEFAULT_FOLDER, help=f"where data and runs are kept ({DEFAULT_FOLDER})"
+        "--folder", type=Path, default=None, help=f"where data and runs are kept ({DEFAULT_FOLDER}/TASK)"
     )
 
 

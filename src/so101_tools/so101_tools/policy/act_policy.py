@@ -48,6 +48,20 @@ def new_policy(observation: ObservationRecipe, model: ModelRecipe) -> ACTPolicy:
     return ACTPolicy(config)
 
 
+def policy_to_go_on_from(folder: Path) -> tuple[ACTPolicy, dict[str, Any]]:
+    """A trained policy, in single precision, and the statistics that its processors normalise with.
+
+    OSError, ValueError if the folder holds no LeRobot policy.
+    """
+    policy = ACTPolicy.from_pretrained(folder).float()
+    stats: dict[str, Any] = {}
+    for file in folder.glob("policy_preprocessor*_normalizer_processor.safetensors"):
+        for name, value in load_file(file).items():
+            feature, _, figure = name.rpartition(".")
+            stats.setdefault(feature, {})[figure] = value
+    return policy, stats
+
+
 def calibrate_batch_norm(policy: ACTPolicy, pictures: list[Tensor]) -> None:
     """Set the backbone's frozen batch norms from data, layer by layer.
 

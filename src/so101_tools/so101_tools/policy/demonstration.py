@@ -11,11 +11,10 @@ from so101_sim.errors import OutOfReachError
 from so101_sim.expert import Expert, minimum_jerk
 from so101_sim.joints import GRIPPER, HOME, JOINT_NAMES, JointRanges
 from so101_sim.judge import at_rest, in_bin
-from so101_sim.tasks import CubePose
+from so101_sim.tasks import CubePose, Task
 
 from so101_sim import scene
 from so101_tools.policy.lockstep_arm import Joints, LockstepArm, Phases
-from so101_tools.policy.recipe import TASK
 from so101_tools.policy.viewpoint import Viewpoint
 
 # The commands sent are the expert's plus slowly wandering noise; the actions kept are the expert's. So the arm strays,
@@ -34,6 +33,14 @@ BOTCHED_OFFSET_M = 0.012
 BOTCHED_TURN_RAD = 0.8
 BOTCHED_ROWS = (60, 95)  # the expert grasps at row 58 to 70 and then raises the cube
 OPENING_ROWS = 10
+
+# On a belt there is no second try. What differs there is when the policy first sees the cube, which the belt has been
+# carrying since the scene was laid out, and whether the arm is ahead of its plan or behind it on the way to the cube:
+# the pictures, not the pose, must tell it how far it is.
+BELT_WAIT_ROWS = (0, 26)
+BELT_NOISE_LEVELS_RAD = (0.0, 0.01, 0.02)
+LAG_SHARE, LAG_ROWS = 0.5, 4.0
+LAG_BETWEEN_ROWS = (6, 46)  # the grasp of a running cube begins at row 55
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,9 @@ class Demonstration:
 class Demonstrator:
     """Records demonstrations on one virtual arm."""
 
-    def __init__(self, arm: LockstepArm, viewpoint: Viewpoint) -> None:
+    def __init__(self, arm: LockstepArm, viewpoint: Viewpoint, task: Task) -> None:
         self._arm = arm
+        self._task = task
         self._viewpoint = viewpoint
         self._model = scene.build_model()
         self._ranges = JointRanges.of(self._model)
@@ -79,13 +87,19 @@ class Demonstrator:
         rng = np.random.default_rng(seed)
         home = self._ranges.to_driver(np.array(HOME))
         self._arm.move_to(home + rng.normal(0.0, START_SPREAD_RAD, len(home)) * _NOT_GRIPPER)
-        self._arm.place_objects(TASK, seed, Phases.draw(rng))
-        if rng.random() < BOTCHED_SHARE:
+        self._arm.place_objects(self._task.name, seed, Phases.draw(rng))
+        if self._task.belt is not None:
+            for _ in range(rng.integers(*BELT_WAIT_ROWS)):
+                self._arm.step(self._arm.goal)
+        elif rng.random() < BOTCHED_SHARE:
             self._botch(rng, home)
         hold = self._arm.goal
-        cube = scene.cube_pose(self._model, self._arm.state().qpos)
-        rows = self._ranges.to_driver(self._expert.plan(cube, self._ranges.to_mujoco(hold), rng))
-        commands = np.vstack([hold, rows[:-1]]) + _wander(rng, len(rows))
+        rows = self._plan(hold, rng)
+        commands = np.vstack([hold, rows[:-1]])
+        if self._task.belt is None:
+            commands += _wander(rng, len(rows), NOISE_LEVELS_RAD)
+        else:
+            commands = _lagging(commands, rng) + _wander(rng, len(rows), BELT_NOISE_LEVELS_RAD)
         positions = []
         views: dict[str, list[NDArray[np.uint8]]] = {camera: [] for camera in self._viewpoint.cameras}
         jpegs: dict[str, list[bytes]] = {camera: [] for camera in self._viewpoint.cameras}
@@ -107,6 +121,12 @@ class Demonstrator:
             {camera: np.stack(pixels) for camera, pixels in views.items()},
             jpegs if keep_jpegs else {},
         )
+
+    def _plan(self, hold: Joints, rng: np.random.Generator) -> Joints:
+        """The expert's rows from here, (rows, 6), driver rad."""
+        qpos = self._arm.state().qpos
+        cube, velocity = scene.cube_pose(self._model, qpos), scene.carrying_velocity(self._model, qpos)
+        return self._ranges.to_driver(self._expert.plan(cube, self._ranges.to_mujoco(hold), rng, velocity))
 
     def _botch(self, rng: np.random.Generator, home: Joints) -> None:
         """Grasp beside the cube, let go and return home, unrecorded; where the cube then lies is the new scene."""
@@ -144,11 +164,21 @@ _NOT_GRIPPER = np.arange(len(JOINT_NAMES)) != GRIPPER
 _NOISE_SHARE = np.where(_NOT_GRIPPER, 1.0, GRIPPER_NOISE_SHARE)
 
 
-def _wander(rng: np.random.Generator, rows: int) -> NDArray[np.float64]:
+def _wander(rng: np.random.Generator, rows: int, levels_rad: tuple[float, ...]) -> NDArray[np.float64]:
     """Noise on the commands of one episode, (rows, 6), rad: a random level, wandering over about ten rows."""
-    level = float(rng.choice(NOISE_LEVELS_RAD))
+    level = float(rng.choice(levels_rad))
     noise = np.zeros((rows, len(JOINT_NAMES)))
     fresh = np.sqrt(1 - NOISE_MEMORY**2) * level * rng.normal(size=noise.shape)
     for row in range(1, rows):
         noise[row] = NOISE_MEMORY * noise[row - 1] + fresh[row]
     return np.asarray(noise * _NOISE_SHARE)
+
+
+def _lagging(commands: Joints, rng: np.random.Generator) -> Joints:
+    """The same commands, (rows, 6), in some episodes a few rows late or early for a while on the way to the cube."""
+    lag = rng.uniform(-LAG_ROWS, LAG_ROWS) * (rng.random() < LAG_SHARE)
+    begin, end = np.sort(rng.uniform(*LAG_BETWEEN_ROWS, 2))
+    row = np.arange(len(commands))
+    share = np.clip((row - begin) / max(end - begin, 1.0), 0.0, 1.0)
+    at = row - lag * np.sin(np.pi * share) ** 2
+    return np.stack([np.interp(at, row, joint) for joint in commands.T], axis=1)

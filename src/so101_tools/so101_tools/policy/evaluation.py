@@ -1,8 +1,7 @@
-"""How good a checkpoint is, in virtual time: a quick look while it trains. `./so101 demo` is what counts.
+"""How good a checkpoint is, in virtual time: minutes instead of an hour. `./so101 demo` is what counts.
 
-The observation goes through the policy server's own decoder, units and adaptor to LeRobot. The queue is reduced to what
-matters to a policy: chunks asked for when half of one is left, answered after a delay, aligned by executed steps and
-averaged with what was left.
+The observation goes through the camera's encoder, the policy server's own decoder, units and adaptor to LeRobot, and
+the answer through the core of the action queue; what is left out is DDS and the driver's gate.
 """
 
 from __future__ import annotations
@@ -11,19 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from so101_action_queue.decisions import Question
+from so101_action_queue.inputs import JointLimits
+from so101_action_queue.settings import Settings
+from so101_action_queue.virtual_session import DRIVER_ID, Link, VirtualSession
 from so101_policy_server.policy import Observation, Policy
-from so101_sim.joints import HOME, JointRanges
-from so101_sim.tasks import task_named
+from so101_sim.joints import HOME, JOINT_NAMES, JointRanges
+from so101_sim.tasks import Task
 
 from so101_sim import judge, scene
+from so101_tools.execution_modes import queue_parameters
 from so101_tools.policy.dataset import IMAGES
 from so101_tools.policy.demonstration import lerobot_units
-from so101_tools.policy.lockstep_arm import LockstepArm, Phases
-from so101_tools.policy.recipe import TASK
+from so101_tools.policy.lockstep_arm import LockstepArm, Moment, Phases
 from so101_tools.policy.viewpoint import Viewpoint
-
-NEW_SHARE = 0.7
-"""LeRobot's weighted_average: 0.3 of the old row, 0.7 of the new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,69 +35,93 @@ class Outcome:
     duration_s: float
 
 
-class Plan:
-    """Rows to execute, (n, 6), driver rad, and the step that the first of them is for."""
+class FollowingArm:
+    """The arm of a VirtualSession: a virtual arm, and what it looked like at each tick."""
 
-    def __init__(self) -> None:
-        self.step = 0
-        self._rows: NDArray[np.float64] = np.empty((0, 6))
+    def __init__(self, arm: LockstepArm) -> None:
+        self._arm = arm
+        self.moments: list[Moment] = []
 
-    def __len__(self) -> int:
-        return len(self._rows)
+    @property
+    def positions(self) -> tuple[float, ...]:
+        """The measured pose, (6,), driver rad."""
+        return tuple(self._arm.moment().positions.tolist())
 
-    def pop(self) -> NDArray[np.float64]:
-        """Take the next row out."""
-        row: NDArray[np.float64] = self._rows[0]
-        self._rows = self._rows[1:]
-        self.step += 1
-        return row
+    def step(self, setpoint: tuple[float, ...]) -> None:
+        """Follow a setpoint, (6,), driver rad, for one control period."""
+        self.moments.append(self._arm.moment())
+        self._arm.step(np.array(setpoint))
 
-    def merge(self, rows: NDArray[np.float64], step: int) -> None:
-        """Put in a chunk whose row 0 is for `step`: what is past is cut off, what overlaps is averaged."""
-        new = rows[max(0, self.step - step) :].copy()
-        overlap = min(len(new), len(self._rows))
-        new[:overlap] = NEW_SHARE * new[:overlap] + (1 - NEW_SHARE) * self._rows[:overlap]
-        self._rows = new
+
+def queue_settings(policy: Policy, task: Task, mode: str) -> Settings:
+    """The action queue's settings as sim.launch.xml makes them for a task and one of MODES."""
+    parameters = queue_parameters(task.name, mode)
+    rows = min(parameters["actions_per_chunk"], policy.description.horizon)
+    cameras = tuple(image.camera for image in policy.description.images)
+    return Settings(**{**parameters, "actions_per_chunk": rows, "cameras": cameras})
 
 
 class Evaluator:
     """Runs a policy on a virtual arm of its own."""
 
     def __init__(
-        self, arm: LockstepArm, viewpoint: Viewpoint, policy: Policy, *, delay_steps: int, threshold: float
+        self,
+        arm: LockstepArm,
+        viewpoint: Viewpoint,
+        policy: Policy,
+        task: Task,
+        settings: Settings,
+        delay_s: float,
     ) -> None:
-        """delay_steps: ticks from question to answer; threshold: ask when this share of a chunk is left."""
+        """settings: of the action queue; delay_s: from a question to its answer, s."""
         self._arm = arm
         self._viewpoint = viewpoint
         self._policy = policy
-        self._delay_steps = delay_steps
-        self._ask_below = threshold * policy.description.horizon
+        self._task = task
+        self._settings = settings
+        self._link = Link(lambda _: 0.0, lambda _: delay_s, lambda _: 0.0)
         self._model = scene.build_model()
         self._home = JointRanges.of(self._model).to_driver(np.array(HOME))
         self._units = lerobot_units(arm)
-        self._task = task_named(TASK)
+        lower, upper = (tuple(bound().tolist()) for bound in (arm.calibration.lower_rad, arm.calibration.upper_rad))
+        self._limits = JointLimits(DRIVER_ID, JOINT_NAMES, lower, upper, lower, upper, (0,) * len(JOINT_NAMES))
 
     def run(self, seed: int) -> Outcome:
         """One episode of the scene `seed`, from the home pose until the judge has decided."""
         self._arm.move_to(self._home)
-        self._arm.place_objects(TASK, seed, Phases.draw(np.random.default_rng(seed)))
+        self._arm.place_objects(self._task.name, seed, Phases.draw(np.random.default_rng(seed)))
         self._policy.reset()
-        plan = Plan()
-        answers: list[tuple[int, int, NDArray[np.float64]]] = []
+        follower = FollowingArm(self._arm)
+        session = VirtualSession(
+            self._settings,
+            lambda question: self._infer(self._seen_by(question, session, follower)),
+            self._link,
+            tuple(self._arm.goal.tolist()),
+            arm=follower,
+            limits=self._limits,
+        )
         referee = judge.Judge(self._task.timeout_s, self._look())
-        tick = 0
+        session.start()
         while True:
+            session.run(self._settings.period_ns / 1e9)
             verdict, _ = referee.look(self._look())
             if verdict is not judge.Verdict.RUNNING:
                 return Outcome(seed, verdict is judge.Verdict.SUCCEEDED, referee.duration_s)
-            if answers and answers[0][0] <= tick:
-                _, step, rows = answers.pop(0)
-                plan.merge(rows, step)
-            command = plan.pop() if len(plan) else self._arm.goal
-            if not answers and len(plan) <= self._ask_below:
-                answers.append((tick + self._delay_steps, plan.step, self._infer()))
-            self._arm.step(command)
-            tick += 1
+
+    @staticmethod
+    def _seen_by(question: Question, session: VirtualSession, follower: FollowingArm) -> Moment:
+        """What the cameras and the bus had last seen when the question was asked."""
+        ids = [asked.request_id for asked in session.trace.questions]
+        return follower.moments[session.trace.question_ticks[ids.index(question.request_id)]]
+
+    def _infer(self, moment: Moment) -> NDArray[np.float64]:
+        seen = self._viewpoint.see(moment.qpos)
+        observation = Observation(
+            state=self._units.to_policy(moment.positions)[None],
+            images={IMAGES + camera: (pixels,) for camera, (_, pixels) in seen.items()},
+            task=self._task.instruction,
+        )
+        return self._units.to_radians(self._policy.infer(observation, None).actions)
 
     def _look(self) -> judge.Moment:
         state = self._arm.state()
@@ -108,13 +132,3 @@ class Evaluator:
             scene.cube_pose(self._model, state.qpos),
             scene.cube_velocity(self._model, state.qvel),
         )
-
-    def _infer(self) -> NDArray[np.float64]:
-        moment = self._arm.moment()
-        seen = self._viewpoint.see(moment.qpos)
-        observation = Observation(
-            state=self._units.to_policy(moment.positions)[None],
-            images={IMAGES + camera: (pixels,) for camera, (_, pixels) in seen.items()},
-            task=self._task.instruction,
-        )
-        return self._units.to_radians(self._policy.infer(observation, None).actions)

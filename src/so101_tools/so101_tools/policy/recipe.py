@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-TASK: Final = "static"
-
 TRAINING_SEEDS: Final = range(1_000_000, 2_000_000)
 """Scene seeds of demonstrations. The demo and every evaluation draw theirs from below, so none was trained on."""
 

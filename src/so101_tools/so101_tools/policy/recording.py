@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from so101_tools.policy.recipe import TRAINING_SEEDS, ObservationRecipe
 
 if TYPE_CHECKING:
-    from so101_tools.policy.lockstep_arm import LockstepArm
-    from so101_tools.policy.viewpoint import Viewpoint
+    from so101_tools.policy.demonstration import Demonstrator
 
 RAW_EPISODES = 5
 """This many first scenes keep their JPEG files, to replay them through the policy server."""
@@ -31,11 +30,12 @@ class RecordingError(RuntimeError):
     """Recording did not finish. The message is one line."""
 
 
-def record(folder: Path, episodes: int, workers: int, recipe: ObservationRecipe) -> Iterator[int | None]:
+def record(folder: Path, task: str, episodes: int, workers: int, recipe: ObservationRecipe) -> Iterator[int | None]:
     """Record until `episodes` scenes succeeded, and give their seeds in order as they come; None while waiting.
 
     Args:
         folder: takes one file per episode; what is there already is not recorded again.
+        task: name of the task.
         episodes: how many.
         workers: processes, one virtual arm each.
         recipe: cameras and size of the pictures.
@@ -47,9 +47,11 @@ def record(folder: Path, episodes: int, workers: int, recipe: ObservationRecipe)
     for leftover in folder.glob("*.tmp"):
         leftover.unlink()
     given = 0
-    with _running_workers(folder, workers, recipe) as processes:
+    with _running_workers(folder, task, workers, recipe) as (processes, stop):
         while given < episodes:
             seeds = _consecutive_successes(folder)[given:episodes]
+            if given + len(seeds) == episodes:
+                stop.set()  # what is left to do with them takes time, in which nobody need record more
             yield from seeds
             given += len(seeds)
             if seeds:
@@ -62,17 +64,19 @@ def record(folder: Path, episodes: int, workers: int, recipe: ObservationRecipe)
 
 
 @contextmanager
-def _running_workers(folder: Path, workers: int, recipe: ObservationRecipe) -> Iterator[list[BaseProcess]]:
+def _running_workers(
+    folder: Path, task: str, workers: int, recipe: ObservationRecipe
+) -> Iterator[tuple[list[BaseProcess], Event]]:
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     processes = [
-        context.Process(target=_work, args=(folder, worker, workers, recipe, stop), name=f"recorder {worker}")
+        context.Process(target=_work, args=(folder, task, worker, workers, recipe, stop), name=f"recorder {worker}")
         for worker in range(workers)
     ]
     for process in processes:
         process.start()
     try:
-        yield list(processes)
+        yield list(processes), stop
     finally:
         stop.set()
         for process in processes:
@@ -104,7 +108,7 @@ def _is_tried(folder: Path, seed: int) -> bool:
     return episode_path(folder, seed).exists() or failed_path(folder, seed).exists()
 
 
-def _work(folder: Path, worker: int, workers: int, recipe: ObservationRecipe, stop: Event) -> None:
+def _work(folder: Path, task: str, worker: int, workers: int, recipe: ObservationRecipe, stop: Event) -> None:
     """Record until told to stop; runs in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -112,7 +116,9 @@ def _work(folder: Path, worker: int, workers: int, recipe: ObservationRecipe, st
     import cv2
     from so101_driver.errors import DriverError
     from so101_sim.errors import SimulationError
+    from so101_sim.tasks import task_named
 
+    from so101_tools.policy.demonstration import Demonstrator
     from so101_tools.policy.lockstep_arm import lockstep_arm
     from so101_tools.policy.viewpoint import Viewpoint
 
@@ -120,18 +126,16 @@ def _work(folder: Path, worker: int, workers: int, recipe: ObservationRecipe, st
     seeds = (seed for seed in _seeds_of(worker, workers) if not _is_tried(folder, seed))
     try:
         with lockstep_arm() as arm, Viewpoint(recipe) as viewpoint:
-            _record_on(arm, viewpoint, folder, seeds, stop)
+            _record_on(Demonstrator(arm, viewpoint, task_named(task)), folder, seeds, stop)
     except (SimulationError, DriverError, OSError) as error:
         print(f"recorder {worker}: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
 
 
-def _record_on(arm: LockstepArm, viewpoint: Viewpoint, folder: Path, seeds: Iterator[int], stop: Event) -> None:
+def _record_on(demonstrator: Demonstrator, folder: Path, seeds: Iterator[int], stop: Event) -> None:
     """Record one scene after another until told to stop."""
-    from so101_tools.policy.demonstration import Demonstrator
     from so101_tools.policy.episode_files import failed_path, write_episode
 
-    demonstrator = Demonstrator(arm, viewpoint)
     parent = os.getppid()
     for seed in seeds:
         if stop.is_set() or os.getppid() != parent:  # the second: the parent was killed

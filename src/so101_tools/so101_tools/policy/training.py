@@ -11,16 +11,23 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lerobot.policies import make_pre_post_processors
+from safetensors import SafetensorError
 from torch import Tensor
 
-from so101_tools.policy.act_policy import SharedBackbone, calibrate_batch_norm, new_policy, save_policy
+from so101_tools.policy.act_policy import (
+    SharedBackbone,
+    calibrate_batch_norm,
+    new_policy,
+    policy_to_go_on_from,
+    save_policy,
+)
 from so101_tools.policy.dataset import ACTION, IMAGES, STATE, EpisodeArrays
 from so101_tools.policy.recipe import ModelRecipe, ObservationRecipe, TrainingRecipe
 from so101_tools.policy.training_state import STATE_FILE, Progress, load_state, read_progress, save_state
@@ -59,6 +66,7 @@ class Trainer:
         model: ModelRecipe,
         training: TrainingRecipe,
         note: dict[str, Any],
+        init: Path | None = None,
     ) -> None:
         """Start anew, or go on where the run in this folder was left.
 
@@ -67,11 +75,12 @@ class Trainer:
             run: folder of the run; the policy is kept in `checkpoints/last/pretrained_model`.
             observation, model, training: the recipe.
             note: goes into the training card as it is.
+            init: a policy of this recipe to begin with instead of random weights. Its normalisation is kept, since
+                its weights know no other.
 
         Raises:
-            TrainingError: the folder holds a run of another recipe or other data.
+            TrainingError: the folder holds a run of another recipe or other data, or `init` no policy of this recipe.
         """
-        self._data = data
         self._run = run
         self._recipe = training
         self._model_recipe = model
@@ -79,10 +88,16 @@ class Trainer:
         self._note = note
         torch.manual_seed(training.seed)
         self._policy = new_policy(observation, model)
+        self._init = init
+        if init is not None:
+            data = replace(data, stats=self._begin_with(init))
+        self._data = data
         self._preprocess, _ = make_pre_post_processors(self._policy.config, dataset_stats=data.stats)
-        self._key = json.dumps([asdict(observation), asdict(model), asdict(training), data.frames], sort_keys=True)
+        key = [asdict(observation), asdict(model), asdict(training), data.frames]
+        self._key = json.dumps(key if init is None else [*key, str(init)], sort_keys=True)
         self._state_path = run / "checkpoints" / "last" / "training_state" / STATE_FILE
-        self._calibrate()
+        if init is None:
+            self._calibrate()
         self._average = copy.deepcopy(self._policy)
         self._optimizer = torch.optim.AdamW(
             self._policy.parameters(), training.learning_rate, weight_decay=training.weight_decay, fused=True
@@ -151,6 +166,18 @@ class Trainer:
         processed: dict[str, Tensor] = self._preprocess(raw)
         return processed
 
+    def _begin_with(self, folder: Path) -> dict[str, Any]:
+        """Take over a trained policy's weights; returns its statistics."""
+        try:
+            trained, stats = policy_to_go_on_from(folder)
+            self._policy.load_state_dict(trained.state_dict())
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise TrainingError(f"{folder}: no policy of this recipe to begin with ({reason})") from error
+        if stats.keys() < {STATE, ACTION, *(IMAGES + camera for camera in self._observation.cameras)}:
+            raise TrainingError(f"{folder}: its normalisation lacks features; it knows {', '.join(sorted(stats))}")
+        return stats
+
     def _calibrate(self) -> None:
         batch = self._batch(np.random.default_rng(self._recipe.seed), _CALIBRATION_FRAMES)
         calibrate_batch_norm(self._policy, [batch[IMAGES + camera] for camera in self._observation.cameras])
@@ -183,6 +210,7 @@ class Trainer:
         )
         card = {
             **self._note,
+            **({} if self._init is None else {"begun_with": self._init.name}),
             "episodes": self._data.episodes,
             "frames": self._data.frames,
             "steps": self.step,

@@ -10,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from so101_tools.policy.recipe import (
     EVALUATION_SEEDS,
-    TASK,
     TRAINING_SEEDS,
     ModelRecipe,
     ObservationRecipe,
@@ -36,10 +35,10 @@ def data(options: argparse.Namespace) -> int:
     graphics_library()  # one line about a missing library from here, instead of one from each worker
     recipe = ObservationRecipe()
     episodes, root = options.folder / "episodes", options.folder / "dataset"
-    builder = DatasetBuilder(root, recipe, task_named(TASK).instruction)
+    builder = DatasetBuilder(root, recipe, task_named(options.task).instruction)
     with _bar() as bar:
         task = bar.add_task("recording episodes", total=options.episodes)
-        for seed in record(episodes, options.episodes, options.workers, recipe):
+        for seed in record(episodes, options.task, options.episodes, options.workers, recipe):
             if seed is not None:
                 builder.add(read_episode(episodes, seed))
                 bar.advance(task)
@@ -67,9 +66,9 @@ def train(options: argparse.Namespace) -> int:
         f"{arrays.episodes} episodes, {arrays.frames} frames; {training.steps} steps of {training.batch_size}"
     )
     run = options.folder / options.run
-    note = {"task": TASK, "first_scene_seed": TRAINING_SEEDS.start}
+    note = {"task": options.task, "first_scene_seed": TRAINING_SEEDS.start}
     try:
-        trainer = Trainer(arrays, run, observation, model, training, note)
+        trainer = Trainer(arrays, run, observation, model, training, note, options.init)
         if trainer.step:
             _console.print(f"going on at step {trainer.step}")
         with _bar() as bar:
@@ -93,9 +92,10 @@ def eval(options: argparse.Namespace) -> int:
     import torch
     from so101_policy_server.lerobot_policy import load_policy
     from so101_policy_server.policy import PolicyLoadError, PolicySource
+    from so101_sim.tasks import task_named
 
-    from so101_tools.policy.evaluation import Evaluator
-    from so101_tools.policy.lockstep_arm import COMMAND_PERIOD_NS, lockstep_arm
+    from so101_tools.policy.evaluation import Evaluator, queue_settings
+    from so101_tools.policy.lockstep_arm import lockstep_arm
     from so101_tools.policy.training import pretrained_folder
     from so101_tools.policy.viewpoint import Viewpoint
 
@@ -110,10 +110,11 @@ def eval(options: argparse.Namespace) -> int:
         policy = load_policy(PolicySource(path=str(checkpoint)), lambda _doing: None)
     except PolicyLoadError as error:
         raise PolicyVerbError(str(error)) from error
-    delay = round(options.delay_ms * 1e6 / COMMAND_PERIOD_NS)
+    task = task_named(options.task)
+    settings = queue_settings(policy, task, options.mode)
     outcomes = []
     with lockstep_arm() as arm, Viewpoint(_observation_of(policy.description.images)) as viewpoint:
-        evaluator = Evaluator(arm, viewpoint, policy, delay_steps=delay, threshold=options.threshold)
+        evaluator = Evaluator(arm, viewpoint, policy, task, settings, options.delay_ms / 1000)
         for seed in seeds:
             outcome = evaluator.run(seed)
             outcomes.append(outcome)
