@@ -18,5 +18,5 @@ setup(
     maintainer_email="maintainers@example.org",
     description="Keeps an SO-101 arm moving while a remote policy computes the next chunk of actions.",
     license="Apache-2.0",
-    entry_points={"console_scripts": ["action_queue = so101_action_queue.action_queue_node:main"]},
+    entry_points={"console_scripts": ["action_queue = so101_action_queue.start:main"]},
 )

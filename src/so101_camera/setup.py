@@ -20,7 +20,7 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "camera = so101_camera.camera_node:main",
+            "camera = so101_camera.start:main",
             "frame_gate = so101_camera.frame_gate_node:main",
         ]
     },

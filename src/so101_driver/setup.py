@@ -22,7 +22,7 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "so101_driver = so101_driver.so101_driver_node:main",
+            "so101_driver = so101_driver.start:main",
             "configure_servos = so101_driver.configure_servos:main",
         ],
     },

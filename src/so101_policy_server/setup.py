@@ -19,5 +19,5 @@ setup(
     maintainer_email="maintainers@example.org",
     description="Serves any LeRobot policy to SO-101 arms over ROS 2 topics.",
     license="Apache-2.0",
-    entry_points={"console_scripts": ["policy_server = so101_policy_server.policy_server_node:main"]},
+    entry_points={"console_scripts": ["policy_server = so101_policy_server.start:main"]},
 )

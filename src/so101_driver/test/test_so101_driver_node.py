@@ -495,3 +495,9 @@ def test_a_dead_servo_at_the_start_is_one_line(bench: Bench) -> None:
 
 def test_a_parameter_out_of_range_is_one_line(bench: Bench) -> None:
     assert "command_timeout_s" in failed_start(bench, "command_timeout_s:=60.0")
+
+
+def test_the_entry_point_imports_next_to_nothing() -> None:
+    """Or a signal during the imports would come before anybody minds it."""
+    code = "import sys, so101_driver.start; print(len({'numpy', 'rclpy', 'scservo_sdk'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
