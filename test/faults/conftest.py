@@ -7,6 +7,8 @@ import pytest
 from fault_rig.rows import FaultTable
 from fault_rig.system import System
 
+REPEATS = 2
+STARVED_S = 0.05  # three periods of the driver
 TABLE = pytest.StashKey[FaultTable]()
 
 
@@ -28,6 +30,30 @@ def only_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield system
     finally:
         system.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Repeat a case of a shared system that failed while the machine did not run its processes in time.
+
+    A thread that wants to run every 4 ms tells. A starved machine proves nothing about the system either way.
+    """
+    for left in range(REPEATS, -1, -1):
+        system = pyfuncitem.funcargs.get("system")
+        if system is not None:
+            system.motion.longest_gap_s = 0.0
+        cases = len(pyfuncitem.config.stash[TABLE].cases)
+        try:
+            if left == REPEATS:
+                return (yield)
+            return pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
+        except Exception:
+            gap_s = 0.0 if system is None else system.motion.longest_gap_s
+            if gap_s < STARVED_S or not left:
+                raise
+            print(f"repeated: the machine did not run this test for {gap_s:.3f} s")
+            del pyfuncitem.config.stash[TABLE].cases[cases:]
+            system.recover()
 
 
 @pytest.fixture

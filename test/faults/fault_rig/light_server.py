@@ -1,7 +1,8 @@
 """The real policy server with a policy of a few lines in place of the network: no torch, ready in a second.
 
 Everything between DDS and the policy is what robots meet: intake, frames, decoding, threads, heartbeat, errors. The
-policy waves two joints around the home pose. Before each inference it reads `--mood FILE`, JSON:
+policy waves two joints around the home pose, going on from the measured pose as a trained one does. Before each
+inference it reads `--mood FILE`, JSON:
 
     delay_s    the inference takes this long
     raises     "error": an exception; "memory": MemoryError; "nan": values that are not finite
@@ -34,6 +35,7 @@ FPS = 30.0
 HOME_RAD = (0.0, -1.2, 1.1, 1.0, 0.0)  # park_positions of config/sim.yaml, without the gripper
 AMPLITUDE_RAD = 0.2
 PERIOD_S = 4.0
+SETTLE_S = 0.5
 GRIPPER_PERCENT = 40.0
 
 
@@ -60,11 +62,14 @@ class WavingPolicy:
                 raise MemoryError("out of memory: 12 GiB wanted")
             case "nan":
                 raise PolicyError("values that are not finite: row 3")
-        phase = 2 * np.pi * (began + np.arange(HORIZON) / FPS) / PERIOD_S
+        away = np.radians(observation.state[-1][:5]) - HOME_RAD
+        ahead = np.arange(HORIZON) / FPS
+        phase = np.arctan2(away[0], away[4]) + 2 * np.pi * ahead / PERIOD_S
+        radius = AMPLITUDE_RAD + (np.hypot(away[0], away[4]) - AMPLITUDE_RAD) * np.exp(-ahead / SETTLE_S)
         rows = np.zeros((HORIZON, 6), np.float32)
         rows[:, :5] = np.degrees(HOME_RAD)
-        rows[:, 0] += np.degrees(AMPLITUDE_RAD) * np.sin(phase)
-        rows[:, 4] += np.degrees(AMPLITUDE_RAD) * np.cos(phase)
+        rows[:, 0] += np.degrees(radius * np.sin(phase))
+        rows[:, 4] += np.degrees(radius * np.cos(phase))
         rows[:, 5] = GRIPPER_PERCENT
         return Prediction(rows, 0.0, time.monotonic() - began, 0.0)
 

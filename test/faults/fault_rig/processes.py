@@ -79,6 +79,12 @@ class SystemProcess:
             self._process.wait()
         return self._process.returncode, time.monotonic() - began
 
+    def minds_signals(self) -> bool:
+        """Whether it has handlers of its own for SIGINT and SIGTERM by now (Python itself has one for SIGINT)."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+        return all(caught >> (number - 1) & 1 for number in (signal.SIGINT, signal.SIGTERM))
+
     def memory_bytes(self) -> int:
         """Resident memory now."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])

@@ -40,12 +40,14 @@ class Case:
         reaction: str,
         bound_s: float,
         *,
+        counted_from: Callable[[int, int], int] | None = None,
         control_s: float = CONTROL_S,
         patience_s: float = 15.0,
     ) -> int:
         """Look for the reaction without the fault, which must fail; inject; look again. Returns when it showed, ns.
 
-        `inject` may return when the fault began, ns; otherwise it began before the call.
+        `inject` may return when the fault began, ns; otherwise it began before the call. Where the bound counts from
+        something else, `counted_from` says when that was, given when the fault began and when the reaction showed.
         """
         since_ns = time.monotonic_ns()
         time.sleep(control_s)
@@ -57,7 +59,10 @@ class Case:
         except NotInTimeError:
             self.reaction, self.bound_s = f"not seen: {reaction}", bound_s
             raise
-        self.measured(reaction, (at_ns - injected_ns) / 1e9, bound_s, f"not seen in {control_s:g} s without the fault")
+        from_ns = counted_from(injected_ns, at_ns) if counted_from else injected_ns
+        self.measured(
+            reaction, max(0, at_ns - from_ns) / 1e9, bound_s, f"not seen in {control_s:g} s without the fault"
+        )
         return at_ns
 
 

@@ -1,20 +1,22 @@
 """The system under test: virtual arm, driver, queue, one camera and the policy server, each a process of its own."""
 
 import contextlib
+import copy
 import json
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from so101_msgs.msg import DriverStatus, PolicyStatus, QueueStatus
+from rclpy.parameter import Parameter
+from so101_msgs.msg import ActionChunk, DriverStatus, ObservationRequest, PolicyStatus, QueueStatus
 from so101_sim.joints import HOME
 from so101_sim.virtual_arm_client import VirtualArmClient, VirtualArmError
 from so101_tools.domain import DomainLease
@@ -25,7 +27,10 @@ from fault_rig.watcher import Watcher
 
 TICK_S = 1.0 / 30.0
 PATIENCE_S = 30.0
+STEADY_S = 0.5
 PARK_RAD = (0.0, -1.2, 1.1, 1.0, 0.0, -0.585)  # of config/sim.yaml, the same pose as HOME
+HOME_GRIPPER_FREE = (0.0, -1.2, 1.1, 1.0, 0.0, -0.3)
+"""The home pose with the gripper where no finger touches its stop, driver rad."""
 PICTURES = 6
 LIGHT_SERVER = Path(__file__).with_name("light_server.py")
 
@@ -68,20 +73,21 @@ class System:
             "virtual_arm", "-m", "so101_sim.virtual_arm", "--sim-dir", str(self.sim_dir), "--real-time-priority"
         )
         self.driver = self._process(
-            "so101_driver", "-m", "so101_driver.so101_driver_node", *arguments,
+            "so101_driver", "-m", "so101_driver.start", *arguments,
             "-p", f"port:={self.sim_dir / 'ttySO101'}", "-p", f"calibration_dir:={self.sim_dir / 'calibration'}",
         )  # fmt: skip
         tuned = {"cameras": "[top]", "connect_timeout_s": "60.0", **(queue_parameters or {})}
         self.queue = self._process(
-            "action_queue", "-m", "so101_action_queue.action_queue_node", *arguments,
+            "action_queue", "-m", "so101_action_queue.start", *arguments,
             *(part for name, value in tuned.items() for part in ("-p", f"{name}:={value}")),
         )  # fmt: skip
         self.camera = self._process(
-            "top", "-m", "so101_camera.camera_node", "--ros-args", "-r", "__node:=top",
+            "top", "-m", "so101_camera.start", "--ros-args", "-r", "__node:=top",
             "-p", f"device:={self.pictures}",
         )  # fmt: skip
         self.server = self.make_server("policy_server")
         self.processes = {one.name: one for one in (self.arm, self.driver, self.queue, self.camera, self.server)}
+        self._respawns_left = 0
         self.watcher: Watcher
         self.motion: MotionRecorder
 
@@ -91,6 +97,13 @@ class System:
         return self._process(
             name, str(LIGHT_SERVER), "--mood", str(self._mood), "--ros-args",
             *(part for value in chosen for part in ("-p", value)),
+        )  # fmt: skip
+
+    def real_server(self, name: str, checkpoint: str) -> SystemProcess:
+        """The policy server as users start it, not started yet."""
+        return self._process(
+            name, "-m", "so101_policy_server.start", "--ros-args",
+            "-p", f"pretrained_name_or_path:={checkpoint}", "-p", "torch_threads:=1",
         )  # fmt: skip
 
     def _process(self, name: str, *words: str) -> SystemProcess:
@@ -147,37 +160,42 @@ class System:
             process.resume()
             if not process.is_running:
                 process.start()
-        began_ns = time.monotonic_ns() - 1_000_000_000
-        self.wait(lambda: self.watcher.drivers.since(began_ns), "a driver speaks")
-        self.wait(self._driver_holds, "the driver holds or follows")
-        self.wait(self._server_is_ready, "the policy server is ready")
-        self.wait(self._queue_runs, "the queue runs")
-        self.wait(self.motion.is_moving, "the arm moves")
-        time.sleep(0.5)  # what the start was late with is over
+        self._respawns_left = 2
+        began_ns = time.monotonic_ns()
+        self.wait(lambda: self._driver_holds(began_ns), "the driver holds or follows")
+        self.wait(lambda: self._server_is_ready(began_ns), "the policy server is ready")
+        steady_since = time.monotonic()
+        while time.monotonic() < steady_since + STEADY_S:  # what the start was late with is over
+            if not self._queue_runs(began_ns):
+                self.wait(lambda: self._queue_runs(began_ns), "the queue runs")
+                self.wait(self.motion.is_moving, "the arm moves")
+                steady_since = time.monotonic()
+            time.sleep(0.02)
+        self._respawns_left = 0  # from here on an end is a finding
 
-    def _driver_holds(self) -> bool:
-        status = self.watcher.drivers.newest
-        assert status is not None
-        if status.state in (DriverStatus.LATCHED, DriverStatus.RELEASED):
+    def _driver_holds(self, began_ns: int) -> bool:
+        heard = self.watcher.drivers.since(began_ns)
+        if not heard:
+            return False
+        state = heard[-1][1].state
+        if state in (DriverStatus.LATCHED, DriverStatus.RELEASED):
             self.watcher.call("so101_driver/reset")
             time.sleep(0.3)
-            return False
-        return status.state in (DriverStatus.HOLD, DriverStatus.ENGAGED)
+        return state in (DriverStatus.HOLD, DriverStatus.ENGAGED)
 
-    def _server_is_ready(self) -> bool:
-        recent = self.watcher.servers.since(time.monotonic_ns() - 1_000_000_000)
-        return bool(recent) and recent[-1][1].state == PolicyStatus.READY
+    def _server_is_ready(self, began_ns: int) -> bool:
+        heard = self.watcher.servers.since(began_ns)
+        return bool(heard) and heard[-1][1].state == PolicyStatus.READY
 
-    def _queue_runs(self) -> bool:
-        recent = self.watcher.queue.since(time.monotonic_ns() - 200_000_000)
-        if not recent:
+    def _queue_runs(self, began_ns: int) -> bool:
+        heard = self.watcher.queue.since(max(began_ns, time.monotonic_ns() - 200_000_000))
+        if not heard:
             return False
-        state = recent[-1][1].state
-        if state in (QueueStatus.IDLE, QueueStatus.STOPPED) or "paused" in recent[-1][1].cause:
+        newest = heard[-1][1]
+        if newest.state in (QueueStatus.IDLE, QueueStatus.STOPPED) or "paused" in newest.cause:
             self.watcher.call("action_queue/start")
             time.sleep(0.3)
-            return False
-        return bool(state == QueueStatus.RUNNING)
+        return bool(newest.state == QueueStatus.RUNNING)
 
     # -- faults ------------------------------------------------------------------------------------------------------
 
@@ -204,6 +222,10 @@ class System:
         for picture in self.pictures.iterdir():
             picture.unlink()
 
+    def set_queue_parameter(self, parameter: Parameter) -> None:
+        """Change a parameter of the running queue."""
+        assert self.watcher.set_parameter("action_queue", parameter)
+
     # -- waiting and judging -----------------------------------------------------------------------------------------
 
     def wait[Result](self, condition: Callable[[], Result], what: str, patience_s: float = PATIENCE_S) -> Result:
@@ -213,7 +235,10 @@ class System:
             result = condition()
             if result:
                 return result
-            for process in (self.arm, self.driver, self.queue, self.camera, self.server):
+            for process in self.processes.values():
+                if process.exit_code == 1 and self._respawns_left > 0:
+                    self._respawns_left -= 1  # as the launch files do: a start can fail on a busy machine
+                    process.start()
                 if process.exit_code not in (None, 0, -9):
                     lines = "\n".join(process.said.splitlines()[-8:])
                     raise NotInTimeError(f"{process.name} ended with {process.exit_code}; it said\n{lines}")
@@ -238,10 +263,43 @@ class System:
         middle = np.array(HOME) - np.array(PARK_RAD)
         return Bounds(np.array(limits.lower) + middle, np.array(limits.upper) + middle, np.array(limits.max_speed))
 
-    def last_row_ns(self, since_ns: int) -> int | None:
-        """When the newest tick since then executed a row; None if none did."""
-        ran = [at for at, one in self.watcher.ticks(since_ns) if one.state == QueueStatus.RUNNING]
-        return ran[-1] if ran else None
+    def end_of_queue(self, _began_ns: int, at_ns: int) -> int:
+        """When the period of the last row before `at_ns` was over, ns; see Case.run."""
+        ran = [at for at, one in self.watcher.ticks(at_ns - 10_000_000_000) if one.state == QueueStatus.RUNNING]
+        return [at for at in ran if at < at_ns][-1] + round(TICK_S * 1e9)
+
+    def steps_of_setpoint(self, since_ns: int) -> float:
+        """Largest change of the commanded position of any joint from one tick to the next since then, rad."""
+        setpoints = np.array([one.setpoint for _, one in self.watcher.ticks(since_ns) if one.setpoint])
+        return float(np.abs(np.diff(setpoints, axis=0)).max())
+
+    @contextlib.contextmanager
+    def in_place_of_server(self, other: SystemProcess) -> Iterator[SystemProcess]:
+        """Another policy server, which is started and ended here, while the usual one is away."""
+        self.server.end()
+        usual = self.server
+        self.server = self.processes["policy_server"] = other
+        try:
+            yield other
+        finally:
+            if other.is_running:
+                other.end()
+            self.server = self.processes["policy_server"] = usual
+
+    def answer(self, request: ObservationRequest, **changes: Any) -> int:
+        """Answer a request as the bound server would, with some fields changed; returns when, ns.
+
+        The rows are those of the newest good chunk. Names, period and server are the bound server's.
+        """
+        good = next(chunk for _, chunk in reversed(self.watcher.chunks.since(0)) if chunk.status == ActionChunk.OK)
+        chunk = copy.deepcopy(good)
+        chunk.session, chunk.request_id = request.session, request.request_id
+        chunk.spec_id, chunk.step = request.spec_id, request.step
+        for name, value in changes.items():
+            setattr(chunk, name, value)
+        began_ns = time.monotonic_ns()
+        self.watcher.chunk_publisher.publish(chunk)
+        return began_ns
 
 
 def _config(name: str) -> Path:

@@ -7,14 +7,16 @@ that is late itself does not make the system look slow.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import (
@@ -79,6 +81,7 @@ class Watcher:
         self.chunks: Heard[ActionChunk] = Heard()
         self.limits: Heard[JointLimits] = Heard()
         self.diagnostics: Heard[DiagnosticArray] = Heard()
+        self.joint_states: Heard[JointState] = Heard(lambda m: monotonic_of(m.header.stamp))
         self.on_request: Callable[[ObservationRequest], None] | None = None
         self._executor = SingleThreadedExecutor(context=self._context)
         for kind, topic, heard, profile in (
@@ -90,6 +93,7 @@ class Watcher:
             (ActionChunk, "action_chunk", self.chunks, qos.CHUNK_READER),
             (JointLimits, "joint_limits", self.limits, qos.LATCHED),
             (DiagnosticArray, "/diagnostics", self.diagnostics, 100),
+            (JointState, "joint_states", self.joint_states, qos.JOINT_STATES_READER),
         ):
             self.node.create_subscription(kind, topic, heard, profile)
         self.chunk_publisher = self.node.create_publisher(ActionChunk, "action_chunk", qos.CHUNK_WRITER)
@@ -130,6 +134,11 @@ class Watcher:
         request.transition.id = transition
         return bool(self._call(ChangeState, f"{node}/change_state", request).success)
 
+    def set_parameter(self, node: str, parameter: Parameter) -> bool:
+        """Set a parameter of a node; whether it was accepted."""
+        request = SetParameters.Request(parameters=[parameter.to_parameter_msg()])
+        return bool(self._call(SetParameters, f"{node}/set_parameters", request).results[0].successful)
+
     def _call(self, kind: Any, service: str, request: Any) -> Any:
         client = self._clients.get(service)
         if client is None:
@@ -162,6 +171,22 @@ class Watcher:
         """When /diagnostics first had an entry that is `wanted`."""
         return self.diagnostics.first(since_ns, lambda array: any(wanted(entry) for entry in array.status))
 
-    def ticks(self, since_ns: int) -> Iterable[tuple[int, QueueDecision]]:
+    def ticks(self, since_ns: int) -> list[tuple[int, QueueDecision]]:
         """The control ticks since then."""
         return [(at, one) for at, one in self.decisions.since(since_ns) if one.input == QueueDecision.TICK]
+
+    def first_tick(self, since_ns: int, wanted: Callable[[QueueDecision], object]) -> int | None:
+        """When the first control tick came after which the queue is as `wanted`."""
+        return next((at for at, one in self.ticks(since_ns) if wanted(one)), None)
+
+    def first_verdict(
+        self, since_ns: int, verdict: int, wanted: Callable[[ActionChunk], object] = lambda chunk: True
+    ) -> int | None:
+        """When the queue first passed this verdict on a chunk that is `wanted`."""
+        return self.decisions.first(since_ns, lambda one: one.verdict == verdict and wanted(one.chunk[0]))
+
+    def driver_is(self, since_ns: int, state: int, cause: str, word: str = "") -> int | None:
+        """When the driver first said this state and cause, and `word` in its message."""
+        return self.drivers.first(
+            since_ns, lambda one: one.state == state and one.cause == cause and word in one.message
+        )

@@ -1,0 +1,104 @@
+"""Row about running for long: the queue's core for a million ticks, and the closed loop for half an hour."""
+
+import random
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fault_rig.rows import FaultTable
+from so101_action_queue.decisions import Counters, Question, QueueState
+from so101_action_queue.settings import JOINTS, Settings
+from so101_action_queue.virtual_session import Link, VirtualSession
+
+TICKS = 1_000_000
+PART_S = 100.0  # of virtual time; what is remembered is thrown away after each, as a log that is written is
+GROWTH = 1.05
+UPPER_RAD = 2.0
+WAVE_RAD, SEAM_RAD = 0.2 / 20, 0.05
+
+
+def wave(question: Question) -> np.ndarray:
+    """A slow wave, a function of the step alone, so that it is seamless whoever answers when."""
+    steps = question.step + np.arange(50)
+    return np.repeat((0.2 * np.sin(steps / 20))[:, np.newaxis], len(JOINTS), axis=1)
+
+
+class RoughNetwork:
+    """Arrival at random, 5 % lost, 10 % twice, some so late that newer ones overtake them."""
+
+    def __init__(self, session: VirtualSession, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._session = session
+
+    def link(self) -> Link:
+        return Link(uplink_s=self.delay, inference_s=self.inference, downlink_s=self.delay)
+
+    def delay(self, _request_id: int) -> float | None:
+        draw = self._random.random()
+        if draw < 0.05:
+            return None
+        return self._random.uniform(0.5, 3.0) if draw < 0.08 else self._random.uniform(0.001, 0.2)
+
+    def inference(self, _request_id: int) -> float:
+        return self._random.uniform(0.02, 0.3)
+
+    def again(self, answer: object) -> None:
+        """Deliver some answers once more, later."""
+        if self._random.random() < 0.1:
+            self._session.after(self._random.uniform(0.0, 2.0), lambda: self._session.deliver(answer))
+
+
+def run(ticks: int, rough: bool) -> tuple[Counters, list[float], float]:
+    """Counters, resident memory after each tenth (bytes), and the largest step of the setpoint, rad."""
+    settings = Settings(request_timeout_s=0.5)
+    session = VirtualSession(settings, wave)
+    network = RoughNetwork(session, 1)
+    if rough:
+        session.link = network.link()
+        reply = session._reply
+
+        def reply_and_again(answer: object) -> None:
+            reply(answer)
+            network.again(answer)
+
+        session._reply = reply_and_again
+    session.start()
+    memory: list[float] = []
+    largest, held, step, count = 0.0, np.zeros(len(JOINTS)), 0, 0
+    while count < ticks:
+        trace = session.run(PART_S)
+        setpoints = np.array([held, *trace.setpoints])
+        largest = max(largest, float(np.abs(np.diff(setpoints, axis=0)).max()))
+        assert np.abs(setpoints).max() <= UPPER_RAD
+        assert np.isfinite(setpoints).all()
+        assert trace.steps == sorted(trace.steps)  # steps only rise
+        assert trace.steps[0] >= step
+        assert QueueState.RUNNING in trace.states  # it never falls asleep for good
+        held, step = setpoints[-1], trace.steps[-1]
+        count += len(trace.states)
+        counters = trace.counters
+        session.trace = type(trace)()
+        session.entries.clear()
+        if count >= (len(memory) + 1) * ticks / 10:
+            memory.append(float(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
+    return counters, memory, largest
+
+
+@pytest.mark.faults
+def test_a_million_ticks_over_a_bad_network_leave_no_trace_in_memory_and_no_invariant_broken(
+    table: FaultTable,
+) -> None:
+    with table.case(24, f"{TICKS} ticks of random arrival, loss, duplication, reordering") as case:
+        calm, _, _ = run(20_000, rough=False)
+        assert (calm.timeouts, calm.stale, calm.starved_ticks) == (0, 0, 0)
+        began = time.process_time()
+        rough, memory, largest = run(TICKS, rough=True)
+        assert min(rough.timeouts, rough.stale, rough.duplicate, rough.starved_ticks) > 100
+        assert rough.accepted > TICKS / 100
+        assert largest <= WAVE_RAD + SEAM_RAD + 1e-6
+        growth = max(memory[1:]) / memory[1]
+        assert growth < GROWTH, f"memory grew by {growth:.3f}: {memory}"
+        control = "on a calm network nothing is stale, timed out or starved"
+        case.measured(f"memory within {GROWTH:g}, invariants hold", time.process_time() - began, 300.0, control)
