@@ -1,0 +1,83 @@
+"""The frames of one episode: at each moment of the grid the newest of everything, and the action that followed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from so101_tools.dataset.alignment import TimeArray, grid, newest_before, next_after
+from so101_tools.dataset.bag_streams import BagStreams, pictures
+from so101_tools.dataset.episode_spans import EpisodeSpan
+
+LOOK_BACK_NS = 1_000_000_000  # pictures from before the first moment that may still be the newest then
+
+
+class UnusableEpisodeError(RuntimeError):
+    """The episode is left out. The message says why, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame: state and action (J,) float32 in LeRobot's units, pictures (height, width, 3) uint8 RGB by camera."""
+
+    state: NDArray[np.float32]
+    action: NDArray[np.float32]
+    images: dict[str, NDArray[np.uint8]]
+
+
+def moments(streams: BagStreams, span: EpisodeSpan, fps: float) -> TimeArray:
+    """Return the times of the episode's frames, ns.
+
+    Raises:
+        UnusableEpisodeError: the arm was not commanded, or not measured.
+    """
+    times = grid(span.start_ns, span.end_ns, fps, streams.commands.times)
+    if not len(times):
+        raise UnusableEpisodeError("no commands")
+    if newest_before(streams.states.times, times[:1])[0] < 0:
+        raise UnusableEpisodeError("no joint_states before its first command")
+    return times
+
+
+def frames(streams: BagStreams, times: TimeArray, max_gap_s: float) -> Iterator[Frame]:
+    """Give the frame of each moment.
+
+    Raises:
+        UnusableEpisodeError: a camera has nothing newer than `max_gap_s` at one of them, or a broken picture.
+    """
+    states = streams.converter.to_policy(streams.states.rows[newest_before(streams.states.times, times)])
+    actions = streams.converter.to_policy(streams.commands.rows[next_after(streams.commands.times, times)])
+    newest: dict[str, _Picture] = {}
+    source = pictures(streams, int(times[0]) - LOOK_BACK_NS)
+    following = next(source, None)
+    for moment, state, action in zip(times, states, actions, strict=True):
+        while following is not None and following[1] <= moment:
+            camera, taken_ns, file = following
+            newest[camera] = _Picture(taken_ns, file)
+            following = next(source, None)
+        for camera in streams.cameras:
+            picture = newest.get(camera)
+            age_s = np.inf if picture is None else (int(moment) - picture.taken_ns) / 1e9
+            if age_s > max_gap_s:
+                raise UnusableEpisodeError(f"no picture of camera {camera} for more than {max_gap_s:g} s")
+        images = {camera: newest[camera].pixels(camera) for camera in streams.cameras}
+        yield Frame(state.astype(np.float32), action.astype(np.float32), images)
+
+
+class _Picture:
+    """A compressed picture, unpacked when it is first wanted: not every one is."""
+
+    def __init__(self, taken_ns: int, file: bytes) -> None:
+        self.taken_ns = taken_ns
+        self._file = file
+        self._pixels: NDArray[np.uint8] | None = None
+
+    def pixels(self, camera: str) -> NDArray[np.uint8]:
+        if self._pixels is None:
+            bgr = cv2.imdecode(np.frombuffer(self._file, np.uint8), cv2.IMREAD_COLOR)
+            if bgr is None:
+                raise UnusableEpisodeError(f"a picture of camera {camera} cannot be decoded")
+            self._pixels = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        return self._pixels
