@@ -1,4 +1,4 @@
-"""Decides whether an episode succeeded: the cube lies in the bin, at rest, let go by the gripper; or time is up."""
+"""Decides how an episode ends: the cube rests in the bin, let go by the gripper; or time is up, or the belt has it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from so101_sim.tasks import BIN_CENTRE_M, BIN_HALF_M, CubePose
+from so101_sim.tasks import BIN_CENTRE_M, BIN_HALF_M, Belt, CubePose
 
 IN_BIN_HEIGHT_M = 0.04
 """Below this the cube's centre is when it lies in the bin (then it is at 15 mm), not when it is carried over."""
@@ -60,8 +60,10 @@ class Moment:
 class Judge:
     """Judges one episode. Durations are simulated time: a slow machine does not shorten an episode."""
 
-    def __init__(self, timeout_s: float, start: Moment) -> None:
+    def __init__(self, timeout_s: float, start: Moment, belt: Belt | None = None) -> None:
+        """belt: what carries the cube, and in the end out of the arm's reach."""
         self._timeout_s = timeout_s
+        self._belt = belt
         self._start = self._last = start
         self._moved_ns = start.now_ns
         self._resting_since_s: float | None = None
@@ -82,6 +84,8 @@ class Judge:
         self._last = moment
         if self._rests_in_bin(moment):
             return Verdict.SUCCEEDED, "the cube rests in the bin"
+        if self._belt is not None and self._belt.has_carried_off(moment.cube.position):
+            return Verdict.FAILED, "the belt has carried the cube away"
         if self.duration_s >= self._timeout_s:
             x, y, z = moment.cube.position
             return Verdict.FAILED, f"after {self._timeout_s:g} s the cube is at x {x:.3f}, y {y:.3f}, z {z:.3f} m"

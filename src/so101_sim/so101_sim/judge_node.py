@@ -96,7 +96,7 @@ class JudgeNode(Node):
         if moment is None:
             raise SimulationError(self._world.problem)
         self._task = task
-        judge = Judge(request.timeout or task.timeout_s, moment)
+        judge = Judge(request.timeout or task.timeout_s, moment, task.belt)
         self._episode = _Episode(request.episode, request.seed, task, judge)
         self._publish(self._episode, EpisodeEvent.STARTED, "")
 

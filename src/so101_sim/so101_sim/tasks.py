@@ -63,6 +63,11 @@ class Belt:
             and offset[2] < 1.5 * CUBE_HALF_M
         )
 
+    def has_carried_off(self, position: NDArray[np.float64]) -> bool:
+        """Whether the centre of a cube, (3,), m, lies beyond the end to which the belt runs, on it or on the table."""
+        offset = position - self.point(0.0, 0.0)
+        return bool(offset @ self.direction > self.half_length_m and offset[2] < 1.5 * CUBE_HALF_M)
+
 
 @dataclass(frozen=True, slots=True)
 class Task:

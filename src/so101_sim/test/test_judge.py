@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from so101_sim.judge import STANDSTILL_NS, Judge, Moment, Verdict, in_bin
-from so101_sim.tasks import BIN_CENTRE_M, CubePose
+from so101_sim.tasks import BIN_CENTRE_M, CONVEYOR, CubePose
 
 IN_BIN = (*BIN_CENTRE_M, 0.0145)
 OUTSIDE = (0.24, 0.05, 0.0125)
@@ -54,6 +54,22 @@ def test_time_is_up_in_simulated_seconds_whatever_the_clock_says() -> None:
     verdict, why = judge.look(moment(15.0, now_ns=201_000_000_000))
     assert verdict is Verdict.FAILED
     assert why == "after 15 s the cube is at x 0.240, y 0.050, z 0.013 m"
+
+
+def test_a_cube_that_the_belt_has_carried_beyond_its_end_has_lost_the_episode_at_once() -> None:
+    judge = Judge(15.0, moment(0.0), CONVEYOR)
+    on_belt, off_belt = (CONVEYOR.point(along, 0.0) + np.array([0, 0, 0.0125]) for along in (0.22, 0.23))
+    assert judge.look(moment(6.0, tuple(on_belt)))[0] is Verdict.RUNNING
+    held = off_belt + np.array([0, 0, 0.08])
+    assert judge.look(moment(6.1, tuple(held)))[0] is Verdict.RUNNING
+    assert judge.look(moment(6.2, tuple(off_belt))) == (Verdict.FAILED, "the belt has carried the cube away")
+    assert Judge(15.0, moment(0.0)).look(moment(6.2, tuple(off_belt)))[0] is Verdict.RUNNING
+
+
+def test_a_cube_in_the_bin_is_not_taken_for_one_that_was_carried_away() -> None:
+    judge = Judge(15.0, moment(0.0), CONVEYOR)
+    judge.look(moment(4.0, IN_BIN))
+    assert judge.look(moment(4.5, IN_BIN))[0] is Verdict.SUCCEEDED
 
 
 def test_a_scene_that_was_laid_out_anew_ends_the_episode_uncounted() -> None:

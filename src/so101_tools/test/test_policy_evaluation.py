@@ -80,6 +80,7 @@ def test_on_the_belt_late_answers_do_only_where_they_are_aligned(
     outcome = Evaluator(arm, viewpoint, policy, BELT, queue_settings(policy, BELT, mode), delay_s).run(7)
     assert outcome.succeeded == succeeds
     assert policy.answers >= 3
+    assert succeeds or outcome.duration_s < BELT.timeout_s  # the belt has carried the cube away
 
 
 def test_the_queue_is_set_as_the_launch_file_sets_it(arm: LockstepArm) -> None:

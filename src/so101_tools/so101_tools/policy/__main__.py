@@ -1,4 +1,4 @@
-"""`./so101 policy data|train|eval`: the demo policy from nothing, in about an hour on two cores."""
+"""`./so101 policy data|train|eval|compare`: the demo policies from nothing, in about an hour each on two cores."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from so101_tools.policy import verbs
     from so101_tools.policy.dataset import DatasetError
     from so101_tools.policy.recording import RecordingError
+    from so101_tools.policy.trials import TrialError
 
     try:
         return int(getattr(verbs, options.verb)(options))
-    except (DatasetError, RecordingError, SimulationError, verbs.PolicyVerbError, OSError) as error:
+    except (DatasetError, RecordingError, SimulationError, TrialError, verbs.PolicyVerbError, OSError) as error:
         print(f"policy {options.verb}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -45,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog="so101 policy", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="data|train|eval", parser_class=_OneLineParser)
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, metavar="data|train|eval|compare", parser_class=_OneLineParser
+    )
 
     data = verbs.add_parser("data", help="record demonstrations of the scripted expert as a LeRobotDataset")
     data.add_argument("--episodes", type=_positive, default=250, help="successful episodes to record (250)")
@@ -66,13 +69,29 @@ def _parser() -> argparse.ArgumentParser:
     _add_folder(train)
 
     evaluate = verbs.add_parser("eval", help="a quick look in virtual time; `./so101 demo` is what counts")
-    evaluate.add_argument("--checkpoint", type=Path, default=None, help="checkpoint or run folder (the trained run)")
-    evaluate.add_argument("--episodes", type=_positive, default=20, help="scenes to try (20)")
-    evaluate.add_argument("--seed", type=int, default=0, help="of the first scene (0)")
+    _add_evaluated(evaluate)
     evaluate.add_argument("--delay-ms", type=float, default=100.0, help="from question to answer, ms (100)")
     evaluate.add_argument("--mode", choices=MODES, default=MODES[0], help="how late answers are executed (aligned)")
     _add_folder(evaluate)
+
+    compare = verbs.add_parser("compare", help="success against the policy's delay, for each mode: JSON and a plot")
+    _add_evaluated(compare)
+    compare.add_argument(
+        "--delays-ms", type=float, nargs="+", default=[0.0, 100.0, 200.0, 400.0], help="delays, ms (0 100 200 400)"
+    )
+    compare.add_argument("--modes", choices=MODES, nargs="+", default=list(MODES), help="modes (all)")
+    compare.add_argument("--report", type=Path, required=True, metavar="DIR", help="folder for compare.json and .png")
+    compare.add_argument(
+        "--chain", action="store_true", help="through the whole chain in real time, as `./so101 demo` runs it"
+    )
+    _add_folder(compare)
     return parser
+
+
+def _add_evaluated(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", type=Path, default=None, help="checkpoint or run folder (the trained run)")
+    parser.add_argument("--episodes", type=_positive, default=20, help="scenes to try (20)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first scene, with --chain of all (0)")
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:

@@ -100,7 +100,7 @@ class Evaluator:
             arm=follower,
             limits=self._limits,
         )
-        referee = judge.Judge(self._task.timeout_s, self._look())
+        referee = judge.Judge(self._task.timeout_s, self._look(), self._task.belt)
         session.start()
         while True:
             session.run(self._settings.period_ns / 1e9)

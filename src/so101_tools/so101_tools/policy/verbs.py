@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from so101_tools.policy.recipe import (
-    EVALUATION_SEEDS,
     TRAINING_SEEDS,
     ModelRecipe,
     ObservationRecipe,
     TrainingRecipe,
 )
+
+if TYPE_CHECKING:
+    from so101_tools.policy.comparison import Cell
 
 _console = Console(stderr=True)
 
@@ -89,50 +94,79 @@ def train(options: argparse.Namespace) -> int:
 
 def eval(options: argparse.Namespace) -> int:
     """Run episodes in virtual time and say how many succeeded."""
-    import torch
-    from so101_policy_server.lerobot_policy import load_policy
-    from so101_policy_server.policy import PolicyLoadError, PolicySource
-    from so101_sim.tasks import task_named
+    from so101_tools.policy.trials import evaluation_seeds, virtual_trials
 
-    from so101_tools.policy.evaluation import Evaluator, queue_settings
-    from so101_tools.policy.lockstep_arm import lockstep_arm
-    from so101_tools.policy.training import pretrained_folder
-    from so101_tools.policy.viewpoint import Viewpoint
-
-    torch.set_num_threads(1)
-    seeds = range(options.seed, options.seed + options.episodes)
-    if seeds.start not in EVALUATION_SEEDS or seeds.stop - 1 not in EVALUATION_SEEDS:
-        raise PolicyVerbError(
-            f"seeds {seeds.start} to {seeds.stop - 1}: evaluation has 0 to {EVALUATION_SEEDS.stop - 1}"
-        )
-    checkpoint = options.checkpoint or pretrained_folder(options.folder / "run")
-    try:
-        policy = load_policy(PolicySource(path=str(checkpoint)), lambda _doing: None)
-    except PolicyLoadError as error:
-        raise PolicyVerbError(str(error)) from error
-    task = task_named(options.task)
-    settings = queue_settings(policy, task, options.mode)
-    outcomes = []
-    with lockstep_arm() as arm, Viewpoint(_observation_of(policy.description.images)) as viewpoint:
-        evaluator = Evaluator(arm, viewpoint, policy, task, settings, options.delay_ms / 1000)
-        for seed in seeds:
-            outcome = evaluator.run(seed)
-            outcomes.append(outcome)
-            won = sum(one.succeeded for one in outcomes)
+    seeds = evaluation_seeds(options.seed, options.episodes)
+    done = won = 0
+    with virtual_trials(options.task, _checkpoint(options), seeds) as trials:
+        for outcome in trials.run(options.mode, options.delay_ms / 1000):
+            done, won = done + 1, won + outcome.succeeded
             word = "success" if outcome.succeeded else "FAILURE"
-            _console.print(f"seed {seed}: {word} after {outcome.duration_s:.1f} s   ({won}/{len(outcomes)})")
-    print(f"{sum(one.succeeded for one in outcomes)}/{len(outcomes)} episodes succeeded in virtual time")
+            _console.print(f"seed {outcome.seed}: {word} after {outcome.duration_s:.1f} s   ({won}/{done})")
+    print(f"{won}/{done} episodes succeeded in virtual time")
     return 0
 
 
-def _observation_of(images: tuple[object, ...]) -> ObservationRecipe:
-    """The cameras and the one size that a checkpoint reads."""
-    from so101_policy_server.policy import ImageFeature
+def compare(options: argparse.Namespace) -> int:
+    """Success for each mode and delay; the report grows with each cell, and cells that are in it are not run again."""
+    from so101_tools.policy import comparison
 
-    features = [image for image in images if isinstance(image, ImageFeature)]
-    if not features:
-        raise PolicyVerbError("the checkpoint reads no camera")
-    return ObservationRecipe(tuple(f.camera for f in features), features[0].height, features[0].width)
+    checkpoint = _checkpoint(options)
+    about = {
+        "task": options.task,
+        "checkpoint": checkpoint.absolute().name,
+        "where": "through the whole chain" if options.chain else "in virtual time",
+        "seed": options.seed,
+    }
+    cells = comparison.read(options.report, about)
+    known = {(cell.mode, cell.delay_ms) for cell in cells if cell.episodes >= options.episodes}
+    wanted = [(mode, delay) for mode in options.modes for delay in options.delays_ms if (mode, delay) not in known]
+    with _bar() as bar:
+        progress = bar.add_task("comparing", total=len(wanted) * options.episodes)
+        for cell in _compared(options, checkpoint, wanted, lambda doing: bar.update(progress, description=doing)):
+            cells = [other for other in cells if (other.mode, other.delay_ms) != (cell.mode, cell.delay_ms)]
+            cells.append(cell)
+            comparison.write(options.report, about, cells)
+            bar.advance(progress, options.episodes)
+            bar.console.print(f"{cell.mode} at {cell.delay_ms:g} ms: {cell.successes}/{cell.episodes}")
+    for cell in sorted(cells, key=comparison.sort_key):
+        print(f"{cell.mode:14} {cell.delay_ms:4g} ms  {cell.successes}/{cell.episodes}")
+    _console.print(f"report: {options.report / comparison.JSON_FILE}, {options.report / comparison.PLOT_FILE}")
+    return 0
+
+
+def _compared(
+    options: argparse.Namespace,
+    checkpoint: Path,
+    wanted: list[tuple[str, float]],
+    say: Callable[[str], None],
+) -> Iterator[Cell]:
+    """The cells asked for, one after the other."""
+    from so101_tools.policy.comparison import Cell
+    from so101_tools.policy.trials import evaluation_seeds, run_demo, virtual_trials
+
+    if not wanted:
+        return
+    if options.chain:
+        for mode, delay_ms in wanted:
+            say(f"{mode} at {delay_ms:g} ms")
+            yield run_demo(options.task, checkpoint, mode, delay_ms, options.episodes, options.seed)
+        return
+    seeds = evaluation_seeds(options.seed, options.episodes)
+    with virtual_trials(options.task, checkpoint, seeds) as trials:
+        for mode, delay_ms in wanted:
+            outcomes = []
+            for outcome in trials.run(mode, delay_ms / 1000):
+                outcomes.append(outcome)
+                say(f"{mode} at {delay_ms:g} ms, episode {len(outcomes)}")
+            failed = tuple(outcome.seed for outcome in outcomes if not outcome.succeeded)
+            yield Cell(mode, delay_ms, len(outcomes) - len(failed), len(outcomes), failed)
+
+
+def _checkpoint(options: argparse.Namespace) -> Path:
+    from so101_tools.policy.training import pretrained_folder
+
+    return Path(options.checkpoint or pretrained_folder(options.folder / "run"))
 
 
 def _bar() -> Progress:
