@@ -5,15 +5,18 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console
 
+from so101_tools.bench.figures import Turn
 from so101_tools.bench.hosts import LOOPBACK, across
+from so101_tools.bench.matrix import cases
 from so101_tools.bench.options import BenchError, BenchOptions, parse
+from so101_tools.bench.plots import label, plot_periods, plot_summary
 from so101_tools.bench.progress import BenchProgress, make_progress
 from so101_tools.bench.run import BenchRun
 from so101_tools.bench.table import print_report
@@ -47,14 +50,31 @@ def _bench(options: BenchOptions, stop: StopRequest, folder: Path) -> int:
     console = Console()
     if options.report is not None:
         _check_writable(options.report)
+    if options.plots is not None:
+        _make_folder(options.plots)
     options = _possible(options)
     with _open_log(folder) as log, make_progress(console) as progress:
         progress.begin("making policy and pictures", 15.0)
         work = prepare(folder, options)
-        report = _measure(work, log, progress, stop)
-    print_report(report, console)
-    _write(report, options.report)
-    return 0
+        reports: list[dict[str, Any]] = []
+        failed = False
+        for number, case in enumerate(cases(options) if options.matrix else [options]):
+            try:
+                turns, report = _measure(replace(work, options=case), f"{number}", log, progress, stop)
+            except BenchError as error:
+                if not options.matrix:
+                    raise
+                print(f"so101 bench: {case.wire}: {error}", file=sys.stderr)
+                failed = True
+                continue
+            reports.append(report)
+            print_report(report, console)
+            # After each run: what an interrupted matrix has measured is kept.
+            _write({"runs": reports} if options.matrix else report, options.report)
+            if options.plots is not None:
+                plot_periods(turns, label(report), options.plots / f"periods_{number}.png")
+                plot_summary(reports, options.plots / "summary.png")
+    return 1 if failed else 0
 
 
 def _possible(options: BenchOptions) -> BenchOptions:
@@ -66,18 +86,23 @@ def _possible(options: BenchOptions) -> BenchOptions:
     return replace(options, wire=NO_WIRE, cut_s=0.0, matrix=False)
 
 
-def _measure(work: Work, log: TextIO, progress: BenchProgress, stop: StopRequest) -> dict[str, Any]:
+def _measure(
+    work: Work, name: str, log: TextIO, progress: BenchProgress, stop: StopRequest
+) -> tuple[Mapping[str, Sequence[Turn]], dict[str, Any]]:
+    """Run once and return what was seen and the report."""
     options = work.options
     if options.wire == NO_WIRE and not options.cut_s:
-        return BenchRun(work, LOOPBACK, None, log, progress, stop.check).run()
+        bench = BenchRun(work, LOOPBACK, None, log, progress, stop.check)
+        return bench.turns, bench.run(name)
     try:
         with TwoHosts(options.wire) as network:
-            return BenchRun(work, across(network), network, log, progress, stop.check).run()
+            bench = BenchRun(work, across(network), network, log, progress, stop.check)
+            return bench.turns, bench.run(name)
     except TwoHostsError as error:
         raise BenchError(str(error)) from error
 
 
-def _write(report: dict[str, Any], file: Path | None) -> None:
+def _write(report: Mapping[str, Any], file: Path | None) -> None:
     if file is None:
         return
     try:
@@ -96,6 +121,13 @@ def _check_writable(file: Path) -> None:
             file.unlink()
     except OSError as error:
         raise BenchError(f"--report {file}: cannot be written ({error.strerror})") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"--plots {folder}: cannot be made ({error.strerror})") from error
 
 
 def _open_log(folder: Path) -> TextIO:

@@ -58,6 +58,7 @@ def side_report(turns: Sequence[Turn], server: str) -> dict[str, Any]:
     blocked_s: list[float] = []
     to_chunk_s: list[float] = []
     to_action_s: list[float] = []
+    stages_s: dict[str, list[float]] = {}
     sizes: list[int] = []
     acting = 0
     for index, turn in enumerate(turns):
@@ -70,6 +71,8 @@ def side_report(turns: Sequence[Turn], server: str) -> dict[str, Any]:
                 round_trip_s = (chunk.at_ns - chunk.asked_ns) * 1e-9
                 statistics.add_chunk(AcceptedChunk(round_trip_s, chunk.inference_s, chunk.server_total_s, PERIOD_S))
                 to_chunk_s.append(round_trip_s)
+                for name, stage_s in chunk.stages_s.items():
+                    stages_s.setdefault(name, []).append(stage_s)
                 action_ns = _first_action_ns(ticks, chunk.at_ns)
                 if action_ns is not None:
                     to_action_s.append((action_ns - chunk.asked_ns) * 1e-9)
@@ -89,6 +92,7 @@ def side_report(turns: Sequence[Turn], server: str) -> dict[str, Any]:
         "observations_used": accepted,
         "observations_per_chunk": _round(asked / accepted) if accepted else None,
         "bytes_per_observation_sent": round(sum(sizes) / asked) if asked else None,
+        "stages_ms": {name: _spread(values_s) for name, values_s in stages_s.items()},
         "observation_to_chunk_ms": _spread(to_chunk_s),
         "observation_to_action_ms": _spread(to_action_s),
         "send_blocks_ms": {"p50": _ms(percentile(blocked_s, 50)), "max": _ms(max(blocked_s, default=None))},

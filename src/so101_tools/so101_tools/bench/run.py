@@ -59,11 +59,11 @@ class BenchRun:
         self._log, self._progress, self._check_stop = log, progress, check_stop
         self.turns: dict[str, list[Turn]] = {side.name: [] for side in SIDES}
 
-    def run(self, first_turn: int = 0) -> dict[str, Any]:
+    def run(self, name: str) -> dict[str, Any]:
         """Run all turns and return the report.
 
         Args:
-            first_turn: number of the first turn, where several runs share a folder.
+            name: of this run, where several share a folder.
 
         Raises:
             BenchError: a side could not be measured.
@@ -72,14 +72,14 @@ class BenchRun:
         for round_number in range(options.rounds):
             for kind in SIDES:
                 last = round_number == options.rounds - 1
-                self.turns[kind.name].append(self._attempt(kind, first_turn + round_number, last=last))
+                self.turns[kind.name].append(self._attempt(kind, f"{name}_{round_number}", last=last))
         return report(self.turns, options)
 
-    def _attempt(self, kind: type[Side], number: int, *, last: bool) -> Turn:
+    def _attempt(self, kind: type[Side], name: str, *, last: bool) -> Turn:
         """A turn, and again where the machine was too busy for the emulated hardware."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                side = kind(self._work, self._hosts, self._log, f"{number}_{attempt}")
+                side = kind(self._work, self._hosts, self._log, f"{name}_{attempt}")
                 return self._turn(side, last=last)
             except DisturbedError as error:
                 if attempt == ATTEMPTS:

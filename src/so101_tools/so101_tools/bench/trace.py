@@ -4,7 +4,7 @@ Both sides run on one machine, so that one monotonic clock serves all their proc
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -31,12 +31,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One chunk that came into the queue: when, when it was asked for, and what the server says of its making, s."""
+    """One chunk that came into the queue: when, when it was asked for, and what the server says of its making, s.
+
+    `stages_s` are the server's own stages by name, where it tells them.
+    """
 
     at_ns: int
     asked_ns: int
     inference_s: float
     server_total_s: float
+    stages_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -63,9 +67,9 @@ class TraceWriter:
         """Note one message to the server; bytes."""
         self._write({"kind": "sent", "at_ns": at_ns, "size": size, "blocked_s": blocked_s})
 
-    def chunk(self, at_ns: int, asked_ns: int, inference_s: float, server_total_s: float) -> None:
+    def chunk(self, chunk: Chunk) -> None:
         """Note one accepted chunk."""
-        self._write({"kind": "chunk", **asdict(Chunk(at_ns, asked_ns, inference_s, server_total_s))})
+        self._write({"kind": "chunk", **asdict(chunk)})
 
     def received(self, at_ns: int, asked_ns: int, key: float) -> None:
         """Note one accepted chunk of which another process knows how it was made: `answered` with the same key."""

@@ -1,5 +1,6 @@
 """Two hosts for as long as this object lives; used as a context manager. Root on Linux."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -89,7 +90,8 @@ class TwoHosts:
     def close(self) -> None:
         """End the wire; the namespaces end with the last process inside. Harmless when repeated."""
         if self._process.stdin is not None and not self._process.stdin.closed:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # what a process that has ended did not read
+                self._process.stdin.close()
         try:
             self._process.wait(timeout=2.0)
         except subprocess.TimeoutExpired:

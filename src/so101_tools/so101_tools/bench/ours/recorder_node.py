@@ -19,8 +19,10 @@ from so101_node.parameters import declare, parameter
 from so101_node.process import run_node
 from so101_node.qos import LATCHED
 
-from so101_tools.bench.trace import TraceWriter
+from so101_tools.bench.trace import Chunk, TraceWriter
 from so101_tools.observer.observer_node import COMMANDING, deep, tick_sample
+
+STAGES = ("mailbox_wait", "wait_frames", "decode", "preprocess", "inference", "postprocess")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class RecorderNode(Node):
             return
         chunk = decision.chunk[0]
         asked_ns = decision.now_ns - round(decision.round_trip * 1e9)
-        self._trace.chunk(decision.now_ns, asked_ns, chunk.inference, chunk.server_total)
+        stages_s = {name: getattr(chunk, name) for name in STAGES}
+        self._trace.chunk(Chunk(decision.now_ns, asked_ns, chunk.inference, chunk.server_total, stages_s))
 
     def _on_policy_status(self, status: PolicyStatus) -> None:
         if status.state == PolicyStatus.READY and status.server_id != self._ready_server:
