@@ -17,11 +17,18 @@ EPISODE_TIMEOUT_S = 90.0  # far above the judge's own: it only ends a run whose 
 
 START_TIMEOUT_S = 10.0
 
+PARK_TRIES = 4
+PARK_PAUSE_S = 2.0  # an overloaded or hot servo refuses the reset for a while
+
 Wait = Callable[[Callable[[], bool], float], bool]
 
 
 class RefusedError(DemoError):
     """A service answered that it will not."""
+
+
+class LateError(DemoError):
+    """Something was waited for in vain."""
 
 
 class EpisodeRunner:
@@ -38,19 +45,22 @@ class EpisodeRunner:
         self._view = view
         self._wait = wait
         self._announce = announce
+        self._episode, self._seed = 0, 0
 
     def run(self, task: str, seed: int, episode: int) -> EpisodeEvent:
-        """Run one episode and return how it ended.
+        """Run one episode and return how it ended. An arm that cannot be brought home has lost it.
 
         Raises:
             DemoError: a part of the chain refused or fell silent.
         """
-        self._park()
+        self._episode, self._seed = episode, seed
+        at_home = self._bring_home()
         self._client.events.clear()
         self._view.phase = "laying out the scene"
         self._call("judge/reset_episode", self._client.reset_episode(task, seed, episode))
         self._wait_for(lambda: self._event(EpisodeEvent.STARTED) is not None, SERVICE_TIMEOUT_S, "the judge to begin")
-        self._start_queue()
+        if at_home:
+            self._start_queue()
         self._view.phase = "running"
         self._await_end()
         self._call("action_queue/stop", self._client.trigger("action_queue/stop"))
@@ -78,6 +88,18 @@ class EpisodeRunner:
             self._wait_for(ended, EPISODE_TIMEOUT_S, "the judge to end the episode")
         finally:
             self._view.elapsed = None
+
+    def _bring_home(self) -> bool:
+        """Park, with patience; False if the arm will not. The episode then runs without it, for the judge to fail."""
+        for _ in range(PARK_TRIES):
+            try:
+                self._park()
+                return True
+            except (RefusedError, LateError) as error:
+                self._announce(f"{error}; trying again")
+                self._wait(lambda: False, PARK_PAUSE_S)
+        self._announce("the arm cannot be brought home: this episode is lost")
+        return False
 
     def _park(self) -> None:
         """Drive to the home pose, slowly; the driver parks only while it follows no command."""
@@ -114,10 +136,15 @@ class EpisodeRunner:
         return None if self._client.driver is None else int(self._client.driver.state)
 
     def _event(self, kind: int) -> EpisodeEvent | None:
-        return next((event for event in self._client.events if event.event == kind), None)
+        return next((event for event in self._own_events() if event.event == kind), None)
 
     def _end(self) -> EpisodeEvent | None:
-        return next((event for event in self._client.events if event.event != EpisodeEvent.STARTED), None)
+        return next((event for event in self._own_events() if event.event != EpisodeEvent.STARTED), None)
+
+    def _own_events(self) -> list[EpisodeEvent]:
+        """Events of this episode: the end of an earlier one may come late."""
+        mine = (self._episode, self._seed)
+        return [event for event in self._client.events if (event.episode, event.seed) == mine]
 
     def _call(self, service: str, answer: Future) -> None:
         self._wait_for(answer.done, SERVICE_TIMEOUT_S, f"an answer of {service}")
@@ -132,4 +159,4 @@ class EpisodeRunner:
         states = f"driver {'unknown' if driver is None else DRIVER_STATES.get(driver.state, '?')}"
         states += f" {driver.message or driver.cause}" if driver is not None else ""
         states += f", queue {self._view.state} {'' if queue is None else queue.cause}"
-        raise DemoError(f"waited {timeout_s:g} s for {what} ({' '.join(states.split())})")
+        raise LateError(f"waited {timeout_s:g} s for {what} ({' '.join(states.split())})")

@@ -232,7 +232,8 @@ class DemoRun:
             complaint = process.stderr.read().strip() if process.stderr else ""
         if process.returncode != 0:
             line = complaint.splitlines()[-1] if complaint else f"exit code {process.returncode}"
-            raise DemoError(f"no film: {line.removeprefix('error: ')} (the run itself completed)")
+            self._display.event(f"warning: no film: {line.removeprefix('error: ')}")
+            return
         self._display.event(f"film: {film}")
 
 
