@@ -41,6 +41,8 @@ setup(
             "replay = so101_tools.replay.__main__:main",
             "film_recorder = so101_tools.film.film_recorder_node:main",
             "queue_plot = so101_tools.queue_plot.queue_plot_node:main",
+            "gripper_path = so101_tools.view.gripper_path_node:main",
+            "view = so101_tools.view.view_node:main",
         ],
     },
 )

@@ -116,8 +116,10 @@ def in_parent(joint: Joint, angle: float) -> Poses:
     """Return the child's frame in its parent, (4, 4)."""
     if not joint.moves or not angle:
         return joint.origin
+    x, y, z = joint.axis
+    across = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     turn = np.eye(4)
-    turn[:3, :3] = _turned(np.eye(3), joint.axis, np.full(3, angle)).T
+    turn[:3, :3] += math.sin(angle) * across + (1 - math.cos(angle)) * (across @ across)  # Rodrigues
     return np.asarray(joint.origin @ turn)
 
 

@@ -1,0 +1,84 @@
+"""The gripper's measured and planned path for rviz, from joint_states and action_plan by forward kinematics."""
+
+import math
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Path
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
+from so101_description.mesh_files import robot_description
+from so101_description.robot_description import urdf_folder
+from so101_description.robot_model import RobotModel
+from so101_node.parameters import declare, parameter
+from so101_node.process import run_node
+from so101_node.qos import JOINT_STATES_READER, PLAN
+from trajectory_msgs.msg import JointTrajectory
+
+from so101_tools.polled import PolledTopic
+from so101_tools.view.paths import GRIPPER_FRAME, TRAIL_S, Trail, planned_path
+
+_PATH = QoSProfile(depth=1)
+
+
+@dataclass(frozen=True, slots=True)
+class GripperPathParameters:
+    """Parameters of the gripper's path."""
+
+    rate_hz: float = parameter(
+        10.0, "measured paths published per second while somebody looks, Hz", lower=1.0, upper=60
+    )
+    trail_s: float = parameter(TRAIL_S, "length of the measured path, s", lower=0.5, upper=60.0)
+    frame_prefix: str = parameter("", "before each frame's name, as robot_state_publisher has it")
+
+
+class GripperPathNode(Node):
+    """Publishes `~/measured` and `~/planned` in the base frame."""
+
+    def __init__(self) -> None:
+        super().__init__("gripper_path")
+        self._settings = declare(self, GripperPathParameters)
+        self._model = RobotModel.parse(robot_description(urdf_folder(), "none"))
+        self._trail = Trail(self._settings.trail_s)
+        self._measured = self.create_publisher(Path, "~/measured", _PATH)
+        self._planned = self.create_publisher(Path, "~/planned", _PATH)
+        self._poses = PolledTopic(self, JointState, "joint_states", JOINT_STATES_READER.depth)
+        self.create_subscription(JointTrajectory, "action_plan", self._on_plan, PLAN)
+        self.create_timer(1.0 / self._settings.rate_hz, self._on_timer)
+
+    def _on_plan(self, plan: JointTrajectory) -> None:
+        if self._planned.get_subscription_count():
+            rows = [point.positions for point in plan.points]
+            self._planned.publish(self._path(planned_path(self._model, plan.joint_names, rows)))
+
+    def _on_timer(self) -> None:
+        pose = self._poses.newest()
+        if pose is None or len(pose.name) != len(pose.position) or not all(map(math.isfinite, pose.position)):
+            return
+        links = self._model.link_poses(dict(zip(pose.name, pose.position, strict=True)))
+        self._trail.add(self.get_clock().now().nanoseconds, links[GRIPPER_FRAME][:3, 3])
+        if self._measured.get_subscription_count():
+            self._measured.publish(self._path(self._trail.points()))
+
+    def _path(self, points: NDArray[np.float64]) -> Path:
+        path = Path()
+        path.header.stamp = self.get_clock().now().to_msg()
+        path.header.frame_id = self._settings.frame_prefix + self._model.root
+        for x, y, z in points.tolist():
+            pose = PoseStamped(header=path.header)
+            pose.pose.position.x, pose.pose.position.y, pose.pose.position.z = x, y, z
+            path.poses.append(pose)
+        return path
+
+
+def main() -> None:
+    """Run the gripper's path."""
+    sys.exit(run_node(GripperPathNode))
+
+
+if __name__ == "__main__":
+    main()
