@@ -59,6 +59,7 @@ class Trace:
     steps: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     setpoints: list[tuple[float, ...]] = field(default_factory=list)  # rad; only ticks that command
+    action_ages_s: list[float] = field(default_factory=list)  # NaN where no row was executed
     questions: list[Question] = field(default_factory=list)
     question_ticks: list[int] = field(default_factory=list)
     answers: list[ChunkDecision] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Trace:
 
     def starved_share(self) -> float:
         """Return the share of ticks with an empty queue after the first chunk."""
-        moving = len(self.states) - self.states.count(QueueState.WAITING)
+        moving = sum(state in (QueueState.RUNNING, QueueState.STARVED, QueueState.HOLDING) for state in self.states)
         return self.counters.starved_ticks / moving if moving else 0.0
 
     def jerk_rms(self, period_s: float) -> float:
@@ -189,6 +190,7 @@ class VirtualSession:
         self.trace.states.append(core.state)
         self.trace.steps.append(core.execution.step)
         self.trace.lengths.append(core.execution.length)
+        self.trace.action_ages_s.append(core.execution.action_age_s)
         if decision.question is not None:
             self.trace.questions.append(decision.question)
             self.trace.question_ticks.append(len(self.trace.states) - 1)

@@ -56,8 +56,12 @@ class StopRequest:
 class DemoRun:
     """Runs the demo once; `run` leaves no process and no temporary file behind, however it ends."""
 
-    def __init__(self, options: DemoOptions, display: Display, stop: StopRequest) -> None:
+    def __init__(
+        self, options: DemoOptions, display: Display, stop: StopRequest, chain: Callable[..., Chain] = Chain
+    ) -> None:
+        """chain: makes the processes, from options, the run's folder and the report's file."""
         self._options = options
+        self._make_chain = chain
         self._display = display
         self._stop = stop
         self._view = View(episodes=options.episodes)
@@ -101,7 +105,7 @@ class DemoRun:
     def _start(self, folder: Path, report: Path) -> None:
         options = self._options
         self._stop.check()
-        self._chain = Chain(options, folder, report)
+        self._chain = self._make_chain(options, folder, report)
         self._view.title = f"SO-101 demo · {options.task} · {options.policy} · ROS_DOMAIN_ID {self._chain.domain_id}"
         self._display.event(
             f"SO-101 demo: {options.policy} policy, {options.episodes} episodes, seed {options.seed}, "

@@ -1,0 +1,1 @@
+"""`./so101 tune`: which chunk size and threshold a delay wants, tried out in virtual time."""

@@ -1,0 +1,59 @@
+"""Many virtual seconds of the queue's own core with a rehearsed policy behind a network with jitter."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from so101_action_queue.decisions import QueueState
+from so101_action_queue.settings import Settings
+from so101_action_queue.virtual_session import Link, Trace, VirtualSession
+
+from so101_tools.tune.matrix import POLICY_S, Cell, Flow
+from so101_tools.tune.rehearsal import RehearsedPolicy
+
+JITTER = 0.1  # of each time, one standard deviation
+QUIET_NETWORK_S = 0.002  # one way
+
+
+def link_of(delay_s: float, seed: int, policy_s: float = POLICY_S) -> Link:
+    """A link whose answers come `delay_s` after the policy's own time: half of it on the way there, half back."""
+    source = random.Random(seed)
+
+    def about(seconds: float) -> float:
+        return seconds * math.exp(source.gauss(0.0, JITTER))
+
+    one_way_s = QUIET_NETWORK_S + delay_s / 2
+    return Link(lambda _: about(one_way_s), lambda _: about(policy_s), lambda _: about(one_way_s))
+
+
+def run_flow(
+    cell: Cell, way: NDArray[np.float64], seconds: float, seed: int = 0, settings: Settings | None = None
+) -> Flow:
+    """Let the core command for `seconds` of virtual time. `settings`: the queue's, but for what the cell says."""
+    chosen = replace(settings or Settings(), actions_per_chunk=cell.rows, chunk_size_threshold=cell.threshold)
+    policy = RehearsedPolicy(way, cell.rows, seed)
+    session = VirtualSession(chosen, policy, link_of(cell.delay_s, seed), tuple(way[-1].tolist()))
+    session.start()
+    return flow_of(session.run(seconds), 1.0 / chosen.fps, seconds)
+
+
+def flow_of(trace: Trace, period_s: float, seconds: float) -> Flow:
+    """Return the figures of a run."""
+    moving = sum(state in (QueueState.RUNNING, QueueState.STARVED, QueueState.HOLDING) for state in trace.states)
+    jerk = np.abs(np.diff(np.array(trace.setpoints), n=3, axis=0)) / period_s**3
+    # The first chunk meets a resting arm; every later one is a seam between two answers.
+    seams = [max(answer.seam) for answer in trace.answers if answer.seam][1:]
+    ages = [age for age in trace.action_ages_s if not math.isnan(age)]
+    trips = [answer.round_trip_s for answer in trace.answers if answer.seam]
+    return Flow(
+        starved_share=trace.counters.starved_ticks / moving if moving else 1.0,
+        jerk_p99=float(np.percentile(jerk, 99)) if jerk.size else 0.0,
+        seam_p99_rad=float(np.percentile(seams, 99)) if seams else 0.0,
+        action_age_s=float(np.mean(ages)) if ages else math.nan,
+        requests_per_s=trace.counters.requests / seconds,
+        round_trip_s=float(np.median(trips)) if trips else math.nan,
+    )
