@@ -293,3 +293,15 @@ def test_the_shipped_policy_places_the_cube(run):
     # At the required 46 of 50, fewer than 2 of 4 happens once in 500 runs; a broken chain places none.
     assert report["successes"] >= 2, demo.text
     assert report["chunks"]["rejected"] == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("policy", ["act", "expert"])
+def test_the_cube_is_picked_from_the_moving_belt_though_answers_come_late(run, policy):
+    demo = run(
+        "--task", "belt", "--policy", policy, "--policy-delay", "0.2", "--episodes", "4", "--report", "report.json",
+        "--no-video",
+    )  # fmt: skip
+    report = finish(demo, 420)
+    assert (report["task"], report["episodes"]) == ("belt", 4)
+    assert report["successes"] >= 2, demo.text

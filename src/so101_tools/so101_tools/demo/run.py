@@ -26,7 +26,7 @@ SETTLE_S = 0.3
 PROCESSES_TIMEOUT_S = 10.0
 DRAW_PERIOD_S = 0.25
 NICE = 5  # the panel steps back behind what it shows
-OUTCOMES = {EpisodeEvent.SUCCEEDED: "placed", EpisodeEvent.FAILED: "time is up", EpisodeEvent.ABORTED: "aborted"}
+OUTCOMES = {EpisodeEvent.SUCCEEDED: "placed", EpisodeEvent.FAILED: "not placed", EpisodeEvent.ABORTED: "aborted"}
 
 
 class Interrupted(Exception):
