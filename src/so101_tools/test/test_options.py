@@ -13,6 +13,12 @@ def test_the_defaults_run_the_shipped_policy_and_make_a_film():
     assert options.report is None and not options.headless
 
 
+def test_the_browser_view_is_served_unless_nobody_is_there_to_look_or_wants_to():
+    assert parse([]).view_port == 0  # the first free one
+    assert parse(["--port", "9300"]).view_port == parse(["--headless", "--port", "9300"]).view_port == 9300
+    assert parse(["--headless"]).view_port is parse(["--no-view"]).view_port is None
+
+
 def test_scene_seeds_follow_from_the_seed_alone_and_differ_from_each_other():
     seeds = parse(["--seed", "4", "--episodes", "50"]).scene_seeds()
     assert seeds == parse(["--seed", "4", "--episodes", "50"]).scene_seeds()
@@ -42,6 +48,8 @@ def test_without_a_seed_every_run_is_fresh():
         (["--task", "juggle"], "--task: invalid choice: 'juggle'"),
         (["--policy", "expert", "--checkpoint", "here"], "--checkpoint here: goes with --policy act"),
         (["--video", "a.mp4", "--no-video"], "not allowed with argument"),
+        (["--port", "80000"], "--port: 80000: must be 1 to 65534"),
+        (["--port", "9090", "--no-view"], "not allowed with argument"),
     ],
 )
 def test_wrong_arguments_end_with_one_line_that_names_them(arguments, complaint, capsys):

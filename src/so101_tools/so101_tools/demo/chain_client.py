@@ -108,7 +108,7 @@ class ChainClient:
     def _readers(self, topic: str) -> list[str]:
         """Return the nodes that read a topic, without those that only watch."""
         readers = {info.node_name for info in self._node.get_subscriptions_info_by_topic(topic)}
-        return sorted(readers - {"observer", "film_recorder", "recorder"})
+        return sorted(readers - {"observer", "film_recorder", "recorder", "view", "queue_plot"})
 
     def _missing_driver(self, state: str | None) -> str | None:
         if state is None or not self._triggers["so101_driver/park"].service_is_ready():

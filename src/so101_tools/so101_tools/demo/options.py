@@ -38,6 +38,8 @@ class DemoOptions:
     film: Path | None
     record: Path | None = None
     execution: str = MODES[0]
+    view_port: int | None = None
+    """Where the browser view is served; None serves none, 0 the first free port from 9090 on."""
 
     def scene_seeds(self) -> list[int]:
         """Return one seed per episode; they follow from `seed` alone."""
@@ -68,6 +70,9 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
     )
     parser.add_argument("--report", type=Path, help="write the report of the run there, as JSON")
     parser.add_argument("--record", type=Path, metavar="DIR", help="record the run there as a rosbag2 bag")
+    view = parser.add_mutually_exclusive_group()
+    view.add_argument("--port", type=_port, help="serve the browser view there; default: from 9090, none if --headless")
+    view.add_argument("--no-view", action="store_true", help="serve no browser view")
     film = parser.add_mutually_exclusive_group()
     film.add_argument("--video", type=Path, default=Path("outputs/demo.mp4"), help=".mp4, .webp or .gif to write")
     film.add_argument("--no-video", action="store_true", help="write no film")
@@ -88,6 +93,7 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         film=None if given.no_video else given.video,
         record=given.record,
         execution=given.execution,
+        view_port=given.port or (None if given.no_view or given.headless else 0),
     )
 
 
@@ -101,6 +107,12 @@ def _positive(text: str) -> int:
 def _natural(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 0 on")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not (text.isdigit() and 1 <= int(text) <= 65534):
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 to 65534")
     return int(text)
 
 

@@ -13,6 +13,7 @@ from so101_tools.demo.options import DemoError, DemoOptions
 from so101_tools.domain import DomainLease, NoFreeDomainError
 from so101_tools.launching import LaunchFileError, ProcessSpec, Runner, resolve
 from so101_tools.launching.find_file import find_launch_file
+from so101_tools.view.viewer_server import ViewerError, check_ports, free_port
 
 CAMERAS = ("front", "top", "wrist")
 PACKAGE = "so101_tools"
@@ -44,6 +45,9 @@ class Chain:
         self._watchers: Runner | None = None
         self._bag = options.record
         self._recorder: Runner | None = None
+        self._view_port = _view_port(options)
+        self._browser_wanted = not options.headless
+        self._view: Runner | None = None
 
     @property
     def domain_id(self) -> int:
@@ -83,6 +87,19 @@ class Chain:
             self._recorder = self._runner([_tool("recorder", {"folder": str(self._bag.absolute())}, topics)])
             self._recorder.start()
 
+        if self._view_port is not None:  # this too: what people look at is not what the run is about
+            values = {"port": self._view_port, "open_browser": self._browser_wanted}
+            self._view = self._runner([_tool("view", values)])
+            self._view.start()
+
+    @property
+    def view_state(self) -> str | None:
+        """Address of the browser view once it is served, why there is none, or None as long as neither is known."""
+        if self._view is None:
+            return None
+        address = next((line for line in self._last.get("view", ()) if line.startswith("view: ")), None)
+        return address or (f"no view: {self._view.failures[0]}; see {self.log_path}" if self._view.failures else None)
+
     @property
     def recording_failure(self) -> str | None:
         """Why the recorder has ended before its time, or None."""
@@ -103,7 +120,7 @@ class Chain:
 
     def stop(self) -> None:
         """End every process, watchers first; returns when the last one is gone."""
-        for runner in (self._watchers, self._recorder, self._chain):
+        for runner in (self._view, self._watchers, self._recorder, self._chain):
             if runner is not None:
                 runner.stop()
         self._log.close()
@@ -166,7 +183,20 @@ def checkpoint_folder(options: DemoOptions) -> Path:
     return shipped
 
 
-def _tool(executable: str, parameters: Mapping[str, str | list[str]], *files: Path) -> ProcessSpec:
+def _view_port(options: DemoOptions) -> int | None:
+    """Return the port of the browser view, None for no view. DemoError if the one asked for is in use."""
+    if options.view_port is None:
+        return None
+    try:
+        if not options.view_port:
+            return free_port()
+        check_ports(options.view_port)
+    except ViewerError as error:
+        raise DemoError(f"--port {options.view_port}: {error}") from error
+    return options.view_port
+
+
+def _tool(executable: str, parameters: Mapping[str, str | int | list[str]], *files: Path) -> ProcessSpec:
     """Return the process of one of this package's own nodes."""
     program = Path(get_package_prefix(PACKAGE)) / "lib" / PACKAGE / executable
     return ProcessSpec(

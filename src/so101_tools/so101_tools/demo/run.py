@@ -68,6 +68,7 @@ class DemoRun:
         self._drawn_s = 0.0
         self._unready_s = 0.0
         self._counted = 0
+        self._view_shown: str | None = None
         self._shown_ready: set[str] = set()
         self._chain: Chain | None = None
         self._client: ChainClient | None = None
@@ -179,6 +180,7 @@ class DemoRun:
         while not condition():
             self._stop.check()
             self._chain.check()
+            self._announce_view(self._chain.view_state)
             now_s = time.monotonic()
             if now_s > deadline_s:
                 return False
@@ -188,6 +190,12 @@ class DemoRun:
                 self._client.fill(self._view)
                 self._display.update(self._view)
         return True
+
+    def _announce_view(self, state: str | None) -> None:
+        """Say once where the browser view is, or why there is none."""
+        if state is not None and state != self._view_shown:
+            self._view_shown = state
+            self._display.event(f"  {state}")
 
     def _leave(self) -> None:
         self._display.stop()
