@@ -121,8 +121,12 @@ def make_run(
             image = CompressedImage(format="jpeg", data=jpeg(number, moment, size, detail))
             image.header.stamp = _stamp(moment)
             events.append((moment, f"{camera}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", image))
+    flushed_s = 0.0
     for time_s, topic, type_name, message in sorted(events, key=lambda event: event[0]):
         maker.write(topic, type_name, message, time_s)
+        if time_s - flushed_s >= 0.5:
+            flushed_s = time_s
+            maker.writer.flush()
     return maker.close()
 
 

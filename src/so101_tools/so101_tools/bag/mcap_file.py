@@ -15,6 +15,7 @@ from so101_tools.bag.message_types import MessageType
 from so101_tools.bag.metadata import FileSpan, Topic, qos_text
 
 CHUNK_SIZE = 1 << 20  # bytes before compression; a reader unpacks a whole chunk for any message of it
+ROOM = 1 << 16  # bytes that a full disk gets back, beyond what the summary takes, for metadata.yaml
 INCOMPRESSIBLE = ("sensor_msgs/msg/CompressedImage", "so101_msgs/msg/ObservationImage")
 
 
@@ -27,6 +28,7 @@ class McapFile:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         self._offset = 0  # bytes known to be whole: a write that failed half way is cut off there
         self._contents = Contents()
+        self._written: list[tuple[records.ChunkIndex, dict[int, int]]] = []
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, tuple[int, ChunkBuilder]] = {}
         self._builders = {PLAIN: ChunkBuilder(PLAIN), ZSTD: ChunkBuilder(ZSTD)}
@@ -81,15 +83,17 @@ class McapFile:
             if builder.data:
                 self._write_chunk(builder)
 
-    def close(self, metadata: Callable[[FileSpan], str], drop_waiting: bool = False) -> FileSpan:
+    def close(self, metadata: Callable[[FileSpan], str], disk_full: bool = False) -> FileSpan:
         """Flush, write the summary and close.
 
         Args:
             metadata: makes the text that rosbag2 finds inside the file where metadata.yaml is missing.
-            drop_waiting: leave out what waits for the next flush: where a chunk found no room, the summary does.
+            disk_full: give up what waits for the next flush and the newest chunks, to make room for the summary.
         """
         try:
-            if not drop_waiting:
+            if disk_full:
+                self._make_room(len(ending(self._contents, {}, 0)) + ROOM)
+            else:
                 self.flush()
             self._append(ending(self._contents, {"serialized_metadata": metadata(self.span)}, self._offset))
         finally:
@@ -100,7 +104,20 @@ class McapFile:
         chunk, index = builder.take()
         data, chunk_index = chunk_bytes(chunk, index, self._offset)
         self._append(data)
-        self._contents.count(chunk_index, {channel: len(entries) for channel, entries in index.items()})
+        counts = {channel: len(entries) for channel, entries in index.items()}
+        self._contents.count(chunk_index, counts)
+        self._written.append((chunk_index, counts))
+
+    def _make_room(self, wanted: int) -> None:
+        end = self._offset
+        while self._written and end - self._offset < wanted:
+            chunk, _ = self._written.pop()
+            self._offset = chunk.chunk_start_offset
+        self._contents.forget_messages()
+        for chunk, counts in self._written:
+            self._contents.count(chunk, counts)
+        os.ftruncate(self._file, self._offset)
+        os.lseek(self._file, self._offset, os.SEEK_SET)
 
     def _append(self, data: bytes) -> None:
         rest = memoryview(data)

@@ -111,6 +111,10 @@ class Contents:
         self._stretch(log_ns, log_ns)
         self.counts[channel] = self.counts.get(channel, 0) + 1
 
+    def forget_messages(self) -> None:
+        """Begin to count anew."""
+        self.chunks, self.counts, self.start_ns, self.end_ns = [], {}, 0, 0
+
     def _stretch(self, start_ns: int, end_ns: int) -> None:
         self.start_ns = min(self.start_ns, start_ns) if self.counts else start_ns
         self.end_ns = max(self.end_ns, end_ns)

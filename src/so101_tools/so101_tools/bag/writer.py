@@ -114,7 +114,7 @@ class BagWriter:
 
     def _end_file(self, file: McapFile) -> None:
         topics = [topic for topic, _ in self._topics.values()]
-        self._done.append(file.close(lambda span: as_text(bag_information(topics, [span])), drop_waiting=self._failed))
+        self._done.append(file.close(lambda span: as_text(bag_information(topics, [span])), disk_full=self._failed))
 
     def _check_space(self) -> None:
         try:
