@@ -113,7 +113,7 @@ class QueueParameters:
     )
     seam_ramp: str = parameter(
         _DEFAULT.seam_ramp,
-        "which seams are ramped: after_hold, or always",
+        "which seams are bounded: always, or after_hold (only those of a resting arm, as LeRobot leaves the others)",
         choices=("after_hold", "always"),
         read_only=False,
     )

@@ -38,7 +38,7 @@ class Settings:
     alignment: str = "executed_steps"
     aggregate_fn_name: str = "weighted_average"
     temporal_ensemble_coeff: float = 0.01
-    seam_ramp: str = "after_hold"
+    seam_ramp: str = "always"
     max_seam_rad: float = 0.05
     max_action_age_s: float = 5.0
     implausible_rad: float = 1.0

@@ -30,14 +30,16 @@ def spliced(
 
 
 def test_overlap_is_mixed_the_rest_is_new_and_nothing_of_the_old_goes_beyond() -> None:
-    result = spliced(column(0.1, 0.2), column(9.0, 0.2, 0.3, 0.4), 1, "average", held=0.0)
+    result = spliced(column(0.1, 0.2), column(9.0, 0.2, 0.3, 0.4), 1, "average", held=0.0, max_seam_rad=99.0)
     np.testing.assert_allclose(result.rows, column(0.15, 0.25, 0.4))
-    result = spliced(column(0.1, 0.2, 0.3, 0.4), column(0.2, 0.3), 0, "average")
+    result = spliced(column(0.1, 0.2, 0.3, 0.4), column(0.2, 0.3), 0, "average", max_seam_rad=99.0)
     np.testing.assert_allclose(result.rows, column(0.15, 0.25))
 
 
-def test_while_rows_are_left_lerobots_mixes_are_not_ramped() -> None:
-    result = spliced(column(0.0, 0.0), column(0.5, 0.5, 0.5), 1, "latest_only", max_seam_rad=0.05)
+def test_after_hold_leaves_the_seams_of_a_moving_arm_as_lerobot_does() -> None:
+    result = spliced(
+        column(0.0, 0.0), column(0.5, 0.5, 0.5), 1, "latest_only", max_seam_rad=0.05, seam_ramp="after_hold"
+    )
     np.testing.assert_allclose(result.rows, column(0.5, 0.5))
     assert result.rows_ramped == 0
     # Planned: rest at 0.5. Commanded: 0.0 then 0.5.
@@ -48,7 +50,7 @@ def test_while_rows_are_left_lerobots_mixes_are_not_ramped() -> None:
     "why", [{"must_ramp": True}, {"seam_ramp": "always"}, {"name": "crossfade"}, {"old": column()}]
 )
 def test_a_seam_is_ramped_where_it_must_be(why: dict[str, object]) -> None:
-    arguments = {"old": column(0.0, 0.0), "name": "latest_only", **why}
+    arguments = {"old": column(0.0, 0.0), "name": "latest_only", "seam_ramp": "after_hold", **why}
     result = spliced(chunk=column(0.1, 0.1, 0.1, 0.1), trimmed=1, max_seam_rad=0.05, **arguments)  # type: ignore[arg-type]
     if arguments["name"] == "crossfade":
         # Faded over two rows: 1/3 and 2/3 of the way; the seam of 0.033 is small enough as it is.
@@ -69,8 +71,9 @@ def test_crossfade_of_a_large_difference_is_bounded_too() -> None:
 def test_where_the_old_rows_end_the_seam_is_bounded_too() -> None:
     # An old row of 0.0 weighs 0.3 against 0.2; after it the new chunk goes on alone: 0.06 in one tick if nobody minds.
     arguments = (column(0.0), column(0.0, 0.2, 0.2, 0.2), 1, "weighted_average")
-    np.testing.assert_allclose(spliced(*arguments, max_seam_rad=0.05).rows, column(0.14, 0.2, 0.2))
-    bounded = spliced(*arguments, max_seam_rad=0.05, seam_ramp="always")
+    plain = spliced(*arguments, max_seam_rad=0.05, seam_ramp="after_hold")
+    np.testing.assert_allclose(plain.rows, column(0.14, 0.2, 0.2))
+    bounded = spliced(*arguments, max_seam_rad=0.05)
     # The chunk itself moves by 0.2 here; what goes beyond that is 0.05 at most.
     np.testing.assert_allclose(bounded.rows, column(0.15, 0.2, 0.2))
 
