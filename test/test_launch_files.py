@@ -50,6 +50,9 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"bag": "/data/bag", "to": "policy_server", "checkpoint": "/data/policy", "namespace": "left"},
     ),
     "replay_to_a_virtual_arm": ("replay.launch.xml", {"bag": "/data/bag", "to": "arm", "sim": "true"}),
+    "robot_with_the_queue_plot": ("robot.launch.xml", {"debug_visualize_queue_size": "true"}),
+    "sim_with_the_queue_plot": ("sim.launch.xml", {"debug_visualize_queue_size": "true"}),
+    "view_without_rviz": ("view.launch.xml", {"rviz": "false", "meshes": "none"}),
     "so101_lab_robot": ("so101_lab_robot.launch.xml", {}),
     "so101_lab_server": ("so101_lab_server.launch.xml", {}),
 }
