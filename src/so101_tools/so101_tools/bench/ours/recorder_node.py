@@ -1,6 +1,5 @@
 """Takes notes of our side from its topics, like the observer, but keeps every sample."""
 
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ class RecorderParameters:
 
     trace_file: str = parameter("", "JSON lines are appended to this file")
     cameras: list[str] = parameter([], "cameras whose answers are counted")
-    nice: int = parameter(10, "how far the process steps back behind the ones it watches", lower=0, upper=19)
 
 
 class RecorderNode(Node):
@@ -40,7 +38,6 @@ class RecorderNode(Node):
     def __init__(self) -> None:
         super().__init__("bench_recorder")
         settings = declare(self, RecorderParameters)
-        os.nice(settings.nice)
         self._trace = TraceWriter(Path(settings.trace_file))
         self._ready_server = 0
         self.create_subscription(QueueStatus, "action_queue/status", self._on_status, deep(300, reliable=False))

@@ -1,0 +1,91 @@
+"""The Fast DDS profiles in config/: what each setting does, seen on a wire. Root only where there is one."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from ament_index_python.packages import get_package_share_directory
+from so101_tools.two_hosts.hosts import TwoHosts, why_not
+from so101_tools.two_hosts.wire import NO_WIRE, Wire
+
+CONFIG = Path(get_package_share_directory("so101_bringup")) / "config"
+ECHO = Path(__file__).with_name("dds_echo.py")
+REASON = why_not()
+needs_hosts = pytest.mark.skipif(REASON is not None, reason=REASON or "")
+
+
+def environment(profile: str) -> dict[str, str]:
+    result = {**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+    if profile != "none":
+        result["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(CONFIG / f"fastdds_{profile}.xml")
+    return result
+
+
+def echo(profile: str, wire: Wire, count: int, period_s: float) -> tuple[list[float | None], int]:
+    """Round trips, ms, and how many IP fragments the robot had to make."""
+    with TwoHosts(NO_WIRE) as network:
+        command = [*network.prefix("server"), sys.executable, str(ECHO), "server"]
+        with subprocess.Popen(command, env=environment(profile), stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None and server.stdout.readline() == "up\n"
+                network.shape(wire)
+                ask = [*network.prefix("robot"), sys.executable, str(ECHO), "robot", str(count), str(period_s)]
+                done = subprocess.run(
+                    ask, env=environment(profile), capture_output=True, text=True, check=True, timeout=120
+                )
+                table = [*network.prefix("robot"), "grep", "^Ip:", "/proc/net/snmp"]
+                names, values = subprocess.run(table, capture_output=True, text=True, check=True).stdout.splitlines()
+            finally:
+                server.kill()
+    counters = dict(zip(names.split(), values.split(), strict=True))
+    return json.loads(done.stdout), int(counters["FragCreates"])
+
+
+@needs_hosts
+@pytest.mark.long
+def test_the_network_profile_makes_no_ip_fragments_and_fast_dds_by_itself_does() -> None:
+    times, fragments = echo("network", NO_WIRE, count=3, period_s=0.3)
+    assert None not in times
+    assert fragments == 0
+    _times, fragments = echo("none", NO_WIRE, count=3, period_s=0.3)
+    assert fragments > 3 * 100  # 150 kB are 102 packets
+
+
+@needs_hosts
+@pytest.mark.long
+def test_with_the_network_profile_no_observation_is_lost_on_a_lossy_wire() -> None:
+    times, _fragments = echo("network", Wire(rate_mbit=100, loss_pct=1), count=20, period_s=0.3)
+    assert times.count(None) <= 1
+    assert sorted(time for time in times if time is not None)[len(times) // 2] < 200  # undisturbed: 25
+
+
+@pytest.mark.parametrize("profile", ["network", "shared_memory"])
+def test_a_profile_has_shared_memory_for_its_own_host_and_udp_for_others(profile: str) -> None:
+    space = {"": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
+    root = ET.parse(CONFIG / f"fastdds_{profile}.xml").getroot()
+    described = {
+        one.findtext("transport_id", namespaces=space): one.findtext("type", namespaces=space)
+        for one in root.iterfind(".//transport_descriptor", space)
+    }
+    used = [one.text for one in root.iterfind(".//userTransports/transport_id", space)]
+    assert [described[name] for name in used] == ["SHM", "UDPv4"]
+    assert root.findtext(".//useBuiltinTransports", namespaces=space) == "false"
+    assert all(one.get("is_default_profile") == "true" for one in root.iterfind(".//*[@profile_name]", space))
+
+
+@pytest.mark.parametrize("profile", ["network", "shared_memory"])
+def test_fast_dds_reads_the_profile_without_a_complaint(profile: str) -> None:
+    """It only prints what it does not understand, and goes on with its defaults."""
+    code = "import rclpy; rclpy.init(); n = rclpy.create_node('reads_profile'); rclpy.shutdown()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment(profile), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout + done.stderr == ""
