@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from so101_action_queue.settings import Settings
+from so101_policy_server.policy import Leftover, Observation, PolicyDescription, Prediction
 from so101_tools.tune import advice, heat_maps, tables, tips, validation
 from so101_tools.tune.__main__ import main, parse
+from so101_tools.tune.episodes import ShortenedPolicy
 from so101_tools.tune.flow import run_flow
 from so101_tools.tune.matrix import ROWS, THRESHOLDS, Cell, Flow, Result, cells
 
@@ -152,6 +154,25 @@ def test_without_episodes_success_is_unknown_not_nought(tmp_path: Path) -> None:
     assert math.isnan(plain.success_share)
     assert tables.record(plain)["round_trip_s"] is None
     heat_maps.draw(tmp_path / "one.png", [plain])
+
+
+def test_a_shortened_policy_gives_what_the_server_would_send() -> None:
+    """Uncut chunks would be refused by the queue as longer than actions_per_chunk, and every episode would fail."""
+
+    class Fifty:
+        description = PolicyDescription("act", "/models/pick", "cpu", 50, (), 6, 6)
+
+        def infer(self, observation: Observation, leftover: Leftover | None) -> Prediction:
+            return Prediction(np.arange(300, dtype=np.float32).reshape(50, 6), 0.0, 0.0, 0.0)
+
+        def reset(self) -> None:
+            pass
+
+    shortened = ShortenedPolicy(Fifty(), 20)
+    actions = shortened.infer(Observation(np.zeros((1, 6)), {}, ""), None).actions
+    assert actions.shape == (20, 6)
+    assert actions[19, 5] == 119
+    assert shortened.description.horizon == 20
 
 
 def test_the_nine_tips_are_tried_and_the_one_that_contradicts_the_semantics_does_not_hold() -> None:

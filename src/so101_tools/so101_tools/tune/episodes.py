@@ -11,6 +11,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from so101_policy_server.policy import Leftover, Observation, Policy, PolicyDescription, Prediction
+
 from so101_tools.tune.matrix import POLICY_S, Cell
 
 POLL_S = 0.5
@@ -27,6 +29,29 @@ class Attempt:
     cell: Cell
     seed: int
     succeeded: bool
+
+
+class ShortenedPolicy:
+    """A policy whose chunks are cut to `rows` rows, as the server cuts them to `actions_per_chunk`."""
+
+    def __init__(self, policy: Policy, rows: int) -> None:
+        self._policy = policy
+        self._rows = rows
+
+    @property
+    def description(self) -> PolicyDescription:
+        """The policy's own, with the shorter horizon."""
+        own = self._policy.description
+        return replace(own, horizon=min(own.horizon, self._rows))
+
+    def infer(self, observation: Observation, leftover: Leftover | None) -> Prediction:
+        """Predict one chunk; see `Policy.infer`."""
+        prediction = self._policy.infer(observation, leftover)
+        return replace(prediction, actions=prediction.actions[: self._rows])
+
+    def reset(self) -> None:
+        """Forget everything about earlier observations."""
+        self._policy.reset()
 
 
 def attempts(
@@ -108,5 +133,6 @@ def _run_jobs(jobs: Any, done: Any, checkpoint: str, task_name: str) -> None:
             if cell.policy == "expert":
                 succeeded = ExpertEpisodes(arm, task, settings, delay_s).run(seed)
             else:
-                succeeded = Evaluator(arm, viewpoint, policy, task, settings, delay_s).run(seed).succeeded
+                shortened = ShortenedPolicy(policy, cell.rows)
+                succeeded = Evaluator(arm, viewpoint, shortened, task, settings, delay_s).run(seed).succeeded
             done.put(Attempt(cell, seed, succeeded))
