@@ -40,6 +40,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         {"policy": "expert", "sim_dir": "/tmp/a run", "namespace": "lab/left"},
     ),
     "sim_with_a_slow_policy": ("sim.launch.xml", {"policy_delay": "0.15", "checkpoint": "/data/policy"}),
+    "sim_over_shared_memory": ("sim.launch.xml", {"dds_profile": "shared_memory"}),
     "sim_with_the_belt": ("sim.launch.xml", {"task": "belt"}),
     "sim_with_the_belt_that_stops_and_waits": ("sim.launch.xml", {"task": "belt", "execution": "stop_and_wait"}),
     "robot_that_records": ("robot.launch.xml", {"record": "true", "record_dir": "/data/bag"}),
