@@ -171,7 +171,8 @@ class _Tracer:
         if answer.spec_id == before:
             answer = replace(answer, spec_id=after)
         if self._asked.get(answer.request_id) == answer.step:
-            return answer
+            # A recorded queue that wanted shorter chunks would have been answered with the first rows.
+            return _moved(answer, answer.step, answer.step, core.settings.actions_per_chunk) or answer
         outstanding = core.status(now_ns).outstanding_request_id
         if not outstanding or answer.status != AnswerStatus.OK or not answer.joint_names:
             self.trace.unused += answer.status == AnswerStatus.OK
