@@ -1,10 +1,11 @@
 """The fault suite's system, which several rows share, and its table."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_rig.rows import FaultTable
+from fault_rig.rows import CASES_FILE, FaultTable
 from fault_rig.system import System
 
 REPEATS = 2
@@ -66,6 +67,8 @@ def system(only_system: System) -> System:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, and write it where --report says."""
     faults = config.stash[TABLE]
+    if CASES_FILE in os.environ:
+        faults.write_cases(Path(os.environ[CASES_FILE]))
     if not faults.cases:
         return
     terminalreporter.section("faults")

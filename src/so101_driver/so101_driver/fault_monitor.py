@@ -13,7 +13,7 @@ from so101_driver.registers import StatusBits
 
 _NEVER_READ_NS: Final = 1_000_000_000  # noise excuses a silent servo for this long
 _SLOW_TICK_NS: Final = 25_000_000  # where ticks take this long, two without an answer make a servo lost
-_NOISE_NS: Final = 80_000_000  # bad for this long is noise though ticks that wait for answers are few
+_NOISE_NS: Final = 80_000_000  # damaged for this long is noise though ticks that wait for answers are few
 _NOISE_TICKS: Final = 3
 _SILENCE_NS: Final = 300_000_000  # all servos at once: the power supply, or a computer that is busy elsewhere
 
@@ -70,6 +70,7 @@ class FaultMonitor:
         self._last_answer_ns: int | None = None
         self._bad_ticks = 0
         self._bad_since_ns = 0
+        self._garbled = False  # since then
         self._missing_ticks: IntArray = np.zeros(JOINTS, dtype=np.int64)
         self._last_read_ns: IntArray = np.full(JOINTS, -1, dtype=np.int64)  # -1: not yet
         self._confirmed: dict[tuple[str, int], int] = {}
@@ -90,9 +91,10 @@ class FaultMonitor:
         if self._last_answer_ns is None or reading.answered.any() or reading.garbled:
             self._last_answer_ns = now_ns
         if reading.complete or self._bad_ticks == 0:
-            self._bad_since_ns = now_ns
+            self._bad_since_ns, self._garbled = now_ns, False
         self._bad_ticks = 0 if reading.complete else self._bad_ticks + 1
-        bad_for_long = self._bad_ticks >= _NOISE_TICKS and now_ns - self._bad_since_ns >= _NOISE_NS
+        self._garbled |= reading.garbled
+        bad_for_long = self._garbled and self._bad_ticks >= _NOISE_TICKS and now_ns - self._bad_since_ns >= _NOISE_NS
         fault = (
             self._find_lost(reading, now_ns)
             or self._find_unhealthy(reading)

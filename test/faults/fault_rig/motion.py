@@ -51,7 +51,7 @@ class MotionRecorder:
     def __init__(self, state: Path) -> None:
         self._state = SharedState.open(state)
         self._samples: list[Sample] = []
-        self.longest_gap_s = 0.0  # between two of its own turns: how well this machine runs its processes
+        self.longest_gap_s = 0.0  # between two turns, own or the arm's: how well this machine runs its processes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="motion", daemon=True)
         self._thread.start()
@@ -72,6 +72,8 @@ class MotionRecorder:
             state = self._state.read()
             if state is not None and state.sim_time_s > last:
                 last = state.sim_time_s
+                if self._samples:  # the virtual arm's own turns
+                    self.longest_gap_s = max(self.longest_gap_s, (state.monotonic_ns - self._samples[-1].t_ns) / 1e9)
                 self._samples.append(
                     Sample(state.monotonic_ns, last, state.qpos[:JOINTS].copy(), state.qvel[:JOINTS].copy())
                 )

@@ -10,6 +10,8 @@ from pathlib import Path
 from fault_rig.system import NotInTimeError, System
 
 CONTROL_S = 1.0
+CASES_FILE = "SO101_FAULT_CASES"
+"""Environment variable: where a process that runs single rows for another leaves its cases."""
 
 Seen = Callable[[int], int | None]
 """(since, ns) -> when the reaction showed, ns, on the monotonic clock; None if it did not since then."""
@@ -103,6 +105,14 @@ class FaultTable:
             times = f"{case.time_s:>7.3f} s {case.bound_s:>7.3f} s" + ("" if case.ok else "  FAILED")
             lines.append(f"{case.row:>3}  {case.fault:<58} {case.reaction:<66} {times}")
         return lines
+
+    def write_cases(self, path: Path) -> None:
+        """Write every case, for `read_cases` of another process."""
+        path.write_text(json.dumps([asdict(case) for case in self.cases]))
+
+    def read_cases(self, path: Path) -> None:
+        """Take over the cases of another process."""
+        self.cases += [Case(**case) for case in json.loads(path.read_text())]
 
     def write(self, path: Path) -> None:
         """Write the report."""

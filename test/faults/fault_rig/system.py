@@ -47,6 +47,7 @@ class System:
         prefixes: what a process is started through, by its name, such as ("ip", "netns", "exec", "a").
         environments: environment variables of single processes, by name.
         queue_parameters: of the action queue, besides those of config/sim.yaml.
+        network: network namespace of the robot's processes, where it is not this one's.
     """
 
     def __init__(
@@ -55,8 +56,9 @@ class System:
         prefixes: Mapping[str, tuple[str, ...]] | None = None,
         environments: Mapping[str, Mapping[str, str]] | None = None,
         queue_parameters: Mapping[str, str] | None = None,
+        network: str = "",
     ) -> None:
-        self.folder = folder
+        self.folder, self._network = folder, network
         # A socket's path may have 107 characters; a test's own folder can be longer than that.
         self._short = Path(tempfile.mkdtemp(prefix="so101-faults-"))
         self.sim_dir = self._short / "sim"
@@ -67,7 +69,7 @@ class System:
         self._mood = folder / "mood.json"
         self._album = folder / "album"
         self.pictures = folder / "top"
-        config = str(_config("sim.yaml"))
+        config = str(config_file("sim.yaml"))
         arguments = ["--ros-args", "--params-file", config]
         self.arm = self._process(
             "virtual_arm", "-m", "so101_sim.virtual_arm", "--sim-dir", str(self.sim_dir), "--real-time-priority"
@@ -75,6 +77,7 @@ class System:
         self.driver = self._process(
             "so101_driver", "-m", "so101_driver.start", *arguments,
             "-p", f"port:={self.sim_dir / 'ttySO101'}", "-p", f"calibration_dir:={self.sim_dir / 'calibration'}",
+            "-p", "reply_timeout_s:=0.012",  # less than a tick, like the 5 ms of a real bus
         )  # fmt: skip
         tuned = {"cameras": "[top]", "connect_timeout_s": "60.0", **(queue_parameters or {})}
         self.queue = self._process(
@@ -106,6 +109,12 @@ class System:
             "-p", f"pretrained_name_or_path:={checkpoint}", "-p", "torch_threads:=1",
         )  # fmt: skip
 
+    def make_recorder(self, folder: Path) -> SystemProcess:
+        """The recorder, not started yet."""
+        return self._process(
+            "recorder", "-m", "so101_tools.record.recorder_node", "--ros-args", "-p", f"folder:={folder}"
+        )
+
     def _process(self, name: str, *words: str) -> SystemProcess:
         environment = {
             **os.environ,
@@ -129,7 +138,7 @@ class System:
         for process in (self.driver, self.queue, self.camera, self.server):
             process.start()
         self.motion = MotionRecorder(self.sim_dir / "state")
-        self.watcher = Watcher(self.domain)
+        self.watcher = Watcher(self.domain, self._network)
         self.recover()
 
     def _arm_answers(self) -> bool:
@@ -263,10 +272,26 @@ class System:
         middle = np.array(HOME) - np.array(PARK_RAD)
         return Bounds(np.array(limits.lower) + middle, np.array(limits.upper) + middle, np.array(limits.max_speed))
 
+    def starved_since(self, since_ns: int) -> tuple[int, int]:
+        """Ticks since then, and how many of them found the queue empty."""
+        ticks = self.watcher.ticks(since_ns)
+        return len(ticks), sum(one.state != QueueStatus.RUNNING for _, one in ticks)
+
+    def tick_error_s(self, since_ns: int) -> float:
+        """The 99th percentile of how far ticks were off their grid since then, s."""
+        errors = [abs(one.tick_error) for _, one in self.watcher.queue.since(since_ns)]
+        if not errors:
+            raise NotInTimeError("no tick was heard of")
+        return float(np.percentile(errors, 99))
+
     def end_of_queue(self, _began_ns: int, at_ns: int) -> int:
         """When the period of the last row before `at_ns` was over, ns; see Case.run."""
         ran = [at for at, one in self.watcher.ticks(at_ns - 10_000_000_000) if one.state == QueueStatus.RUNNING]
         return [at for at in ran if at < at_ns][-1] + round(TICK_S * 1e9)
+
+    def last_rows(self, since_ns: int) -> list[int]:
+        """When rows were executed since then, ns."""
+        return [at for at, one in self.watcher.ticks(since_ns) if one.state == QueueStatus.RUNNING]
 
     def steps_of_setpoint(self, since_ns: int) -> float:
         """Largest change of the commanded position of any joint from one tick to the next since then, rad."""
@@ -302,7 +327,7 @@ class System:
         return began_ns
 
 
-def _config(name: str) -> Path:
+def config_file(name: str) -> Path:
     """A file of config/, from the installed bringup package or from the source tree."""
     try:
         installed = Path(get_package_share_directory("so101_bringup")) / "config" / name

@@ -5,6 +5,7 @@ brought to it (DriverStatus and ActionChunk are stamped by this host's wall cloc
 that is late itself does not make the system look slow.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -67,9 +68,44 @@ class Heard[Message]:
 
 
 class Watcher:
-    """Ears, hands and a few publishers of the test, on a thread of its own."""
+    """Ears, hands and a few publishers of the test, on a thread of its own.
 
-    def __init__(self, domain: int) -> None:
+    Args:
+        domain: ROS domain.
+        network: network namespace in which the node lives (a file in /proc); "" = this process's own.
+    """
+
+    def __init__(self, domain: int, network: str = "") -> None:
+        self._stop = threading.Event()
+        self._made = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._live, args=(domain, network), name="watcher", daemon=True)
+        self._thread.start()
+        self._made.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def _live(self, domain: int, network: str) -> None:
+        try:
+            if network:
+                # The sockets that this thread and its children make belong to that namespace, the process stays.
+                descriptor = os.open(network, os.O_RDONLY | os.O_CLOEXEC)
+                os.setns(descriptor, os.CLONE_NEWNET)
+                os.close(descriptor)
+                # Shared memory is not shared with that host.
+                os.environ |= {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+            self._make(domain)
+        except BaseException as error:  # noqa: BLE001 - raised where the watcher is made
+            self._failure = error
+            return
+        finally:
+            if network:
+                os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+                os.environ.pop("FASTDDS_BUILTIN_TRANSPORTS", None)
+            self._made.set()
+        self._spin()
+
+    def _make(self, domain: int) -> None:
         self._context = Context()
         rclpy.init(args=[], context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node("watcher", context=self._context, enable_rosout=False)
@@ -100,9 +136,6 @@ class Watcher:
         self._command_publisher: Any = None
         self._clients: dict[str, Any] = {}
         self._executor.add_node(self.node)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._spin, name="watcher", daemon=True)
-        self._thread.start()
 
     def _spin(self) -> None:
         while not self._stop.is_set():

@@ -1,0 +1,108 @@
+"""Row about wall clocks: an hour apart, and stepped while everything runs."""
+
+import mmap
+import shutil
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fault_rig.rows import FaultTable
+from fault_rig.system import System
+from so101_msgs.msg import QueueStatus
+
+pytestmark = pytest.mark.faults
+
+HOUR_S = 3600
+TICK_ERROR_S = 0.005
+WRONG_CLOCK = Path(__file__).parent / "fault_rig" / "wall_clock.c"
+
+
+class WallClock:
+    """The wall clock of one host, wrong by a number of seconds that may change at any time."""
+
+    def __init__(self, library: Path, file: Path) -> None:
+        file.write_bytes(bytes(8))
+        self.environment = {"LD_PRELOAD": str(library), "WALL_CLOCK_OFFSET_FILE": str(file)}
+        with file.open("r+b") as opened:
+            self._memory = mmap.mmap(opened.fileno(), 8)
+
+    def step(self, offset_s: int) -> None:
+        """From now on be wrong by this."""
+        self._memory[:] = struct.pack("<q", offset_s)
+
+
+@pytest.fixture(scope="module")
+def clocks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WallClock]:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler for the clock that is wrong")
+    folder = tmp_path_factory.mktemp("clocks")
+    library = folder / "wall_clock.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, WRONG_CLOCK, "-ldl", "-pthread"], check=True)
+    return {name: WallClock(library, folder / name) for name in ("robot", "server")}
+
+
+@pytest.fixture(scope="module")
+def two_clocks(clocks: dict[str, WallClock], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    robot, server = clocks["robot"].environment, clocks["server"].environment
+    environments = dict.fromkeys(("so101_driver", "action_queue", "top"), robot) | {"policy_server": server}
+    system = System(tmp_path_factory.mktemp("two_clocks"), environments=environments)
+    try:
+        system.start()
+        yield system
+    finally:
+        system.close()
+
+
+def apart_s(system: System, since_ns: int) -> list[float]:
+    """How far the stamps of chunks are ahead of those of their questions, s."""
+    asked = {one.request_id: one.header.stamp.sec for _, one in system.watcher.requests.since(since_ns)}
+    chunks = [one for _, one in system.watcher.chunks.since(since_ns) if one.request_id in asked]
+    return [chunk.header.stamp.sec - asked[chunk.request_id] for chunk in chunks]
+
+
+def test_wall_clocks_an_hour_apart_or_stepped_while_running_have_no_effect(
+    two_clocks: System, clocks: dict[str, WallClock], table: FaultTable
+) -> None:
+    system = two_clocks
+    for fault, host, offset_s, expected_s in (
+        ("the server's clock steps on by 1 h", "server", HOUR_S, HOUR_S),
+        ("then the robot's clock steps back by 1 h", "robot", -HOUR_S, 2 * HOUR_S),
+    ):
+        with table.case(9, fault) as case:
+            before_ns = time.monotonic_ns()
+            time.sleep(2.5)
+            before_s = apart_s(system, before_ns)
+            assert before_s and all(abs(seconds - (expected_s - HOUR_S)) < 10 for seconds in before_s)
+            began_ns = time.monotonic_ns()
+            clocks[host].step(offset_s)
+            time.sleep(6.0)
+            after_s = apart_s(system, began_ns + 1_500_000_000)
+            assert after_s and all(abs(seconds - expected_s) < 10 for seconds in after_s), "no clock was stepped"
+            ticks, starved = system.starved_since(began_ns)
+            assert ticks > 150
+            assert starved == 0
+            assert system.motion.violations(system.bounds(), began_ns) == []
+            control = f"stamps were {before_s[-1]:.0f} s apart before and {after_s[-1]:.0f} s after"
+            case.measured("no effect: p99 of the tick's error", system.tick_error_s(began_ns), TICK_ERROR_S, control)
+    with table.case(9, "server restarted while the clocks are 2 h apart") as case:
+        began_ns = time.monotonic_ns()
+        before = system.watcher.servers.newest.server_id
+        system.server.kill()
+        system.wait(
+            lambda: system.watcher.first_tick(began_ns, lambda one: one.state == QueueStatus.HOLDING), "the queue holds"
+        )
+        began_ns = time.monotonic_ns()
+        time.sleep(1.0)
+        assert not system.last_rows(began_ns)
+        began_ns = time.monotonic_ns()
+        system.server.start()
+        ready_ns = system.wait(
+            lambda: system.watcher.servers.first(began_ns, lambda one: one.server_id != before and one.spec_id != 0),
+            "the next server is ready",
+        )
+        ran_ns = system.wait(lambda: system.last_rows(ready_ns), "rows are executed")[0]
+        case.measured("taken up like any other", (ran_ns - ready_ns) / 1e9, 1.0, "no row in 1 s without a server")
