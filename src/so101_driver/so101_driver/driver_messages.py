@@ -1,24 +1,18 @@
 """ROS messages from the driver's own values."""
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
+from so101_node.diagnostics import entry
 
 from so101_driver.arm import ArmReading
 from so101_driver.calibration import JOINT_NAMES, Calibration
 from so101_driver.control_cycle import Snapshot
-from so101_driver.gate_values import State
+from so101_driver.diagnosis import FOREIGN_COMMANDS, diagnose
 from so101_driver.motion_limits import MotionLimits
 
 _NAMES = list(JOINT_NAMES)
-_LEVELS = {
-    State.NO_BUS: DiagnosticStatus.ERROR,
-    State.LATCHED: DiagnosticStatus.ERROR,
-    State.RELEASED: DiagnosticStatus.WARN,
-    State.HOLD: DiagnosticStatus.OK,
-    State.ENGAGED: DiagnosticStatus.OK,
-}
 
 
 def joint_state(reading: ArmReading, stamp: Time) -> JointState:
@@ -81,16 +75,12 @@ def servo_telemetry(snapshot: Snapshot, reading: ArmReading, stamp: Time) -> Ser
 
 
 def diagnostics(
-    snapshot: Snapshot, name: str, port: str, missed_deadlines: int, alarm: str, stamp: Time
-) -> DiagnosticArray:
-    """State, cause and counters for rqt_robot_monitor."""
+    snapshot: Snapshot, name: str, port: str, missed_deadlines: int, publishers: int
+) -> list[DiagnosticStatus]:
+    """State, cause and counters, and who else publishes commands. `publishers`: of joint_command."""
     status = snapshot.status
-    text = ": ".join(part for part in (status.state.name, status.cause, status.message) if part)
-    entry = DiagnosticStatus(level=_LEVELS[status.state], name=f"{name}: arm", hardware_id=port, message=text)
-    if alarm:
-        entry.level = max(entry.level, DiagnosticStatus.WARN)
-        entry.message = f"{text}; {alarm}"
     counters = {
+        "state": status.state.name,
         "commands_accepted": status.accepted,
         "commands_rejected": status.rejected,
         "values_limited": status.limited,
@@ -99,7 +89,7 @@ def diagnostics(
         "bus_retries": snapshot.bus_retries,
         "missed_deadlines": missed_deadlines,
     }
-    entry.values = [KeyValue(key=key, value=str(value)) for key, value in counters.items()]
-    message = DiagnosticArray(status=[entry])
-    message.header.stamp = stamp
-    return message
+    entries = [entry(f"{name}: arm", diagnose(status), status.message, counters, port)]
+    if publishers > 1:
+        entries.append(entry(f"{name}: commands", FOREIGN_COMMANDS, f"{publishers} nodes publish joint_command"))
+    return entries

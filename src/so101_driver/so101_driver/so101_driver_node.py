@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
+from so101_node.diagnostics import DiagnosticsPublisher
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_node
@@ -54,7 +54,8 @@ class So101DriverNode(AutostartNode):
         self._status = self.create_publisher(DriverStatus, "driver_status", LATCHED)
         self._limits = self.create_publisher(JointLimits, "joint_limits", LATCHED)
         self._telemetry = self.create_publisher(ServoTelemetry, "servo_telemetry", TELEMETRY)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = DiagnosticsPublisher(self)
+        self._commanders = 0  # of joint_command
         self.create_subscription(JointState, "joint_command", self._on_command, JOINT_COMMAND)
         for name, ask in (
             ("emergency_stop", SafetyGate.emergency_stop),
@@ -63,7 +64,8 @@ class So101DriverNode(AutostartNode):
             ("release", SafetyGate.release),
         ):
             self.create_service(Trigger, f"~/{name}", self._service(name, ask))
-        self.create_timer(1.0, self._watch)
+        self.create_timer(0.2, self._watch)
+        self.create_timer(0.1, self._diagnose)
         self.create_timer(0.1, self._check_threads)
 
     # --- lifecycle --------------------------------------------------------------------------------------------------
@@ -204,17 +206,19 @@ class So101DriverNode(AutostartNode):
             self._log.info(text)
 
     def _watch(self) -> None:
-        """Once a second: alarms and diagnostics."""
-        publishers = self.count_publishers("joint_command")
-        self._alarm = f"{publishers} nodes publish joint_command: stop all but one" if publishers > 1 else ""
+        """Who else publishes commands: five times a second, since a foreign one may move the arm."""
+        self._commanders = self.count_publishers("joint_command")
+        foreign = self._commanders > 1
+        self._alarm = f"{self._commanders} nodes publish joint_command: stop all but one" if foreign else ""
         if self._alarm:
             self._log.warning(self._alarm, throttle_duration_sec=10.0)
+
+    def _diagnose(self) -> None:
         if self._snapshot is not None and self._bus_thread is not None:
             missed = self._bus_thread.missed_deadlines
-            array = messages.diagnostics(
-                self._snapshot, self.get_name(), self._settings.port, missed, self._alarm, self._stamp()
+            self._diagnostics.offer(
+                messages.diagnostics(self._snapshot, self.get_name(), self._settings.port, missed, self._commanders)
             )
-            self._diagnostics.publish(array)
 
     def _check_threads(self) -> None:
         """A thread that died must end the process: the servos hold, and a restart finds the arm where it is."""
