@@ -17,6 +17,7 @@ NODES = (
     ("judge", "so101_sim.judge_node", "JudgeParameters"),
     ("expert_policy", "so101_sim.expert_policy_node", "ExpertPolicyParameters"),
     ("observer", "so101_tools.observer.observer_node", "ObserverParameters"),
+    ("recorder", "so101_tools.record.recorder_parameters", "RecorderParameters"),
     ("film_recorder", "so101_tools.film.film_recorder_node", "FilmRecorderParameters"),
 )
 
