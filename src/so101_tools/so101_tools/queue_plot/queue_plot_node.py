@@ -13,17 +13,14 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
-from so101_msgs.msg import QueueStatus
 from so101_node.parameters import declare, parameter
 from so101_node.process import run_node
 
-from so101_tools.latency_listener import LatencyListener
-from so101_tools.polled import PolledTopic
 from so101_tools.queue_plot.drawing import QueuePicture
-from so101_tools.queue_plot.history import WINDOW_S, ChunkMark, QueueHistory, TickMark
+from so101_tools.queue_plot.history import WINDOW_S
+from so101_tools.queue_plot.listener import QueueListener
 
 LOOK_PERIOD_S = 0.5
-STATUS_DEPTH = 200  # six seconds of ticks, should the drawing be slow
 # Reliable: 1.5 MB in best-effort fragments rarely arrive whole, and a best-effort viewer can read a reliable writer.
 _IMAGE = QoSProfile(history=QoSHistoryPolicy.KEEP_LAST, depth=1, reliability=QoSReliabilityPolicy.RELIABLE)
 
@@ -46,40 +43,28 @@ class QueuePlotNode(Node):
         os.nice(self._settings.nice)
         self._picture = QueuePicture(self._settings.window_s)
         self._publisher = self.create_publisher(Image, "~/image", _IMAGE)
-        self._history = QueueHistory(self._settings.window_s)
-        self._listening: tuple[PolledTopic, LatencyListener] | None = None
+        self._listener: QueueListener | None = None
         self._draw_timer: Any = None
         self.create_timer(LOOK_PERIOD_S, self._look_for_listeners)
 
     def _look_for_listeners(self) -> None:
         wanted = self._publisher.get_subscription_count() > 0
-        if wanted and self._listening is None:
-            self._history = QueueHistory(self._settings.window_s)
-            status = PolledTopic(self, QueueStatus, "action_queue/status", STATUS_DEPTH)
-            self._listening = (status, LatencyListener(self))
+        if wanted and self._listener is None:
+            self._listener = QueueListener(self, self._settings.window_s)
             self._draw_timer = self.create_timer(1.0 / self._settings.rate_hz, self._draw)
-        elif not wanted and self._listening is not None:
+        elif not wanted and self._listener is not None:
             self.destroy_timer(self._draw_timer)
-            for topic in self._listening:
-                topic.close()
-            self._listening = None
-        elif self._listening is not None:
-            self._listening[1].find_cameras()
-
-    def _hear(self, status: PolledTopic, latency: LatencyListener) -> None:
-        now_ns = time.monotonic_ns()
-        statuses = list(status.take())
-        for message in statuses:
-            # Where between two looks a tick lies, its robot's own clock tells; no clock of two hosts is compared.
-            self._history.add_tick(_mark(message, now_ns - (statuses[-1].tick_ns - message.tick_ns)))
-        for breakdown in latency.poll():
-            self._history.add_chunk(ChunkMark(now_ns, breakdown))
+            self._listener.close()
+            self._listener = None
+        elif self._listener is not None:
+            self._listener.find_cameras()
 
     def _draw(self) -> None:
-        if self._listening is None:
+        if self._listener is None:
             return
-        self._hear(*self._listening)
-        picture = self._picture.draw(self._history, time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        self._listener.look(now_ns)
+        picture = self._picture.draw(self._listener.history, now_ns)
         message = Image(height=picture.shape[0], width=picture.shape[1], encoding="bgr8", step=picture.shape[1] * 3)
         message.header.stamp = self.get_clock().now().to_msg()
         message.header.frame_id = "queue_plot"
@@ -87,22 +72,6 @@ class QueuePlotNode(Node):
         pixels.frombytes(memoryview(picture).cast("B"))
         message.data = pixels
         self._publisher.publish(message)
-
-
-def _mark(status: QueueStatus, time_ns: int) -> TickMark:
-    return TickMark(
-        time_ns=time_ns,
-        state=status.state,
-        cause=status.cause,
-        length=status.length,
-        chunk_size=status.chunk_size,
-        threshold=status.threshold,
-        action_age=status.action_age,
-        tick_hz=status.tick_hz,
-        round_trip_last=status.round_trip_last,
-        round_trip_p95=status.round_trip_p95,
-        starved_ticks=status.starved_ticks,
-    )
 
 
 def main() -> None:
