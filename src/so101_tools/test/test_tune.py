@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from so101_action_queue.aggregation import AGGREGATIONS
 from so101_action_queue.settings import Settings
 from so101_policy_server.policy import Leftover, Observation, PolicyDescription, Prediction
 from so101_tools.tune import advice, heat_maps, tables, tips, validation
 from so101_tools.tune.__main__ import main, parse
 from so101_tools.tune.episodes import ShortenedPolicy
-from so101_tools.tune.flow import run_flow
+from so101_tools.tune.flow import compare_aggregations, run_flow
 from so101_tools.tune.matrix import ROWS, THRESHOLDS, Cell, Flow, Result, cells
 
 STEPS = np.arange(600)[:, np.newaxis]
@@ -58,6 +59,12 @@ def test_flow_of_a_cell_is_the_same_each_time_and_follows_the_settings() -> None
     assert run_flow(cell, WAY, 20.0, seed=1) != run_flow(cell, WAY, 20.0)
     latest = run_flow(cell, WAY, 60.0, settings=Settings(aggregate_fn_name="latest_only"))
     assert latest.seam_p99_rad > run_flow(cell, WAY, 60.0).seam_p99_rad
+
+
+def test_the_ways_to_combine_chunks_are_compared_and_crossfade_is_the_smoothest() -> None:
+    flows = compare_aggregations(WAY, 60.0)
+    assert set(flows) == {name for name in AGGREGATIONS if name != "rtc"}
+    assert min(flows, key=lambda name: flows[name].jerk_p99) == "crossfade"
 
 
 def test_advice_wants_flow_first_then_success_then_smoothness_then_few_questions() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from so101_action_queue.aggregation import AGGREGATIONS
 from so101_action_queue.decisions import QueueState
 from so101_action_queue.settings import Settings
 from so101_action_queue.virtual_session import Link, Trace, VirtualSession
@@ -57,3 +58,13 @@ def flow_of(trace: Trace, period_s: float, seconds: float) -> Flow:
         requests_per_s=trace.counters.requests / seconds,
         round_trip_s=float(np.median(trips)) if trips else math.nan,
     )
+
+
+def compare_aggregations(way: NDArray[np.float64], seconds: float) -> dict[str, Flow]:
+    """Return the flow of every way to combine chunks, at the default chunk and threshold and 100 ms added.
+
+    rtc is left out: there the policy itself continues the old rows, which the rehearsed one cannot.
+    """
+    cell = Cell(50, 0.5, 0.1)
+    names = [name for name, aggregation in AGGREGATIONS.items() if not aggregation.sends_leftover]
+    return {name: run_flow(cell, way, seconds, settings=Settings(aggregate_fn_name=name)) for name in names}

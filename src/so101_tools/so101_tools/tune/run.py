@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from so101_tools.tune import advice, heat_maps, tables, tips, validation
 from so101_tools.tune.episodes import attempts
-from so101_tools.tune.flow import QUIET_NETWORK_S, run_flow
+from so101_tools.tune.flow import QUIET_NETWORK_S, compare_aggregations, run_flow
 from so101_tools.tune.matrix import DELAYS_S, POLICY_S, Cell, Result, cells
 from so101_tools.tune.rehearsal import expert_way
 
@@ -50,6 +50,7 @@ def tune(options: argparse.Namespace, round_trip_s: float | None) -> None:
         print(line)
     print()
     more["recommendations"] = _recommend(results, way, options.seconds, round_trip_s)
+    more["aggregations"] = _aggregations(way, options.seconds)
     if not options.no_tips:
         more["tips"] = _tips(way, options.seconds)
     if options.validate:
@@ -112,6 +113,18 @@ def _at_round_trip(
     return [
         replace(result, cell=cell, flow=run_flow(cell, way, seconds)) for result, cell in zip(group, exact, strict=True)
     ]
+
+
+def _aggregations(way: NDArray[np.float64], seconds: float) -> dict[str, dict[str, float]]:
+    """How smooth each way to combine chunks is, at the default chunk and threshold."""
+    flows = compare_aggregations(way, seconds)
+    for name, flow in flows.items():
+        print(f"{name:>18}: p99 jerk {flow.jerk_p99:5.0f} rad/s^3, p99 seam {flow.seam_p99_rad:.3f} rad per tick")
+    print()
+    return {
+        name: {"jerk_p99": round(flow.jerk_p99, 1), "seam_p99_rad": round(flow.seam_p99_rad, 4)}
+        for name, flow in flows.items()
+    }
 
 
 def _tips(way: NDArray[np.float64], seconds: float) -> list[dict[str, Any]]:
