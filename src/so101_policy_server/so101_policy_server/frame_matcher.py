@@ -18,6 +18,9 @@ from so101_policy_server.request import CameraNeed, Frame, RequestKey
 EARLY_FRAMES_KEPT: Final = 32
 """Frames that overtook their request. At 100 kB each 3 MB; a request whose first copy got lost comes 10 ms later."""
 
+EARLY_BYTES_KEPT: Final = 32 * 1024 * 1024
+"""The same as a bound on memory, whatever somebody sends: 32 frames may have 8 MB each."""
+
 NS_PER_S: Final = 1_000_000_000
 
 
@@ -64,6 +67,7 @@ class FrameMatcher:
         self._max_frame_age_s = max_frame_age_s
         self._expected: dict[RequestKey, _Expected] = {}
         self._early: OrderedDict[tuple[RequestKey, str, int], Frame] = OrderedDict()
+        self._early_bytes = 0
         # Per robot and camera: number of the newest frame, and when it was first received.
         self._newest: dict[tuple[str, str], tuple[int, int]] = {}
 
@@ -71,7 +75,7 @@ class FrameMatcher:
         """Begin to collect for a request; returns the frames that were here before it, to be given to `match`."""
         self._expected[key] = _Expected({need.camera: need for need in cameras}, history, now_ns)
         early = [place for place in self._early if place[0] == key]
-        return [self._early.pop(place) for place in early]
+        return [self._forget_early(place) for place in early]
 
     def match(self, frame: Frame) -> CameraNeed | None:
         """Take in a frame; returns what to decode it for, or None when it is early, a copy, or not wanted.
@@ -139,14 +143,22 @@ class FrameMatcher:
             place, frame = next(iter(self._early.items()))
             if now_ns - frame.received_ns < self._timeout_s * NS_PER_S:
                 return
-            del self._early[place]
+            self._forget_early(place)
 
     def _keep_early(self, frame: Frame) -> None:
         if frame.data.size > MAX_IMAGE_BYTES:
             return
-        self._early.setdefault((frame.key, frame.camera, frame.history_index), frame)
-        while len(self._early) > EARLY_FRAMES_KEPT:
-            self._early.popitem(last=False)
+        place = (frame.key, frame.camera, frame.history_index)
+        if place not in self._early:
+            self._early[place] = frame
+            self._early_bytes += frame.data.size
+        while len(self._early) > EARLY_FRAMES_KEPT or self._early_bytes > EARLY_BYTES_KEPT:
+            self._forget_early(next(iter(self._early)))
+
+    def _forget_early(self, place: tuple[RequestKey, str, int]) -> Frame:
+        frame = self._early.pop(place)
+        self._early_bytes -= frame.data.size
+        return frame
 
     def _check_fresh(self, frame: Frame) -> None:
         age = frame.capture_age_s

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from so101_policy_server.effects import Level, Load, Log
 from so101_policy_server.intake import Decode
-from so101_policy_server.request import Answer, Status, Timing
+from so101_policy_server.request import Answer, RequestKey, Status, Timing
 from so101_policy_server.server import IN_USE_S, PolicyServer
 from so101_policy_server.status_report import State
 
@@ -274,3 +276,27 @@ def test_two_robots_are_served_in_turn_and_never_get_each_others_pictures(exampl
         complete = server.take(0).complete
         assert complete.request.key.session.robot == robot
         assert {int(picture.mean()) for pictures in complete.images.values() for picture in pictures} == {shade}
+
+
+def test_a_flood_of_strangers_fills_no_memory_and_each_question_has_one_answer(examples) -> None:
+    """Requests and large frames of sessions that nobody started; 400 MB of them, of which 32 MB may stay."""
+    server = examples.ready_server()
+    big = np.zeros(2_000_000, np.uint8)
+    answered: Counter[RequestKey] = Counter()
+
+    def note(effects) -> None:
+        answered.update(answer.request.key for answer in answers(effects))
+
+    for number in range(1, 1001):
+        spec_id = 9 if number % 2 else 1
+        note(server.request(examples.request(1, session=number, spec_id=spec_id), number))
+        note(server.request(examples.request(1, session=number, spec_id=spec_id), number))  # its copy
+        note(server.frame(examples.frame("front", number, session=number + 10_000, data=big)))
+    frames, slots = server._intake._frames, server._intake._mailbox._slots
+    assert sum(frame.data.size for frame in frames._early.values()) == frames._early_bytes <= 32 * 1024 * 1024
+    assert len(frames._expected) <= 32
+    assert len(slots) <= 33
+    note(server.tick(10 * NS))
+    assert len(answered) == 1000
+    assert set(answered.values()) == {1}
+    assert not frames._early
