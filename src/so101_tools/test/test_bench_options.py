@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from so101_tools.bench import __main__ as bench
+from so101_tools.bench import work
 from so101_tools.bench.matrix import cases
 from so101_tools.bench.options import parse
 from so101_tools.two_hosts.wire import NO_WIRE, Wire
@@ -71,3 +72,13 @@ def test_the_standard_set_has_the_wires_of_the_goals() -> None:
     assert [run.restart for run in runs].count(True) == 1
     assert any(run.cut_s for run in runs)
     assert all(run.seconds == 8 and not run.matrix for run in runs)
+
+
+def test_what_is_not_installed_is_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(work, "NEEDED", ("numpy", "no_such_module"))
+    assert bench.main(["lerobot"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("so101 bench: no_such_module is not installed: ./so101 setup all")

@@ -1,5 +1,6 @@
 """What both sides work on: pictures and a policy, made once per bench in its temporary folder."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from so101_tools.bench.options import BenchError, BenchOptions
 
 CAMERAS = tuple(WALKS)
 CHECKPOINT_TIMEOUT_S = 180.0
+NEEDED = ("torch", "lerobot", "grpc")  # grpc comes with LeRobot's extra for asynchronous inference
 # One thread for either policy: two are 4-7 times slower where two cores are shared with the robot's processes.
 SERVER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -31,6 +33,9 @@ def prepare(folder: Path, options: BenchOptions) -> Work:
     Raises:
         BenchError: one of them cannot be made.
     """
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BenchError(f"{', '.join(missing)} is not installed: ./so101 setup all, or pip install 'lerobot[async]'")
     checkpoint, frames = folder / "policy", folder / "frames"
     try:
         write_frames(frames)
