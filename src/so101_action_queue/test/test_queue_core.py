@@ -468,6 +468,53 @@ def test_real_time_chunking_sends_the_rows_not_yet_executed() -> None:
     np.testing.assert_allclose(leftover[:, 0], 0.01 * (question.step + np.arange(25)) % 1.5, atol=1e-6)
 
 
+def test_real_time_chunking_begins_with_row_nought_of_the_first_chunk() -> None:
+    def row_numbers(question: Question) -> FloatArray:
+        return np.repeat(0.001 * np.arange(50)[:, np.newaxis] + 0.5, 2, axis=1)
+
+    chosen = settings(aggregate_fn_name="rtc", max_seam_rad=3.2)
+    session = VirtualSession(chosen, row_numbers, Link(inference_s=lambda number: 0.7))  # LeRobot: row 21
+    session.server = replace(session.server, supports_rtc=True)
+    session.run(0.5)
+    session.start()
+    trace = session.run(1.0)
+    first = next(setpoint for setpoint in trace.setpoints if setpoint != (0.0, 0.0))
+    assert first == pytest.approx((0.5, 0.5))
+    assert trace.counters.rows_trimmed == 0
+
+
+@pytest.mark.parametrize("seam_ramp", ["always", "after_hold"])
+def test_a_continuation_later_than_the_policy_was_told_is_counted_said_and_ramped(seam_ramp: str) -> None:
+    def step_at_the_spike(question: Question) -> FloatArray:
+        return np.full((50, 2), 0.6 if question.request_id >= 6 else 0.0)
+
+    spike = Link(inference_s=lambda number: 0.5 if number == 6 else 0.1)
+    chosen = settings(aggregate_fn_name="rtc", max_seam_rad=0.02, seam_ramp=seam_ramp)
+    session = VirtualSession(chosen, step_at_the_spike, spike)
+    session.server = replace(session.server, supports_rtc=True)
+    session.run(0.5)
+    session.start()
+    trace = session.run(8.0)
+    assert trace.counters.late_continuations == 1
+    assert trace.counters.starved_ticks == 0
+    assert any("took 15 steps, the policy was told 4" in line for line in lines(session))
+    moves = np.abs(np.diff(np.array(trace.setpoints), axis=0))
+    assert moves.max() == pytest.approx(0.02)
+    assert trace.setpoints[-1] == pytest.approx((0.6, 0.6))
+
+
+def test_no_more_delay_is_told_than_there_are_rows() -> None:
+    """The first round trip is all that is known of a server: 2 s would be 60 steps, of 25 rows that are left."""
+    link = Link(inference_s=lambda number: 2.0 if number == 1 else 0.1)
+    session = VirtualSession(settings(aggregate_fn_name="rtc"), still_policy, link)
+    session.server = replace(session.server, supports_rtc=True)
+    session.run(0.5)
+    session.start()
+    trace = session.run(6.0)
+    told = [(question.expected_delay_steps, question.leftover_rows) for question in trace.questions]
+    assert told[:4] == [(0, 0), (25, 25), (4, 25), (4, 25)]
+
+
 def test_real_time_chunking_with_a_policy_that_cannot_is_refused_by_name() -> None:
     session = running(settings(aggregate_fn_name="rtc"))
     assert session.trace.questions == []
