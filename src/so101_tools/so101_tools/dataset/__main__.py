@@ -43,10 +43,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _convert(given: argparse.Namespace) -> int:
-    from so101_tools.bag.reader import Bag
+    from so101_policy_server.units import Units
 
-    for folder in given.bags:  # a bag that cannot be read is told before the minutes that the others take
-        Bag(folder, given.namespace).close()
+    from so101_tools.bag.reader import Bag
+    from so101_tools.dataset.bag_streams import read_streams
+
+    for folder in given.bags:  # one that lacks something is told before LeRobot is loaded and others are converted
+        with Bag(folder, given.namespace) as bag:
+            read_streams(bag, Units[given.units.upper()], given.cameras)
     from so101_tools.dataset.conversion import Conversion
     from so101_tools.dataset.errors import DatasetError
 

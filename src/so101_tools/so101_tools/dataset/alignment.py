@@ -30,7 +30,9 @@ def grid(start_ns: int, end_ns: int, fps: float, commands: TimeArray) -> TimeArr
     inside = commands[(commands >= start_ns) & (commands <= end_ns)]
     if len(inside) < 2:
         return np.zeros(0, dtype=np.int64)
-    first_ns = inside[0] - period_ns / 2
+    # Where the commands lie on the grid: over all of them, so that no single one's jitter counts.
+    steps = np.round((inside - inside[0]) / period_ns)
+    first_ns = float(np.median(inside - steps * period_ns)) - period_ns / 2
     count = int(np.floor((inside[-1] - first_ns) / period_ns)) + 1
     return np.asarray(np.round(first_ns + np.arange(count) * period_ns), dtype=np.int64)
 

@@ -69,7 +69,7 @@ def approach(start: FloatArray, goal: FloatArray, period_s: float, speed_rad_s: 
     """Return (N, J) rows from rest to rest whose fastest joint stays below the speed, with a pause at the end."""
     distance = float(np.abs(goal - start).max())
     duration_s = max(SHORTEST_APPROACH_S, 1.875 * distance / speed_rad_s)  # minimum jerk peaks at 1.875 x the mean
-    share = np.linspace(0.0, 1.0, max(2, round(duration_s / period_s)))
+    share = np.linspace(0.0, 1.0, int(np.ceil(duration_s / period_s)) + 1)
     smooth = share**3 * (10 - 15 * share + 6 * share**2)
     rows = start + smooth[:, None] * (goal - start)
     return np.concatenate([rows, np.repeat(goal[None], round(SETTLE_S / period_s), axis=0)])
