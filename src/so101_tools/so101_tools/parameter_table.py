@@ -18,6 +18,9 @@ NODES = (
     ("expert_policy", "so101_sim.expert_policy_node", "ExpertPolicyParameters"),
     ("observer", "so101_tools.observer.observer_node", "ObserverParameters"),
     ("recorder", "so101_tools.record.recorder_parameters", "RecorderParameters"),
+    ("queue_plot", "so101_tools.queue_plot.queue_plot_node", "QueuePlotParameters"),
+    ("view", "so101_tools.view.view_parameters", "ViewParameters"),
+    ("gripper_path", "so101_tools.view.gripper_path_parameters", "GripperPathParameters"),
     ("film_recorder", "so101_tools.film.film_recorder_node", "FilmRecorderParameters"),
 )
 

@@ -2,7 +2,6 @@
 
 import math
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -14,26 +13,16 @@ from sensor_msgs.msg import JointState
 from so101_description.mesh_files import robot_description
 from so101_description.robot_description import urdf_folder
 from so101_description.robot_model import RobotModel
-from so101_node.parameters import declare, parameter
+from so101_node.parameters import declare
 from so101_node.process import run_node
 from so101_node.qos import JOINT_STATES_READER, PLAN
 from trajectory_msgs.msg import JointTrajectory
 
 from so101_tools.polled import PolledTopic
-from so101_tools.view.paths import GRIPPER_FRAME, TRAIL_S, Trail, planned_path
+from so101_tools.view.gripper_path_parameters import GripperPathParameters
+from so101_tools.view.paths import GRIPPER_FRAME, Trail, planned_path
 
 _PATH = QoSProfile(depth=1)
-
-
-@dataclass(frozen=True, slots=True)
-class GripperPathParameters:
-    """Parameters of the gripper's path."""
-
-    rate_hz: float = parameter(
-        10.0, "measured paths published per second while somebody looks, Hz", lower=1.0, upper=60
-    )
-    trail_s: float = parameter(TRAIL_S, "length of the measured path, s", lower=0.5, upper=60.0)
-    frame_prefix: str = parameter("", "before each frame's name, as robot_state_publisher has it")
 
 
 class GripperPathNode(Node):

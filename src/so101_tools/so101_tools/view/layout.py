@@ -61,7 +61,7 @@ def blueprint(cameras: list[str], joints: tuple[str, ...]) -> rrb.Blueprint:
         contents=["arm/**", "path/**"],
         background=rrb.Background(color=BLACK),
         line_grid=rrb.LineGrid3D(spacing=0.05, color=(70, 80, 95, 120)),
-        eye_controls=rrb.EyeControls3D(position=(0.45, -0.36, 0.30), look_target=(0.13, 0.0, 0.09)),
+        eye_controls=rrb.EyeControls3D(position=(0.40, -0.33, 0.27), look_target=(0.13, 0.0, 0.085)),
     )
     pictures = [rrb.Spatial2DView(origin=f"camera/{name}", name=name, background=BLACK) for name in cameras]
     table = rrb.TextDocumentView(name="latency of a chunk", origin="summary")

@@ -6,7 +6,6 @@ import sys
 import time
 import uuid
 import webbrowser
-from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import Log
@@ -18,7 +17,7 @@ from so101_description.robot_description import urdf_folder
 from so101_description.robot_model import RobotModel
 from so101_msgs.msg import DriverStatus, EpisodeEvent, PolicyStatus, QueueStatus
 from so101_node.latency_breakdown import LatencyWindow
-from so101_node.parameters import declare, parameter
+from so101_node.parameters import declare
 from so101_node.process import NodeError, run_node
 from trajectory_msgs.msg import JointTrajectory
 
@@ -28,25 +27,12 @@ from so101_tools.view.arm_shapes import link_shapes, thinned_mesh_reader
 from so101_tools.view.layout import STATES
 from so101_tools.view.paths import GRIPPER_FRAME, Trail, planned_path
 from so101_tools.view.rerun_log import RerunLog
-from so101_tools.view.viewer_server import DEFAULT_PORT, ViewerError, ViewerServer
+from so101_tools.view.view_parameters import ViewParameters
+from so101_tools.view.viewer_server import ViewerError, ViewerServer
 
 POLL_S, STATUS_S, SEARCH_S = 0.1, 0.3, 1.0
 _STREAM = "/image_raw/compressed"
 _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARN", 40: "ERROR", 50: "CRITICAL"}
-
-
-@dataclass(frozen=True, slots=True)
-class ViewParameters:
-    """Parameters of the view."""
-
-    port: int = parameter(DEFAULT_PORT, "page on this port of this host, data on the next", lower=1, upper=65534)
-    open_browser: bool = parameter(False, "open the page where there is a display")
-    camera_hz: float = parameter(8.0, "pictures shown per second and camera, Hz", lower=0.5, upper=60.0)
-    pose_hz: float = parameter(15.0, "poses shown per second, Hz", lower=1.0, upper=60.0)
-    memory_mb: int = parameter(300, "history kept for viewers that come later, MB", lower=20, upper=20000)
-    meshes: str = parameter("auto", "auto, none, or the folder with the STL files of so101-nexus")
-    listen_s: float = parameter(0.0, "listen so long and keep showing what came, s; 0: listen for ever", lower=0.0)
-    nice: int = parameter(15, "how far the process steps back behind the robot", lower=0, upper=19)
 
 
 class ViewNode(Node):
