@@ -23,7 +23,7 @@ from so101_node.parameters import ParameterError, changed, declare
 from so101_node.process import NodeError, run_node
 from std_srvs.srv import Trigger
 
-from so101_action_queue import translation
+from so101_action_queue import diagnosis, translation
 from so101_action_queue.decisions import Level, Notice, Outcome, Verdict
 from so101_action_queue.inputs import Pose
 from so101_action_queue.journal import Journal
@@ -58,6 +58,8 @@ class ActionQueueNode(AutostartNode):
         self._start_refusal = ""
         self._fatal = ""
         self._houses_kept = 0
+        self._diagnosed: tuple[object, ...] = ()
+        self._latency = diagnosis.Latency()  # guarded by _lock
         self._release: list[Callable[[], object]] = []  # what activation took
 
     # -- lifecycle ---------------------------------------------------------------------------------------------------
@@ -141,6 +143,7 @@ class ActionQueueNode(AutostartNode):
                 return
             decision = journal.tick(tick.now_ns, self._pose(tick.now_ns))
             status = journal.core.status(tick.now_ns)
+            self._latency.tick(status.session, tick.now_ns, status.step)
         if decision.setpoint is not None:
             outlets.command(decision.setpoint)
         if decision.question is not None:
@@ -189,8 +192,11 @@ class ActionQueueNode(AutostartNode):
         with self._lock:
             if not self._journal:
                 return
-            decision = self._journal.take_answer(time.monotonic_ns(), answer, message)
-            rows = self._journal.core.execution.rows_ahead() if decision.verdict is Verdict.ACCEPTED else None
+            now_ns, core = time.monotonic_ns(), self._journal.core
+            decision = self._journal.take_answer(now_ns, answer, message)
+            rows = core.execution.rows_ahead() if decision.verdict is Verdict.ACCEPTED else None
+            if rows is not None:
+                self._latency.chunk(core.session, now_ns, core.execution.step, decision.round_trip_s, message)
         if rows is not None and self._outlets:
             self._outlets.plan(rows)
 
@@ -245,15 +251,21 @@ class ActionQueueNode(AutostartNode):
             if self._journal is None:
                 return
             core = self._journal.core
-            notices, status = core.notices.take(), core.status(time.monotonic_ns())
+            now_ns = time.monotonic_ns()
+            notices, status, rivals = core.notices.take(), core.status(now_ns), core.rival_servers(now_ns)
+            shown = (status.state, status.cause, len(rivals))
+            due = shown != self._diagnosed or self._houses_kept % DIAGNOSTICS_EVERY == 0
+            latency = self._latency.values() if due else {}
         for notice in notices:
             self._log(notice)
         if self._fatal:
             raise NodeError(self._fatal)
         if self._start_wanted:
             self._start_when_possible()
-        if self._houses_kept % DIAGNOSTICS_EVERY == 0 and self._outlets:
-            self._outlets.diagnostics(status)
+        if due and self._outlets:
+            self._diagnosed = shown
+            name = self.get_fully_qualified_name().lstrip("/")
+            self._outlets.diagnostics(diagnosis.entries(name, status, rivals, latency))
         self._houses_kept += 1
 
     def _start_when_possible(self) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import ObservationRequest, PolicySpec, QueueDecision, QueueStatus
+from so101_node.diagnostics import DiagnosticsPublisher
 from so101_node.repeat import RepeatPublisher
 from trajectory_msgs.msg import JointTrajectory
 
@@ -33,7 +34,7 @@ class Outlets:
         self._status = node.create_publisher(QueueStatus, "action_queue/status", qos.STATUS)
         self._plan = node.create_publisher(JointTrajectory, "action_plan", qos.PLAN)
         self._decisions = node.create_publisher(QueueDecision, "action_queue/decisions", qos.DECISIONS)
-        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = DiagnosticsPublisher(node)
         self._request = RepeatPublisher(node, ObservationRequest, "observation_request", qos.REQUEST_WRITER)
         self._published_spec: tuple[int, int, str] | None = None
         self._sender: Sender | None = None
@@ -45,7 +46,7 @@ class Outlets:
             "request": self._send_request,
             "status": self._send_status,
             "plan": self._send_plan,
-            "diagnostics": self._send_diagnostics,
+            "diagnostics": self._diagnostics.offer,
         }
         self._sender = Sender(slots, self._send_decision)
         self._sender.start()
@@ -60,8 +61,9 @@ class Outlets:
     def destroy(self) -> None:
         """Release the publishers."""
         self._request.destroy()
+        self._diagnostics.destroy()
         for publisher in (
-            self._command, self._spec, self._status, self._plan, self._decisions, self._diagnostics,
+            self._command, self._spec, self._status, self._plan, self._decisions,
         ):  # fmt: skip
             self._node.destroy_publisher(publisher)
 
@@ -92,9 +94,9 @@ class Outlets:
         """Show the rows to execute, (rows, joints), rad."""
         self._offer("plan", rows)
 
-    def diagnostics(self, status: Status) -> None:
-        """Tell the state for rqt_robot_monitor."""
-        self._offer("diagnostics", status)
+    def diagnostics(self, entries: list[DiagnosticStatus]) -> None:
+        """Tell people what is the matter; published at 1 Hz and when it changes."""
+        self._offer("diagnostics", entries)
 
     def _offer(self, slot: str, value: Any) -> None:
         sender = self._sender
@@ -113,10 +115,6 @@ class Outlets:
     def _send_plan(self, rows: FloatArray) -> None:
         if self._plan.get_subscription_count():
             self._plan.publish(translation.plan_message(self._now(), self._joint_names, rows, self._period_s))
-
-    def _send_diagnostics(self, status: Status) -> None:
-        name = self._node.get_fully_qualified_name().lstrip("/")
-        self._diagnostics.publish(translation.diagnostics_message(self._now(), name, status))
 
     def _send_decision(self, entry: Entry) -> None:
         if self._decisions.get_subscription_count():

@@ -193,6 +193,10 @@ class ActionQueue:
         """Whether the session runs: started, and neither paused nor stopped since."""
         return self._mode is _Mode.STARTED
 
+    def rival_servers(self, now_ns: int) -> list[str]:
+        """Return the names of live servers that answer us too, though another is bound."""
+        return self._servers.rivals(now_ns, self.settings)
+
     def status(self, now_ns: int) -> Status:
         """Return the whole state for people and plots."""
         outstanding = self._questions.outstanding

@@ -73,6 +73,13 @@ class ServerWatch:
             events.append(ServerEvent.READY if ready else ServerEvent.NOT_READY)
         return events
 
+    def rivals(self, now_ns: int, settings: Settings) -> list[str]:
+        """Return the names of further live servers besides the bound one; "" is a name like any other."""
+        if not self.bound_id or self.lost:
+            return []
+        others = (heard for server_id, heard in self._heard.items() if server_id != self.bound_id)
+        return sorted(heard.report.server_name for heard in others if self._is_alive(heard, now_ns, settings))
+
     def explain(self, now_ns: int, spec_id: int, settings: Settings) -> str:
         """Return in one line why no question can be asked, or "" when the bound server is READY."""
         if self.ready:

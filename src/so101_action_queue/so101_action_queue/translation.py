@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import (
     ActionChunk,
@@ -20,21 +19,13 @@ from so101_msgs.msg import (
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from so101_action_queue import inputs, spec
-from so101_action_queue.decisions import Question, QueueState, Status
+from so101_action_queue.decisions import Question, Status
 from so101_action_queue.inputs import FloatArray
 from so101_action_queue.tick_thread import Tick
 
 _UNITS = {"degrees": PolicySpec.DEGREES, "normalized": PolicySpec.NORMALIZED}
 _CAUSE_LENGTH = 256  # string<=256 of QueueStatus
 _STATUS_FIELDS = frozenset(QueueStatus.get_fields_and_field_types())
-_LEVELS = {
-    QueueState.IDLE: DiagnosticStatus.OK,
-    QueueState.WAITING: DiagnosticStatus.OK,
-    QueueState.RUNNING: DiagnosticStatus.OK,
-    QueueState.STARVED: DiagnosticStatus.WARN,
-    QueueState.HOLDING: DiagnosticStatus.WARN,
-    QueueState.STOPPED: DiagnosticStatus.ERROR,
-}
 
 
 # -- in ----------------------------------------------------------------------------------------------------------------
@@ -217,25 +208,4 @@ def plan_message(stamp: Time, joint_names: tuple[str, ...], rows: FloatArray, pe
         point = JointTrajectoryPoint(time_from_start=Duration(sec=seconds, nanosec=rest))
         point.positions = array("d", row)
         message.points.append(point)
-    return message
-
-
-def diagnostics_message(stamp: Time, name: str, status: Status) -> DiagnosticArray:
-    """Return state, cause and counters for rqt_robot_monitor."""
-    text = f"{status.state.name}: {status.cause}" if status.cause else status.state.name
-    entry = DiagnosticStatus(level=_LEVELS[status.state], name=f"{name}: queue", message=text)
-    if status.state is QueueState.STOPPED and "`start` needed" not in status.cause:
-        entry.level = DiagnosticStatus.OK  # somebody wanted it so
-    values = {
-        "session": status.session,
-        "server_id": status.server_id,
-        "step": status.step,
-        "length": status.length,
-        "round_trip_p50_s": f"{status.round_trip_p50_s:.3f}",
-        "round_trip_p95_s": f"{status.round_trip_p95_s:.3f}",
-        **asdict(status.counters),
-    }
-    entry.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-    message = DiagnosticArray(status=[entry])
-    message.header.stamp = stamp
     return message

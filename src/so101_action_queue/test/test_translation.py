@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 from so101_action_queue.decisions import Counters, Question, QueueState, Status
 from so101_action_queue.inputs import JointLimits
@@ -94,22 +93,3 @@ def test_a_plan_is_a_trajectory_whose_first_point_is_one_period_ahead() -> None:
     assert [list(point.positions) for point in message.points] == [[0.1], [0.2]]
     times = [(point.time_from_start.sec, point.time_from_start.nanosec) for point in message.points]
     assert times == [(0, 500_000_000), (1, 0)]
-
-
-@pytest.mark.parametrize(
-    ("state", "cause", "level"),
-    [
-        (QueueState.RUNNING, "", DiagnosticStatus.OK),
-        (QueueState.STARVED, "waiting for an answer", DiagnosticStatus.WARN),
-        (QueueState.STOPPED, "stop requested", DiagnosticStatus.OK),
-        (QueueState.STOPPED, "the driver was restarted; `start` needed", DiagnosticStatus.ERROR),
-    ],
-)
-def test_diagnostics_show_state_and_cause_and_alarm_only_where_something_is_wrong(
-    state: QueueState, cause: str, level: bytes
-) -> None:
-    status = Status(state, cause, 1, 2, 3, 4, 5, 6, 0.5, 7, 0.1, 8, 0.2, 0.3, 0.4, math.nan, Counters(accepted=9))
-    (entry,) = translation.diagnostics_message(STAMP, "arm/action_queue", status).status
-    assert (entry.level, entry.name) == (level, "arm/action_queue: queue")
-    assert entry.message == (f"{state.name}: {cause}" if cause else state.name)
-    assert ("accepted", "9") in [(pair.key, pair.value) for pair in entry.values]

@@ -5,8 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
+from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry
 from so101_node.parameters import ParameterError, declare, parameter
 from so101_node.process import NodeError, run_node
 
@@ -19,6 +19,12 @@ from so101_camera.source_choice import make_source
 from so101_camera.video_source import SourceMissingError, SourceSettings
 
 DIAGNOSTICS_PERIOD_S = 1.0
+
+CAPTURING = Cause("CAPTURING", Level.OK, "frames come")
+NO_FRAMES = Cause(
+    "NO_FRAMES", Level.ERROR, "the camera gives no frame", "plug it in, or free it; the node looks for it by itself"
+)
+CAUSES = (CAPTURING, NO_FRAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ class CameraNode(Node):
             camera_info=info,
         )
         self._device = parameters.device
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = DiagnosticsPublisher(self)
         self._loop = CaptureLoop(self._source, self._publisher.publish_frame, self._on_capture_error)
         self._frames_before = self._openings_before = 0
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
@@ -101,21 +107,16 @@ class CameraNode(Node):
         rate = (state.frames - self._frames_before) / DIAGNOSTICS_PERIOD_S
         self._frames_before, self._openings_before = state.frames, state.openings
         counts = self._publisher.counts
-        status = DiagnosticStatus(
-            level=DiagnosticStatus.OK if rate > 0 else DiagnosticStatus.ERROR,
-            name=f"{self.get_fully_qualified_name()}: capture",
-            hardware_id=self._device,
-            message=f"{rate:.0f} frames/s" if rate > 0 else (state.error or "no frame yet"),
-            values=[
-                KeyValue(key="frames", value=str(counts.frames)),
-                KeyValue(key="answers", value=str(counts.answers)),
-                KeyValue(key="streamed", value=str(counts.streamed)),
-                KeyValue(key="openings", value=str(state.openings)),
-            ],
-        )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        values = {
+            "frames": counts.frames,
+            "answers": counts.answers,
+            "streamed": counts.streamed,
+            "openings": state.openings,
+        }
+        cause = CAPTURING if rate > 0 else NO_FRAMES
+        detail = f"{rate:.0f} frames/s" if rate > 0 else state.error
+        name = f"{self.get_fully_qualified_name()}: capture"
+        self._diagnostics.offer([entry(name, cause, detail, values, self._device)])
 
 
 def _plain_path(url: str) -> Path:

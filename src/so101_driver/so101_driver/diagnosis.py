@@ -94,6 +94,8 @@ BY_NAME: Final = {
     )
 }  # fmt: skip
 
+CAUSES: Final = tuple(BY_NAME.values())
+
 
 def diagnose(status: GateStatus) -> Cause:
     """The cause that stands behind the gate's state."""

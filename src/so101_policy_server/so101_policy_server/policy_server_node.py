@@ -14,11 +14,13 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
+from so101_node.diagnostics import DiagnosticsPublisher
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_node
 
 from so101_policy_server.checkpoint import find_checkpoint
+from so101_policy_server.diagnosis import entry_of
 from so101_policy_server.effects import Level, Log
 from so101_policy_server.heartbeat import Heartbeat
 from so101_policy_server.inference_thread import THREAD_NAME, Call, InferenceThread
@@ -63,6 +65,7 @@ class PolicyServerNode(AutostartNode):
         self._sequence = 0
         self._status_lock = threading.Lock()
         self._fatal = ""
+        self._diagnostics = DiagnosticsPublisher(self)
         self._tick_timer = self.create_timer(TICK_S, self._on_tick)
 
     # -- lifecycle ----------------------------------------------------------------------------------------------------
@@ -200,11 +203,14 @@ class PolicyServerNode(AutostartNode):
             return
         with self._status_lock:  # so that sequence numbers leave in order
             self._sequence += 1
+            entries = []
             for robot in self._robots.values():
                 report = inference.status(robot.name)
+                entries.append(entry_of(self.get_name(), robot.name, report, self._settings.inference_latency))
                 message = to_status(report, self._server_id, self._settings.server_name, self._sequence, leaving)
                 message.header.stamp = self.get_clock().now().to_msg()
                 robot.status.publish(message)
+            self._diagnostics.offer(entries)
 
 
 def main() -> None:

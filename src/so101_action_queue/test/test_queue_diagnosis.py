@@ -1,0 +1,124 @@
+"""What the queue says on /diagnostics."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from so101_action_queue.decisions import Counters, QueueState, Status
+from so101_action_queue.diagnosis import CAUSES, UNNAMED, Latency, diagnose, entries
+from so101_action_queue.inputs import AnswerStatus, DriverState, ServerState
+from so101_action_queue.settings import JOINTS, Settings
+from so101_action_queue.virtual_session import VirtualSession
+from so101_msgs.msg import ActionChunk
+from so101_node.diagnostics import Level
+
+
+def session() -> VirtualSession:
+    made = VirtualSession(Settings(), lambda question: np.zeros((50, len(JOINTS))))
+    made.start()
+    made.run(1.0)
+    return made
+
+
+def state_of(running: VirtualSession) -> tuple[QueueState, str]:
+    core = running.journal.core
+    return core.state, core.cause.removesuffix("; `start` needed")
+
+
+def silent_server(running: VirtualSession) -> None:
+    running.server_speaks = False
+
+
+def leaving_server(running: VirtualSession) -> None:
+    running.server = replace(running.server, leaving=True)
+
+
+def failed_server(running: VirtualSession) -> None:
+    running.server = replace(running.server, state=ServerState.ERROR, message="Failed to load policy: no such folder")
+
+
+def latched_driver(running: VirtualSession) -> None:
+    running.driver = replace(running.driver, state=DriverState.LATCHED, cause="STALL")
+
+
+def new_driver(running: VirtualSession) -> None:
+    running.driver = replace(running.driver, driver_id=8)
+
+
+def silent_driver(running: VirtualSession) -> None:
+    running.driver_speaks = False
+
+
+@pytest.mark.parametrize(
+    ("happens", "name"),
+    [
+        (lambda running: None, "RUNNING"),
+        (silent_server, "SERVER_LOST"),
+        (leaving_server, "SERVER_LEFT"),
+        (failed_server, "SERVER_NOT_READY"),
+        (latched_driver, "DRIVER_NOT_ENGAGED"),
+        (new_driver, "DRIVER_RESTARTED"),
+        (silent_driver, "DRIVER_LOST"),
+        (lambda running: running.journal.stop(running.now_ns), "STOP_REQUESTED"),
+        (lambda running: running.journal.pause(running.now_ns), "PAUSED"),
+    ],
+)
+def test_what_happens_to_the_core_has_a_name(happens, name: str) -> None:
+    running = session()
+    happens(running)
+    running.run(4.0)
+    assert diagnose(*state_of(running)).name == name
+
+
+@pytest.mark.parametrize(
+    "status", [one for one in AnswerStatus if one not in (AnswerStatus.OK, AnswerStatus.SUPERSEDED)]
+)
+def test_every_error_answer_has_a_name(status: AnswerStatus) -> None:
+    cause = diagnose(QueueState.HOLDING, f"{status.name}: something")
+    assert cause is not UNNAMED
+    assert cause.level is not Level.OK
+
+
+def test_every_cause_that_is_no_good_has_a_remedy_and_names_are_used_once() -> None:
+    assert len({cause.name for cause in CAUSES}) == len(CAUSES)
+    for cause in CAUSES:
+        assert cause.level is Level.OK or cause.remedy, cause.name
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "level"),
+    [
+        (QueueState.RUNNING, "", DiagnosticStatus.OK),
+        (QueueState.STARVED, "waiting for an answer", DiagnosticStatus.WARN),
+        (QueueState.STOPPED, "stop requested", DiagnosticStatus.OK),
+        (QueueState.STOPPED, "the driver was restarted; `start` needed", DiagnosticStatus.ERROR),
+        (QueueState.STOPPED, "server lost: no heartbeat for 0.9 s (on_server_lost: stop); `start` needed",
+         DiagnosticStatus.ERROR),
+    ],
+)  # fmt: skip
+def test_entries_show_state_cause_counters_and_a_second_server(state: QueueState, words: str, level: bytes) -> None:
+    status = Status(state, words, 1, 2, 3, 4, 5, 6, 0.5, 7, 0.1, 8, 0.2, 0.3, 0.4, math.nan, Counters(accepted=9))
+    (only,) = entries("arm/action_queue", status, [], {})
+    assert (only.level, only.name) == (level, "arm/action_queue: queue")
+    assert words in only.message
+    pairs = {pair.key: pair.value for pair in only.values}
+    assert (pairs["accepted"], pairs["state"]) == ("9", state.name)
+    _, alarm = entries("arm/action_queue", status, ["intruder"], {})
+    assert alarm.level == DiagnosticStatus.WARN
+    assert alarm.message.startswith("SECOND_SERVER: intruder")
+
+
+def test_the_latency_of_a_chunk_is_split_and_half_of_the_network_is_called_an_estimate() -> None:
+    latency = Latency()
+    message = ActionChunk(request_id=1, inference=0.030, mailbox_wait=0.001, wait_frames=0.010, server_total=0.050)
+    latency.chunk(7, 1_000_000_000, 20, 0.090, message)
+    latency.tick(7, 1_020_000_000, 20)  # nothing executed yet
+    latency.tick(7, 1_033_000_000, 21)
+    values = latency.values()
+    assert values["latency_inference_ms"] == "p50 30.0, p95 30.0"
+    assert values["latency_network_both_ways_ms"] == "p50 40.0, p95 40.0"
+    assert values["latency_network_one_way_estimate_ms"].startswith("p50 20.0 (half")
+    assert values["latency_queue_ms"] == "p50 33.0, p95 33.0"
+    assert "latency_frame_age_ms" not in values  # not known here

@@ -1,0 +1,46 @@
+"""Prints every cause on /diagnostics: `python -m so101_tools.diagnostics_table > docs/diagnostics.md`."""
+
+import importlib
+import sys
+from collections.abc import Iterable
+
+from so101_node.diagnostics import Cause, Level
+
+NODES = (
+    ("so101_driver", "so101_driver.diagnosis"),
+    ("action_queue", "so101_action_queue.diagnosis"),
+    ("policy_server", "so101_policy_server.diagnosis"),
+    ("camera", "so101_camera.camera_node"),
+)
+
+HEADER = """# Diagnostics
+
+Written by `python -m so101_tools.diagnostics_table` from the code; a test keeps it true. Each node publishes
+`diagnostic_msgs/DiagnosticArray` on `/diagnostics` once a second, and at once when a level or cause changes; see it
+with `rqt_robot_monitor`, `rqt` or `ros2 topic echo /diagnostics`. The message of an entry begins with the cause; its
+first two values are `cause` and `remedy`.
+
+The entry of `action_queue` also says where the time of the last 50 chunks went, median and 95th percentile:
+`mailbox_wait`, `wait_frames`, `decode`, `preprocess`, `inference`, `postprocess` (the server's own measurements),
+`network_both_ways` (what is left of the round trip; half of it is given as an estimate of one way) and `queue` (until
+the first row is executed). No clocks of two computers are compared.
+"""
+
+
+def table(node: str, causes: Iterable[Cause]) -> str:
+    """Return one node's causes as a Markdown table, worst first."""
+    order = (Level.ERROR, Level.WARN, Level.OK)
+    lines = [f"## {node}", "", "| Cause | Level | Meaning | Remedy |", "|---|---|---|---|"]
+    for cause in sorted(causes, key=lambda cause: (order.index(cause.level), cause.name)):
+        lines.append(f"| `{cause.name}` | {cause.level.name} | {cause.meaning} | {cause.remedy} |")
+    return "\n".join(lines) + "\n"
+
+
+def document() -> str:
+    """Return the whole page."""
+    tables = [table(node, importlib.import_module(module).CAUSES) for node, module in NODES]
+    return "\n".join([HEADER, *tables])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())
