@@ -38,6 +38,7 @@ OPENING_ROWS = 10
 # carrying since the scene was laid out, and whether the arm is ahead of its plan or behind it on the way to the cube:
 # the pictures, not the pose, must tell it how far it is.
 BELT_WAIT_ROWS = (0, 26)
+BELT_AT_ONCE_SHARE, BELT_AT_ONCE_ROWS = 0.5, (0, 4)  # most often it sees it at once
 BELT_NOISE_LEVELS_RAD = (0.0, 0.01, 0.02)
 LAG_SHARE, LAG_ROWS = 0.5, 4.0
 LAG_BETWEEN_ROWS = (6, 46)  # the grasp of a running cube begins at row 55
@@ -89,7 +90,8 @@ class Demonstrator:
         self._arm.move_to(home + rng.normal(0.0, START_SPREAD_RAD, len(home)) * _NOT_GRIPPER)
         self._arm.place_objects(self._task.name, seed, Phases.draw(rng))
         if self._task.belt is not None:
-            for _ in range(rng.integers(*BELT_WAIT_ROWS)):
+            at_once = rng.random() < BELT_AT_ONCE_SHARE
+            for _ in range(rng.integers(*(BELT_AT_ONCE_ROWS if at_once else BELT_WAIT_ROWS))):
                 self._arm.step(self._arm.goal)
         elif rng.random() < BOTCHED_SHARE:
             self._botch(rng, home)
