@@ -62,6 +62,7 @@ ROWS = Plot("rows still to execute", 86, 262)
 LATENCY = Plot("where the time of each chunk went, ms", 302, 424)
 AGES = Plot("age of the executed action, ms", 464, 528)
 _COLUMN = 688
+_RUNNING = STATES.index("RUNNING")
 
 
 class QueuePicture:
@@ -151,7 +152,8 @@ class QueuePicture:
 
     def _draw_ages(self, canvas: Canvas, curves: Curves) -> None:
         plot = AGES
-        known = ~np.isnan(curves.action_age)
+        # A queue that executes nothing still tells the age of the last row it did execute.
+        known = ~np.isnan(curves.action_age) & (curves.state == _RUNNING)
         if not known.any():
             return
         most = _nice(float(curves.action_age[known].max()) * 1e3)
@@ -203,7 +205,7 @@ def _draw_figures(canvas: Canvas, history: QueueHistory, newest: TickMark) -> No
         canvas.text(x + 16, y, "one way, estimate", FAINT, 13)
         canvas.text(WIDTH - 14, y, f"{network * 5e2:.0f}", FAINT, 14, "right")
         canvas.text(WIDTH - 14, LATENCY.top - 14, f"median of {len(history.latency)}", FAINT, 13, "right")
-    age = newest.action_age
+    age = newest.action_age if newest.state == _RUNNING else math.nan
     canvas.text(x, (AGES.top + AGES.bottom) / 2 + 8, "now" if not math.isnan(age) else "", FAINT, 14)
     canvas.text(WIDTH - 14, (AGES.top + AGES.bottom) / 2 + 8, f"{_figure(age)} ms", AGE, 14, "right")
 
