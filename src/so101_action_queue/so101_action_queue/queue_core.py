@@ -7,10 +7,9 @@ the same order give the same decisions, bit for bit, which is what `replay` chec
 from dataclasses import replace
 from enum import Enum
 
-from so101_action_queue.admission import Bounds, LimitsError, Rejected, admit, bounds_of
+from so101_action_queue.admission import Bounds, LimitsError, bounds_of
 from so101_action_queue.aggregation import AGGREGATIONS
 from so101_action_queue.asker import Asker
-from so101_action_queue.asking import Asked, is_slow
 from so101_action_queue.decisions import (
     ChunkDecision,
     Counters,
@@ -20,27 +19,16 @@ from so101_action_queue.decisions import (
     QueueState,
     Status,
     TickDecision,
-    Verdict,
 )
 from so101_action_queue.driver_watch import DriverWatch
 from so101_action_queue.execution import Execution
-from so101_action_queue.identity import Party, Unwanted, identify
-from so101_action_queue.inputs import Answer, AnswerStatus, DriverReport, FloatArray, JointLimits, Pose, ServerReport
+from so101_action_queue.identity import Party
+from so101_action_queue.inputs import Answer, DriverReport, JointLimits, Pose, ServerReport
 from so101_action_queue.notices import Notices
+from so101_action_queue.reception import Reception, Terms
 from so101_action_queue.server_watch import ServerEvent, ServerWatch
 from so101_action_queue.settings import Settings
 from so101_action_queue.spec import PolicySpec, policy_spec
-
-INVALID_IN_A_ROW = 3  # this many unusable chunks and the rows still ahead are not trusted either
-_COUNTER = {
-    Verdict.ERROR_ANSWER: "errors",
-    Verdict.REJECTED_SHAPE: "rejected_shape",
-    Verdict.REJECTED_NOT_FINITE: "rejected_not_finite",
-    Verdict.REJECTED_IMPLAUSIBLE: "rejected_implausible",
-    Verdict.REJECTED_FOREIGN: "rejected_foreign",
-    Verdict.STALE: "stale",
-    Verdict.DUPLICATE: "duplicate",
-}
 
 
 class _Mode(Enum):
@@ -73,8 +61,7 @@ class ActionQueue:
         self._questions = self._asker.questions
         self._counters = Counters()
         self._last_tick_ns: int | None = None
-        self._invalid_in_a_row = 0
-        self._trouble = ""  # what went wrong with the newest answers; "" after a good one
+        self._reception = Reception(self.execution, self._asker, self._counters)
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
@@ -156,17 +143,9 @@ class ActionQueue:
     def take_answer(self, now_ns: int, answer: Answer) -> ChunkDecision:
         """Take in an ActionChunk and say what became of it."""
         party = Party(self.session, self._spec_id, self._servers.bound_id)
-        asked = identify(answer, party, self._questions)
-        if isinstance(asked, Unwanted):
-            return self._drop(now_ns, asked.verdict, asked.reason)
-        if self._mode is not _Mode.STARTED or self._bounds is None:
-            return self._drop(now_ns, Verdict.STALE, f"the queue is {self._mode.value}")
-        if answer.status != AnswerStatus.OK:
-            return self._take_error(now_ns, answer, asked)
-        admitted = admit(answer, self.settings, self._bounds)
-        if isinstance(admitted, Rejected):
-            return self._take_invalid(now_ns, asked, admitted)
-        return self._take_rows(now_ns, asked, admitted.rows, admitted.values_clamped, self._bounds)
+        bounds = self._bounds if self._mode is _Mode.STARTED else None
+        idle = "" if bounds is not None else f"the queue is {self._mode.value}"
+        return self._reception.take(now_ns, answer, party, Terms(self.settings, bounds, self.notices, idle))
 
     def tick(self, now_ns: int, pose: Pose | None) -> TickDecision:
         """Decide one control tick: what to command now, and whether to ask."""
@@ -281,7 +260,7 @@ class ActionQueue:
         advance = self.execution.advance(now_ns, periods, self.settings, bounds)
         self._counters.rows_trimmed += advance.rows_skipped
         if advance.too_old:
-            self._trouble = f"rows older than {self.settings.max_action_age_s:g} s dropped (max_action_age_s)"
+            self._reception.trouble = f"rows older than {self.settings.max_action_age_s:g} s dropped (max_action_age_s)"
         if not advance.executed and self.execution.chunk_rows:
             self._counters.starved_ticks += 1
         return advance.executed
@@ -317,7 +296,7 @@ class ActionQueue:
     def _settle(self, now_ns: int, executed: bool, silence: str) -> None:
         """Set state and cause after a tick."""
         was_running = self.state is QueueState.RUNNING
-        trouble = silence or self._trouble
+        trouble = silence or self._reception.trouble
         if executed:
             self.state, self.cause = QueueState.RUNNING, trouble
         elif not self.execution.chunk_rows:
@@ -328,93 +307,6 @@ class ActionQueue:
             self.state, self.cause = QueueState.STARVED, trouble or "waiting for an answer"
         if was_running and not executed:
             self.notices.add(now_ns, "empty", Level.WARNING, f"action queue empty, holding: {self.cause}")
-
-    # -- an answer, piece by piece -----------------------------------------------------------------------------------
-
-    def _drop(self, now_ns: int, verdict: Verdict, reason: str) -> ChunkDecision:
-        counter = _COUNTER[verdict]
-        setattr(self._counters, counter, getattr(self._counters, counter) + 1)
-        if verdict is Verdict.STALE:
-            self.notices.add(now_ns, verdict.name, Level.INFO, f"late answer left out: {reason}")
-        elif verdict is not Verdict.DUPLICATE:  # every answer is sent twice; the second copy is worth no line
-            text = f"Error receiving actions: {verdict.name}: {reason}"
-            self.notices.add(now_ns, verdict.name, Level.WARNING, text)
-        return ChunkDecision(verdict, reason)
-
-    def _take_error(self, now_ns: int, answer: Answer, asked: Asked) -> ChunkDecision:
-        self._questions.close_failed(now_ns, asked, answer.retry_after_s)
-        try:
-            name = AnswerStatus(answer.status).name
-        except ValueError:
-            name = f"status {answer.status}"
-        reason = f"{name}: {answer.message}" if answer.message else name
-        if answer.status != AnswerStatus.SUPERSEDED:  # we superseded it ourselves
-            self._trouble = reason
-        return self._drop(now_ns, Verdict.ERROR_ANSWER, reason)
-
-    def _take_invalid(self, now_ns: int, asked: Asked, rejected: Rejected) -> ChunkDecision:
-        self._questions.close_failed(now_ns, asked)
-        self._trouble = f"{rejected.verdict.name}: {rejected.reason}"
-        self._invalid_in_a_row += 1
-        if self._invalid_in_a_row >= INVALID_IN_A_ROW:
-            self._trouble = f"{self._invalid_in_a_row} invalid chunks in a row: {rejected.reason}"
-            self.execution.forget_rows()
-        return self._drop(now_ns, rejected.verdict, rejected.reason)
-
-    def _take_rows(self, now_ns: int, asked: Asked, chunk: FloatArray, clamped: int, bounds: Bounds) -> ChunkDecision:
-        """Align, aggregate and ramp an admitted chunk into the rows ahead."""
-        self._invalid_in_a_row = 0
-        age_s = (now_ns - asked.asked_ns) / 1e9
-        limit_s = self.settings.max_action_age_s
-        if age_s > limit_s:
-            return self._expire(
-                now_ns, asked, f"answer came after {age_s:.2f} s, rows live {limit_s:g} s (max_action_age_s)"
-            )
-        alignment = self.execution.align(asked, len(chunk), self.settings)
-        past = self.execution.step - asked.step
-        shorter = f"chunk shorter than round trip: {len(chunk)} rows, {past} steps"
-        if alignment is None:
-            return self._expire(now_ns, asked, shorter)
-        self._trouble = ""
-        if alignment.realigned:
-            self._counters.expired += 1
-            self._trouble = shorter
-            self.notices.add(now_ns, "expired", Level.WARNING, f"{shorter}; aligned by executed steps instead")
-        self._count_late_continuation(now_ns, asked)
-        spliced = self.execution.accept(asked, chunk, alignment.trimmed, self.settings, bounds)
-        self._questions.close_accepted(asked)
-        self._asker.round_trips.add(age_s)
-        self._counters.accepted += 1
-        self._counters.rows_trimmed += alignment.trimmed
-        self._counters.values_clamped += clamped
-        self._warn_if_slow(now_ns)
-        seam = tuple(spliced.seam.tolist())
-        return ChunkDecision(Verdict.ACCEPTED, "", age_s, alignment.trimmed, clamped, spliced.rows_ramped, seam)
-
-    def _count_late_continuation(self, now_ns: int, asked: Asked) -> None:
-        if not self.execution.is_late_continuation(asked, self.settings):
-            return
-        self._counters.late_continuations += 1
-        took, expected = self.execution.step - asked.step, asked.expected_delay_steps
-        text = f"rtc: the answer took {took} steps, the policy was told {expected}: the seam is ramped"
-        self.notices.add(now_ns, "late continuation", Level.INFO, text)
-
-    def _expire(self, now_ns: int, asked: Asked, reason: str) -> ChunkDecision:
-        """Drop an answer of which nothing is left to execute; the rule asks again without waiting."""
-        self._counters.expired += 1
-        self._trouble = reason
-        self._questions.close_expired(asked)
-        self.notices.add(now_ns, "expired", Level.WARNING, f"Error receiving actions: {reason}")
-        return ChunkDecision(Verdict.STALE, reason)
-
-    def _warn_if_slow(self, now_ns: int) -> None:
-        rows = self.execution.chunk_rows
-        if self.settings.request_policy == "adaptive" and is_slow(rows, self._asker.round_trips, self.settings):
-            text = (
-                f"round trip p95 {self._asker.round_trips.p95_s:.2f} s is more than half of a chunk of {rows} rows: "
-                "asking after every answer"
-            )
-            self.notices.add(now_ns, "slow", Level.WARNING, text)
 
     # -- small parts -------------------------------------------------------------------------------------------------
 
