@@ -28,9 +28,7 @@ class Desk:
         self.execution, self.asker, self.counters, self.notices = Execution(1), Asker(), Counters(), Notices()
         self.execution.begin(np.zeros(1))
         self.reception = Reception(self.execution, self.asker, self.counters)
-        self.terms = Terms(
-            Settings(joint_names=("pan",), cameras=(), max_seam_rad=3.2, **settings), BOUNDS, self.notices
-        )
+        self.terms = Terms(replace(SETTINGS, **settings), BOUNDS, self.notices)
 
     def ask(self) -> int:
         return self.asker.questions.ask(0, self.execution.step, self.execution.executed).request_id
