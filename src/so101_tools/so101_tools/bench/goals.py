@@ -58,12 +58,15 @@ def goals(lerobot: Mapping[str, Any], ours: Mapping[str, Any], wire: Wire) -> li
 
     found = [
         Goal(f"added latency p50, ours / LeRobot (1/{share})", both("added_latency_ms", "p50"), 1 / share),
-        Goal("bytes per observation, ours / LeRobot (1/20)", both("bytes_per_observation"), 1 / 20),
         Goal("observations sent per chunk used", ours["observations_per_chunk"], 1.1),
         Goal("tick std, ours / LeRobot", both("tick", "std_ms"), 1.0),
     ]
     if wire == NO_WIRE:
-        found.insert(1, Goal("added latency p99, ours / LeRobot (1/4)", both("added_latency_ms", "p99"), 0.25))
+        found += [
+            Goal("added latency p99, ours / LeRobot (1/4)", both("added_latency_ms", "p99"), 0.25),
+            # On a slow wire LeRobot's blocked loop has no time to send more than it uses.
+            Goal("bytes per observation, ours / LeRobot (1/20)", both("bytes_per_observation"), 1 / 20),
+        ]
     else:
         found.append(Goal("tick off the 30 Hz grid p99, ms", ours["tick"]["p99_ms"], 3.0))
     # Longer delays than the queue's reserve are allowed a little: 100 ms one way with everything else.

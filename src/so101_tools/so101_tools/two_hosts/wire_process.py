@@ -19,7 +19,7 @@ from so101_tools.two_hosts.wire import NO_WIRE, Direction, Wire
 
 ADDRESSES = {"robot": "10.98.0.1", "server": "10.98.0.2"}
 FRAMES_AT_ONCE = 64  # read from one end before the other end and the clock are looked at again
-NICENESS = -15  # a wire does not wait for the computers it connects
+NICENESS = -5  # before the computers it connects, but not before the control thread of one (-10)
 
 
 class WireLoop:
