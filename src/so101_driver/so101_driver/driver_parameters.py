@@ -35,7 +35,9 @@ class DriverParameters:
         0.1, "how near to park_positions counts as parked, rad", lower=0.01, upper=0.5
     )
     engage_tolerance_rad: float = parameter(0.2, "commands engage only this near the pose, rad", lower=0.01, upper=1.0)
-    command_timeout_s: float = parameter(0.1, "silence of joint_command before HOLD, s", lower=0.02, upper=2.0)
+    command_timeout_s: float = parameter(
+        0.1, "silence of joint_command before HOLD, s; more than a control tick of 33 ms", lower=0.04, upper=2.0
+    )
     implausible_rad: float = parameter(1.0, "commands this far beyond a limit are ignored, rad", lower=0.0, upper=6.3)
     max_joint_speed_rad_s: list[float] = parameter(_MAX_SPEED, "speed limit of goals, rad/s", lower=0.05, upper=20.0)
     max_joint_acceleration_rad_s2: list[float] = parameter(

@@ -24,6 +24,8 @@ def test_the_config_file_names_every_parameter_with_its_default() -> None:
         ({"max_joint_acceleration_rad_s2": []}, "max_joint_acceleration_rad_s2.*expected 6 numbers"),
         ({"park_positions": [0.0, 0.0, float("nan"), 0.0, 0.0, 0.0]}, "park_positions"),
         ({"command_timeout_s": 60.0}, "command_timeout_s"),
+        ({"command_timeout_s": 0.03}, "command_timeout_s"),  # shorter than a control tick
+        ({"max_joint_speed_rad_s": [0.0] * 6}, "max_joint_speed_rad_s"),
         ({"shadow": True, "release_on_exit": True}, "contradicts shadow"),
     ],
 )
