@@ -50,13 +50,12 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert history.chunks == ()
 
 
-def test_starved_ticks_of_the_window_are_counted_and_leave_a_mark() -> None:
+def test_starved_ticks_leave_a_mark() -> None:
     calm = filled(mark(tick) for tick in range(600))
     starved = filled(
         mark(tick, length=0 if 300 <= tick < 310 else 30, state=STARVED if 300 <= tick < 310 else RUNNING)
         for tick in range(600)
     )
-    assert calm.starved_ticks == 0 and starved.starved_ticks == 10
     now_ns = 600 * PERIOD_NS
     colour = drawing._mixed(drawing.BAD, 0.45)
     draw = QueuePicture(30.0).draw

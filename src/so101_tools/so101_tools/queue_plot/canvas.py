@@ -31,6 +31,13 @@ def _letters(text: str, size: int) -> NDArray[np.float32]:
     return np.asarray(np.asarray(mask, np.float32) / 255, np.float32)[:, :, None]
 
 
+@lru_cache(maxsize=1024)
+def _inked(text: str, size: int, colour: Colour) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what is left of the ground under the text, (height, width, 1), and what its colour adds, (..., 3)."""
+    letters = _letters(text, size)
+    return 1 - letters, letters * np.array(colour[::-1], np.float32)
+
+
 class Canvas:
     """Draws into a picture. Places are in pixels from the upper left corner; what lies outside is cut off."""
 
@@ -79,8 +86,12 @@ class Canvas:
         top = _whole(y) - height // 2
         spot = self.picture[max(top, 0) : top + height, max(left, 0) : left + width]
         if spot.size:
-            cover = letters[max(-top, 0) :, max(-left, 0) :][: spot.shape[0], : spot.shape[1]]
-            spot[:] = spot + (np.array(colour[::-1], np.float32) - spot) * cover
+            cover, ink = _inked(text, size, colour)
+            part = (
+                slice(max(-top, 0), max(-top, 0) + spot.shape[0]),
+                slice(max(-left, 0), max(-left, 0) + spot.shape[1]),
+            )
+            spot[:] = spot * cover[part] + ink[part]
         return float(width)
 
 

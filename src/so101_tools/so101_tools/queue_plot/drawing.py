@@ -62,7 +62,8 @@ ROWS = Plot("rows still to execute", 86, 262)
 LATENCY = Plot("where the time of each chunk went, ms", 302, 424)
 AGES = Plot("age of the executed action, ms", 464, 528)
 _COLUMN = 688
-_RUNNING = STATES.index("RUNNING")
+_RUNNING, _STARVED = STATES.index("RUNNING"), STATES.index("STARVED")
+_FIGURES = ("round trip", "   95 of 100 within", "ticks", "starved, 30 s", "starved, session")
 
 
 class QueuePicture:
@@ -72,9 +73,11 @@ class QueuePicture:
         self._window_s = window_s
         self._fixed = self._frame()
 
-    def draw(self, history: QueueHistory, now_ns: int) -> Picture:
-        """Return the picture of a moment, (HEIGHT, WIDTH, 3), BGR."""
-        canvas = Canvas(self._fixed.copy())
+    def draw(self, history: QueueHistory, now_ns: int, into: Picture | None = None) -> Picture:
+        """Return the picture of a moment, (HEIGHT, WIDTH, 3), BGR; `into`, where given, is drawn over and returned."""
+        picture = np.empty_like(self._fixed) if into is None else into
+        np.copyto(picture, self._fixed)
+        canvas = Canvas(picture)
         newest = history.newest
         silent_s = history.silent_s(now_ns)
         _draw_header(canvas, newest, silent_s)
@@ -86,7 +89,7 @@ class QueuePicture:
         self._draw_rows(canvas, curves, newest)
         self._draw_chunks(canvas, history, now_ns)
         self._draw_ages(canvas, curves)
-        _draw_figures(canvas, history, newest)
+        _draw_figures(canvas, history, newest, int((curves.state == _STARVED).sum()))
         return canvas.picture
 
     def _frame(self) -> Picture:
@@ -104,6 +107,9 @@ class QueuePicture:
             y = LATENCY.top + 8 + 22 * index
             canvas.box(_COLUMN, y - 5, _COLUMN + 10, y + 5, colour)
             canvas.text(_COLUMN + 16, y, name, FAINT, 13)
+        canvas.text(_COLUMN + 16, LATENCY.top + 8 + 22 * len(GROUPS), "one way, estimate", FAINT, 13)
+        for index, name in enumerate(_FIGURES):
+            canvas.text(_COLUMN, ROWS.top + 58 + 24 * index, name, FAINT, 14)
         return canvas.picture
 
     def _draw_rows(self, canvas: Canvas, curves: Curves, newest: TickMark) -> None:
@@ -178,36 +184,30 @@ def _draw_header(canvas: Canvas, newest: TickMark | None, silent_s: float) -> No
     canvas.text(292, 31, cause[:62], THRESHOLD if silent_s <= SILENT_S else BAD, 14)
 
 
-def _draw_figures(canvas: Canvas, history: QueueHistory, newest: TickMark) -> None:
-    x = _COLUMN
-    wide = canvas.text(x, ROWS.top + 14, f"{newest.length}", TEXT, 40)
-    canvas.text(x + wide + 8, ROWS.top + 20, f"of {newest.chunk_size} rows", FAINT, 15)
-    trip = _figure(newest.round_trip_last) + " ms"
-    lines = (
-        ("round trip", trip, TEXT),
-        ("   95 of 100 within", _figure(newest.round_trip_p95) + " ms", FAINT),
-        ("ticks", f"{newest.tick_hz:.2f} Hz", TEXT),
-        ("starved, 30 s", f"{history.starved_ticks} ticks", BAD if history.starved_ticks else TEXT),
-        ("starved, session", f"{newest.starved_ticks} ticks", BAD if newest.starved_ticks else TEXT),
+def _draw_figures(canvas: Canvas, history: QueueHistory, newest: TickMark, starved: int) -> None:
+    wide = canvas.text(_COLUMN, ROWS.top + 14, f"{newest.length}", TEXT, 40)
+    canvas.text(_COLUMN + wide + 8, ROWS.top + 20, f"of {newest.chunk_size} rows", FAINT, 15)
+    figures = (
+        (_figure(newest.round_trip_last) + " ms", TEXT),
+        (_figure(newest.round_trip_p95) + " ms", FAINT),
+        (f"{newest.tick_hz:.2f} Hz", TEXT),
+        (f"{starved} ticks", BAD if starved else TEXT),
+        (f"{newest.starved_ticks} ticks", BAD if newest.starved_ticks else TEXT),
     )
-    for index, (name, figure, colour) in enumerate(lines):
-        y = ROWS.top + 58 + 24 * index
-        canvas.text(x, y, name, FAINT, 14)
-        canvas.text(WIDTH - 14, y, figure, colour, 14, "right")
+    right = WIDTH - 14
+    for index, (figure, colour) in enumerate(figures):
+        canvas.text(right, ROWS.top + 58 + 24 * index, figure, colour, 14, "right")
     percentiles = history.latency.percentiles()
     for index, (_name, stages, _colour) in enumerate(reversed(GROUPS)):
         known = [percentiles[stage].p50 for stage in stages if not math.isnan(percentiles[stage].p50)]
         figure = f"{sum(known) * 1e3:.0f}" if known else "-"
-        canvas.text(WIDTH - 14, LATENCY.top + 8 + 22 * index, figure, TEXT, 14, "right")
+        canvas.text(right, LATENCY.top + 8 + 22 * index, figure, TEXT, 14, "right")
     network = percentiles["network"].p50
     if not math.isnan(network):
-        y = LATENCY.top + 8 + 22 * len(GROUPS)
-        canvas.text(x + 16, y, "one way, estimate", FAINT, 13)
-        canvas.text(WIDTH - 14, y, f"{network * 5e2:.0f}", FAINT, 14, "right")
-        canvas.text(WIDTH - 14, LATENCY.top - 14, f"median of {len(history.latency)}", FAINT, 13, "right")
-    age = newest.action_age if newest.state == _RUNNING else math.nan
-    canvas.text(x, (AGES.top + AGES.bottom) / 2 + 8, "now" if not math.isnan(age) else "", FAINT, 14)
-    canvas.text(WIDTH - 14, (AGES.top + AGES.bottom) / 2 + 8, f"{_figure(age)} ms", AGE, 14, "right")
+        canvas.text(right, LATENCY.top + 8 + 22 * len(GROUPS), f"{network * 5e2:.0f}", FAINT, 14, "right")
+        canvas.text(right, LATENCY.top - 14, f"median of {len(history.latency)}", FAINT, 13, "right")
+    if newest.state == _RUNNING:
+        canvas.text(right, (AGES.top + AGES.bottom) / 2 + 8, f"{_figure(newest.action_age)} ms", AGE, 14, "right")
 
 
 def _milliseconds(breakdown: LatencyBreakdown, stages: tuple[str, ...]) -> float:

@@ -80,12 +80,6 @@ class QueueHistory:
         """The chunks of the window, oldest first."""
         return tuple(self._chunks)
 
-    @property
-    def starved_ticks(self) -> int:
-        """Ticks of the window in which a row was wanted and none was there."""
-        starved = STATES.index("STARVED")
-        return sum(mark.state == starved for mark in self._ticks)
-
     def silent_s(self, now_ns: int) -> float:
         """Return how long no tick was heard; infinite before the first."""
         return (now_ns - self._ticks[-1].time_ns) * 1e-9 if self._ticks else math.inf
