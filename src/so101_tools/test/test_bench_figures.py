@@ -50,6 +50,17 @@ def test_figures_count_from_the_begin_of_the_stretch() -> None:
     assert report["bytes_per_observation_sent"] == 1000
 
 
+def test_a_question_still_under_way_at_the_end_is_not_held_against_a_side() -> None:
+    whole = turn()
+    ticks = [*whole.trace.ticks]
+    last = ticks[-1].sample
+    ticks[-1] = tick(last.tick, last.tick_ns, requests=last.requests + 1, accepted=last.accepted)
+    asking = Turn(Trace(ticks, whole.trace.sent, whole.trace.chunks), whole.begin_ns, whole.end_ns, whole.cores)
+    report = side_report([asking], "policy_server")
+    assert (report["observations"], report["observations_used"]) == (10, 9)
+    assert report["observations_per_chunk"] == 1.0
+
+
 def test_added_latency_is_the_round_trip_less_the_policys_own_time() -> None:
     report = side_report([turn(policy_ms=100, added_ms=20)], "policy_server")
     assert report["added_latency_ms"]["p50"] == pytest.approx(20, abs=0.01)

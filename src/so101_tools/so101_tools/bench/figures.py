@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from so101_tools.bench.trace import Tick, Trace
@@ -90,7 +91,7 @@ def side_report(turns: Sequence[Turn], server: str) -> dict[str, Any]:
         "seconds": _round(seconds),
         "fps": _round(acting / seconds),
         "observations_used": accepted,
-        "observations_per_chunk": _round(asked / accepted) if accepted else None,
+        "observations_per_chunk": _round(_asked_per_chunk(turns)),
         "bytes_per_observation_sent": round(sum(sizes) / asked) if asked else None,
         "stages_ms": {name: _spread(values_s) for name, values_s in stages_s.items()},
         "observation_to_chunk_ms": _spread(to_chunk_s),
@@ -130,6 +131,18 @@ def recovery(trace: Trace, disturbed_ns: int, back_ns: int | None, until_ns: int
         acting_ns = _first_action_ns(trace.ticks, chunk_ns)
     acting_s = None if acting_ns is None else (acting_ns - back_ns) * 1e-9
     return Recovery((back_ns - disturbed_ns) * 1e-9, acting_s, (until_ns - back_ns) * 1e-9)
+
+
+def _asked_per_chunk(turns: Sequence[Turn]) -> float | None:
+    """Questions from the first chunk of each turn to its last, over the chunks between: none is still under way."""
+    asked = used = 0
+    for turn in turns:
+        samples = [tick.sample for tick in _within(turn)]
+        arrivals = [after for before, after in pairwise(samples) if after.accepted > before.accepted]
+        if len(arrivals) > 1:
+            asked += arrivals[-1].requests - arrivals[0].requests
+            used += arrivals[-1].accepted - arrivals[0].accepted
+    return asked / used if used else None
 
 
 def _first_action_ns(ticks: Sequence[Tick], from_ns: int) -> int | None:
