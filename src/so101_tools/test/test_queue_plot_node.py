@@ -118,10 +118,15 @@ def test_a_listener_sees_the_chunks_that_the_queue_took_in(queue: Queue, plot: s
 
 
 def test_nobody_listens_and_nothing_is_heard_or_drawn(queue: Queue, plot: subprocess.Popen[bytes]) -> None:
-    queue.spin_until(lambda: "queue_plot" in queue.node.get_node_names(), 30.0)
-    queue.spin_until(lambda: False, 1.0)
-    before = psutil.Process(plot.pid).cpu_times()
-    queue.spin_until(lambda: False, 3.0)
-    after = psutil.Process(plot.pid).cpu_times()
+    queue.spin_until(lambda: "queue_plot" in queue.node.get_node_names(), 60.0)
+    shares = []
+    for _ in range(8):  # on a busy machine the start itself reaches into the first looks
+        before, began_s = psutil.Process(plot.pid).cpu_times(), time.monotonic()
+        queue.spin_until(lambda: False, 1.5)
+        after = psutil.Process(plot.pid).cpu_times()
+        used_s = (after.user - before.user) + (after.system - before.system)
+        shares.append(used_s / (time.monotonic() - began_s))
+        if shares[-1] < 0.03:
+            break
+    assert min(shares) < 0.03, f"shares of a core: {shares}"  # what the executor itself takes
     assert queue.status.get_subscription_count() == 0 and queue.decisions.get_subscription_count() == 0
-    assert (after.user - before.user) + (after.system - before.system) < 0.15  # 5 % of a core, mostly the executor's
