@@ -43,7 +43,8 @@ def plot_summary(reports: Sequence[Mapping[str, Any]], file: Path) -> None:
     rate.set(xlabel="control rate, Hz", xlim=(0, FPS * 1.25))
     _bars(latency, reports, ("added_latency_ms", "p50"), "{:.0f}")
     latency.set(xlabel="added latency p50, ms", xscale="log")
-    latency.margins(x=0.15)
+    longest = max((report[side]["added_latency_ms"]["p50"] or 1.0) for report in reports for side in NAMES)
+    latency.set_xlim(1.0, 4.0 * longest)  # room for the last figure
     rate.set_yticks(range(len(reports)), [label(report) for report in reports])
     rate.invert_yaxis()
     handles, labels = rate.get_legend_handles_labels()
