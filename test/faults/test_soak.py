@@ -1,13 +1,16 @@
 """Row about running for long: the queue's core for a million ticks, and the closed loop for half an hour."""
 
+import os
 import random
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fault_rig.rows import FaultTable
+from fault_rig.system import System
 from so101_action_queue.decisions import Counters, Question, QueueState
 from so101_action_queue.settings import JOINTS, Settings
 from so101_action_queue.virtual_session import Link, VirtualSession
@@ -102,3 +105,58 @@ def test_a_million_ticks_over_a_bad_network_leave_no_trace_in_memory_and_no_inva
         assert growth < GROWTH, f"memory grew by {growth:.3f}: {memory}"
         control = "on a calm network nothing is stale, timed out or starved"
         case.measured(f"memory within {GROWTH:g}, invariants hold", time.process_time() - began, 300.0, control)
+
+
+SOAK_S = float(os.environ.get("SO101_SOAK_S", "1800"))
+FAULT_EVERY_S = 20.0
+WARM_UP_FAULTS = 6  # what is allocated once has been by then
+
+
+def held(system: System) -> dict[str, tuple[float, int, int]]:
+    """Memory (bytes), open files and threads of the processes that live through the whole run."""
+    found = {}
+    for process in (system.driver, system.queue):
+        files, threads = (len(list(Path(f"/proc/{process.pid}/{kind}").iterdir())) for kind in ("fd", "task"))
+        found[process.name] = (float(process.memory_bytes()), files, threads)
+    return found
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(SOAK_S + 900)
+def test_half_an_hour_of_random_faults_leaves_nothing_behind(system: System) -> None:
+    """Faults from which driver and queue recover; these two are never restarted."""
+    faults: dict[str, Callable[[], object]] = {
+        "server killed": lambda: system.server.kill(),
+        "server hangs": lambda: system.server.pause(),
+        "slow inference": lambda: system.mood(delay_s=2.0),
+        "policy raises": lambda: system.mood(raises="error"),
+        "camera killed": lambda: system.camera.kill(),
+        "camera gives garbage": lambda: system.show_pictures(os.urandom(20_000)),
+        "bus noise": lambda: system.fault("corrupt", 5),
+        "port gone": lambda: system.fault("unplug", 1.0),
+        "overload": lambda: system.fault("status", 3, 32),
+        "servo silent": lambda: system.fault("servo_off", 5),
+    }
+    chance = random.Random(0)
+    end = time.monotonic() + SOAK_S
+    count = 0
+    before: dict[str, tuple[float, int, int]] = {}
+    while time.monotonic() < end:
+        name = chance.choice(sorted(faults))
+        began_ns = time.monotonic_ns()
+        faults[name]()
+        time.sleep(4.0)
+        system.recover()
+        limp = (4,) if name == "servo silent" else ()
+        assert system.motion.violations(system.bounds(), began_ns, without=limp) == [], name
+        system.forget(began_ns)
+        count += 1
+        if count == WARM_UP_FAULTS:
+            before = held(system)
+        time.sleep(max(0.0, FAULT_EVERY_S - (time.monotonic_ns() - began_ns) / 1e9))
+    after = held(system)
+    assert before, "too short to tell"
+    for name, (memory, files, threads) in before.items():
+        assert after[name][0] < GROWTH * memory, f"{name}: {memory / 1e6:.0f} MB became {after[name][0] / 1e6:.0f} MB"
+        assert after[name][1] <= files + 3, f"{name}: {files} files became {after[name][1]}"
+        assert after[name][2] <= threads + 1, f"{name}: {threads} threads became {after[name][2]}"

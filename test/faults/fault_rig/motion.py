@@ -89,6 +89,10 @@ class MotionRecorder:
         begin = next((i for i in range(len(samples) - 1, -1, -1) if samples[i].t_ns < since_ns), -1) + 1
         return [sample for sample in samples[begin:] if until_ns is None or sample.t_ns <= until_ns]
 
+    def forget(self, before_ns: int) -> None:
+        """Drop what is older."""
+        del self._samples[: len(self._samples) - len(self.since(before_ns))]
+
     def is_moving(self, window_s: float = 0.2) -> bool:
         """Whether some joint moved within the last `window_s`."""
         samples = self.since(time.monotonic_ns() - round(window_s * 1e9))

@@ -235,6 +235,11 @@ class System:
         """Change a parameter of the running queue."""
         assert self.watcher.set_parameter("action_queue", parameter)
 
+    def forget(self, before_ns: int) -> None:
+        """Drop what was heard and seen before, in a run that takes long."""
+        self.watcher.forget(before_ns)
+        self.motion.forget(before_ns)
+
     # -- waiting and judging -----------------------------------------------------------------------------------------
 
     def wait[Result](self, condition: Callable[[], Result], what: str, patience_s: float = PATIENCE_S) -> Result:

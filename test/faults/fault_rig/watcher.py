@@ -62,6 +62,10 @@ class Heard[Message]:
         begin = next((i for i in range(len(entries) - 1, -1, -1) if entries[i][0] < since_ns), -1) + 1
         return entries[begin:]
 
+    def forget(self, before_ns: int) -> None:
+        """Drop what is older."""
+        del self._entries[: len(self._entries) - len(self.since(before_ns))]
+
     def first(self, since_ns: int, wanted: Callable[[Message], object]) -> int | None:
         """When the first message that is `wanted` came, from `since_ns` on; None if none did."""
         return next((at for at, message in self.since(since_ns) if wanted(message)), None)
@@ -197,6 +201,12 @@ class Watcher:
         if self._command_publisher is not None:
             self.node.destroy_publisher(self._command_publisher)
         self._command_publisher = None
+
+    def forget(self, before_ns: int) -> None:
+        """Drop what is older, in a run that takes long; the newest limits stay."""
+        heard = (self.drivers, self.servers, self.queue, self.decisions, self.requests, self.diagnostics)
+        for one in (*heard, self.joint_states):
+            one.forget(before_ns)
 
     # -- what was heard ----------------------------------------------------------------------------------------------
 
