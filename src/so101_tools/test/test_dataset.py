@@ -200,7 +200,7 @@ def test_bags_become_a_dataset_that_lerobot_loads_and_trains_on(tmp_path, capsys
     loss, _ = policy.forward(preprocess(batch))
     loss.backward()
     optimizer.step()
-    assert torch.isfinite(loss) and 0 < float(loss) < 10
+    assert torch.isfinite(loss) and 0 < loss.item() < 10
 
     assert main([str(first), "--out", str(out)]) == 1
     assert f"--out {out} exists: remove it or name another folder" in capsys.readouterr().err

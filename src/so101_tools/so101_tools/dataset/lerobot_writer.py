@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,12 @@ class LeRobotWriter:
 
     def discard(self) -> None:
         """Leave nothing behind; does nothing after `finish`."""
-        if self._work.exists():
-            shutil.rmtree(self._work, ignore_errors=True)
+        dataset, self._dataset = self._dataset, None
+        if dataset is None or not self._work.exists():
+            return
+        with suppress(Exception):  # whatever is wrong with it: left to itself it makes the folder anew as it goes
+            dataset.finalize()
+        shutil.rmtree(self._work, ignore_errors=True)
 
     def _check(self, frame: Frame) -> None:
         shapes = {camera: pixels.shape for camera, pixels in frame.images.items()}
