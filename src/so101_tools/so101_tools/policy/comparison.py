@@ -88,9 +88,11 @@ def plot(path: Path, title: str, cells: Sequence[Cell]) -> None:
         above = [100 * (cell.interval[1] - cell.share) for cell in mine]
         axes.errorbar(x, y, yerr=[below, above], marker="o", capsize=4, color=COLOURS[mode], label=LABELS[mode])
         for cell, at_x, at_y in zip(mine, x, y, strict=True):
-            axes.annotate(f"{cell.successes}/{cell.episodes}", (at_x, at_y), (5, 5), textcoords="offset points", size=8)
-    axes.set(xlabel="delay of the policy, ms", ylabel="episodes that succeeded, %", ylim=(-5, 112), title=title)
+            text, offset = f"{cell.successes}/{cell.episodes}", (9, 8 - 11 * index)  # one below the other
+            axes.annotate(text, (at_x, at_y), offset, textcoords="offset points", size=8, color=COLOURS[mode])
+    axes.set(xlabel="delay of the policy, ms", ylabel="episodes that succeeded, %", ylim=(-12, 112), title=title)
+    axes.margins(x=0.08)
     axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(0.0, 0.5), fontsize=8)
+    axes.legend(loc="center right", fontsize=8)
     figure.savefig(path)
     pyplot.close(figure)
