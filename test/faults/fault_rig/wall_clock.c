@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -48,11 +49,36 @@ time_t time(time_t *out) {
     return now.tv_sec;
 }
 
-/* The kernel waits by the true clock: deadlines that a program computed from the wrong one are put right. */
+/* The kernel waits by the true clock: deadlines that a program computed from the wrong one are put right. Those of the
+ * monotonic clock are left alone; they can be told by their size. */
+static struct timespec right(const struct timespec *deadline) {
+    struct timespec result = *deadline;
+    if (result.tv_sec > LATER_THAN_ANY_UPTIME) result.tv_sec -= wrong_by();
+    return result;
+}
+
+#define REAL(type) \
+    static type real; \
+    if (!real) real = (type)dlsym(RTLD_NEXT, __func__)
+
+typedef int (*condition_wait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+typedef int (*mutex_wait)(pthread_mutex_t *, const struct timespec *);
+typedef int (*semaphore_wait)(sem_t *, const struct timespec *);
+
 int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct timespec *deadline) {
-    static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
-    if (!real) real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))dlsym(RTLD_NEXT, __func__);
-    struct timespec right = *deadline;
-    if (right.tv_sec > LATER_THAN_ANY_UPTIME) right.tv_sec -= wrong_by();
-    return real(condition, mutex, &right);
+    REAL(condition_wait);
+    struct timespec until = right(deadline);
+    return real(condition, mutex, &until);
+}
+
+int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *deadline) {
+    REAL(mutex_wait);
+    struct timespec until = right(deadline);
+    return real(mutex, &until);
+}
+
+int sem_timedwait(sem_t *semaphore, const struct timespec *deadline) {
+    REAL(semaphore_wait);
+    struct timespec until = right(deadline);
+    return real(semaphore, &until);
 }
