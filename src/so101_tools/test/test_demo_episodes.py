@@ -36,6 +36,7 @@ class Chain:
         self.calls: list[str] = []
         self.refusals: dict[str, list[str]] = {}
         self.later: list[EpisodeEvent] = []
+        self.statuses: list[DriverStatus] = []
 
     def trigger(self, service: str) -> Answer:
         self.calls.append(service)
@@ -54,7 +55,9 @@ class Chain:
         for _ in range(20):
             if condition():
                 return True
-            if self.later:
+            if self.statuses:
+                self.driver = self.statuses.pop(0)
+            if self.later and "judge/reset_episode" in self.calls:
                 self.events.append(self.later.pop(0))
         return condition()
 
@@ -82,6 +85,26 @@ def test_an_episode_parks_lays_out_starts_and_stops(chain: Chain, runner: Episod
     chain.later = [end(EpisodeEvent.SUCCEEDED, 3, 77)]
     assert runner.run("belt", 77, 3).event == EpisodeEvent.SUCCEEDED
     assert chain.calls == ["so101_driver/park", "judge/reset_episode", "action_queue/start", "action_queue/stop"]
+
+
+def test_an_arm_that_was_home_already_is_not_started_while_it_parks_once_more(
+    chain: Chain, runner: EpisodeRunner
+) -> None:
+    stale = DriverStatus(state=DriverStatus.HOLD, parked=True)
+    parking = DriverStatus(state=DriverStatus.HOLD, parked=True, cause="PARKING")
+    chain.statuses = [stale] * 3 + [parking] * 30 + [stale]
+    chain.later = [end(EpisodeEvent.SUCCEEDED, 3, 77)]
+    left: list[int] = []
+    trigger = chain.trigger
+
+    def watched(service: str) -> Answer:
+        if service == "action_queue/start":
+            left.append(len(chain.statuses))
+        return trigger(service)
+
+    chain.trigger = watched  # type: ignore[method-assign]
+    runner.run("static", 77, 3)
+    assert left == [0]
 
 
 @pytest.mark.parametrize(("episode", "seed"), [(2, 77), (3, 76)], ids=["earlier episode", "other scene"])

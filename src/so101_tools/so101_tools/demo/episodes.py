@@ -17,6 +17,8 @@ EPISODE_TIMEOUT_S = 90.0  # far above the judge's own: it only ends a run whose 
 
 START_TIMEOUT_S = 10.0
 
+PARK_BEGINS_S = 0.3  # three periods of DriverStatus
+
 PARK_TRIES = 4
 PARK_PAUSE_S = 2.0  # an overloaded or hot servo refuses the reset for a while
 
@@ -108,6 +110,8 @@ class EpisodeRunner:
             self._reset_driver()
         self._wait_for(lambda: self._driver_state() == DriverStatus.HOLD, RELEASE_TIMEOUT_S, "the driver to hold")
         self._call("so101_driver/park", self._client.trigger("so101_driver/park"))
+        # An arm that was home already says so still for a status or two, while the driver parks it once more.
+        self._wait(lambda: False, PARK_BEGINS_S)
         self._wait_for(self._parked, PARK_TIMEOUT_S, "the arm to reach its home pose")
 
     def _reset_driver(self) -> None:
