@@ -103,10 +103,17 @@ class MotionRecorder:
         joints = np.array([sample.joints for sample in self.since(since_ns, until_ns)])
         return np.abs(joints - joints[0]).max(axis=0) if len(joints) else np.zeros(JOINTS)
 
-    def violations(self, bounds: Bounds, since_ns: int, without: tuple[int, ...] = ()) -> list[str]:
+    def violations(
+        self,
+        bounds: Bounds,
+        since_ns: int,
+        without: tuple[int, ...] = (),
+        acceleration_rad_s2: FloatArray = ACCELERATION_LIMIT_RAD_S2,
+    ) -> list[str]:
         """Where the measured motion left the limits since then, one line per joint and kind; empty is good.
 
-        `without`: joints (indices) that have no torque and fall as they will.
+        `without`: joints (indices) that have no torque and fall as they will. `acceleration_rad_s2`: (6,), where a
+        motion is allowed more than undisturbed ones need.
         """
         samples = self.since(since_ns)
         if len(samples) < 2:
@@ -129,6 +136,6 @@ class MotionRecorder:
                 found.append(f"{name} was {beyond[index]:.3f} rad beyond its limits")
             if fastest[index] > SPEED_SLACK * bounds.speed[index]:
                 found.append(f"{name} moved at {fastest[index]:.2f} rad/s, limit {bounds.speed[index]:.2f}")
-            if hardest[index] > ACCELERATION_LIMIT_RAD_S2[index]:
+            if hardest[index] > acceleration_rad_s2[index]:
                 found.append(f"{name} accelerated at {hardest[index]:.0f} rad/s^2")
         return found
