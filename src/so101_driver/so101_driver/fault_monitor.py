@@ -13,6 +13,7 @@ from so101_driver.registers import StatusBits
 
 _NEVER_READ_NS: Final = 1_000_000_000  # noise excuses a silent servo for this long
 _SLOW_TICK_NS: Final = 25_000_000  # where ticks take this long, two without an answer make a servo lost
+_LOST_TICKS: Final = 4  # undamaged reads without one servo; 67 ms at 60 Hz, for a LATCHED within 0.1 s
 _NOISE_NS: Final = 80_000_000  # damaged for this long is noise though ticks that wait for answers are few
 _NOISE_TICKS: Final = 3
 _SILENCE_NS: Final = 300_000_000  # all servos at once: the power supply, or a computer that is busy elsewhere
@@ -118,7 +119,7 @@ class FaultMonitor:
             self._missing_ticks[missing] += 1
         silent_ns = now_ns - self._last_read_ns
         slow_bus = (self._missing_ticks >= 2) & (silent_ns >= _SLOW_TICK_NS * self._missing_ticks)
-        lost = missing & ((self._missing_ticks >= self._limits.bad_ticks) | slow_bus | (silent_ns > _NEVER_READ_NS))
+        lost = missing & ((self._missing_ticks >= _LOST_TICKS) | slow_bus | (silent_ns > _NEVER_READ_NS))
         return _lost(np.flatnonzero(lost).tolist()) if some_answered and lost.any() else None
 
     def _find_unhealthy(self, reading: ArmReading) -> Fault | None:
