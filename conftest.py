@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
@@ -18,7 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment that this process and everything it starts runs in."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["ROS_DOMAIN_ID"] = str(_domain(config))
+    leases = ExitStack()
+    config.add_cleanup(leases.close)
+    os.environ["ROS_DOMAIN_ID"] = str(leases.enter_context(_leased_domain()))
     os.environ.setdefault("MUJOCO_GL", "egl")
     os.environ["HF_HUB_OFFLINE"] = "1"  # no test may depend on the network
 
@@ -34,10 +38,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(left_out)]
 
 
-def _domain(config: pytest.Config) -> int:
-    """A domain held until this run ends; a guess by process id where so101_tools is not at hand (colcon test)."""
+@pytest.fixture(scope="session")
+def lease_domain() -> Callable[[], AbstractContextManager[int]]:
+    """Lends further domains, for nodes that must not even hear the others of this run."""
+    return _leased_domain
+
+
+@contextmanager
+def _leased_domain() -> Iterator[int]:
+    """A domain that no other run has; a guess by process id where so101_tools is not at hand (colcon test)."""
     if importlib.util.find_spec("so101_tools") is None:
-        return 1 + os.getpid() % 100
+        yield 1 + os.getpid() % 100
+        return
     lease = importlib.import_module("so101_tools.domain").DomainLease()
-    config.add_cleanup(lease.close)
-    return int(lease.id)
+    try:
+        yield int(lease.id)
+    finally:
+        lease.close()

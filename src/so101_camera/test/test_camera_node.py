@@ -19,7 +19,7 @@ from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
 
 from so101_node import qos
 
-DOMAIN = 1 + os.getpid() % 100
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])  # conftest.py has leased it
 START_LIMIT_S = 30.0
 
 

@@ -19,7 +19,7 @@ from so101_policy_server.policy_server_node import PolicyServerNode
 
 from so101_node import qos
 
-DOMAIN = 1 + os.getpid() % 100
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])  # conftest.py has leased it
 JOINTS = ["shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper"]
 WAIT_S = 240.0
 """Generous: the machine may be busy. Nothing waits longer than it has to."""

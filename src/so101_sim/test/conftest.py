@@ -1,6 +1,5 @@
 """Fixtures for tests of nodes: a robot's side of DDS, and processes that share its domain."""
 
-import itertools
 import os
 import signal
 import subprocess
@@ -15,15 +14,13 @@ import pytest
 LIMIT_S = 40.0
 """For anything to happen on a busy machine."""
 
-_DOMAINS = (101 + (7 * os.getpid() + offset) % 130 for offset in itertools.count())
-
 
 class NodeProcess:
     """One node of this package in a process of its own."""
 
     def __init__(self, module: str, parameters: dict[str, Any], domain: int, log: Path) -> None:
         arguments = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
         self._log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
@@ -47,16 +44,16 @@ class NodeProcess:
 class Peer:
     """A ROS node in this process, in a domain of its own, and the nodes that it started there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, domain: int) -> None:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.node import Node
 
         self._folder = folder
-        self._domain = next(_DOMAINS)
+        self._domain = domain
         self._started: list[NodeProcess] = []
         self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=self._domain)
+        rclpy.init(context=self.context, domain_id=domain)
         self.node = Node("peer", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
@@ -99,10 +96,11 @@ class Peer:
         self.context.try_shutdown()
 
 
-def _peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
-    result = Peer(tmp_path_factory.mktemp("logs"))
-    yield result
-    result.close()
+def _peer(tmp_path_factory: pytest.TempPathFactory, lease_domain: Any) -> Iterator[Peer]:
+    with lease_domain() as domain:
+        result = Peer(tmp_path_factory.mktemp("logs"), domain)
+        yield result
+        result.close()
 
 
 peer = pytest.fixture(_peer)
