@@ -6,6 +6,8 @@ An all-time maximum never forgets: one warm-up of 2 s, and every later estimate 
 import math
 from collections import deque
 
+from so101_node.quantile import quantile
+
 WINDOW = 50
 
 
@@ -40,10 +42,5 @@ class RoundTrips:
             return
         self._window.append(seconds)
         ordered = sorted(self._window)
-        self.p50_s = _quantile(ordered, 0.50)
-        self.p95_s = _quantile(ordered, 0.95)
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    """Return the smallest value that at least `share` of the values do not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+        self.p50_s = quantile(ordered, 0.50)
+        self.p95_s = quantile(ordered, 0.95)

@@ -5,50 +5,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builtin_interfaces.msg import Time
 from rclpy.serialization import deserialize_message, serialize_message
-from so101_action_queue.decision_log import decision_message, settings_from, settings_parameters
+from so101_action_queue.decision_log import settings_from, settings_parameters
 from so101_action_queue.decisions import Question
 from so101_action_queue.inputs import FloatArray
-from so101_action_queue.journal import Entry, InputKind
+from so101_action_queue.journal import Entry
 from so101_action_queue.replay import replay
 from so101_action_queue.settings import Settings
+from so101_action_queue.virtual_log import as_message as virtual_message
 from so101_action_queue.virtual_session import Link, VirtualSession
-from so101_msgs.msg import ActionChunk, DriverStatus, JointLimits, PolicyStatus, QueueDecision
+from so101_msgs.msg import QueueDecision
 
 CHOSEN = Settings(joint_names=("pan", "lift"), cameras=(), aggregate_fn_name="temporal_ensemble", servers=("virtual",))
 
 
 def as_message(entry: Entry) -> QueueDecision:
     """Return the entry as the node would publish it, after one trip over the wire."""
-    value = entry.value
-    source = None
-    if entry.kind is InputKind.CHUNK:
-        source = ActionChunk(
-            session=value.session, request_id=value.request_id, spec_id=value.spec_id, step=value.step,
-            server_id=value.server_id, server_name=value.server_name, status=int(value.status), message=value.message,
-            retry_after=value.retry_after_s, period=value.period_s, joint_names=list(value.joint_names),
-            rows=value.rows, positions=value.positions.tolist(),
-        )  # fmt: skip
-    elif entry.kind is InputKind.POLICY_STATUS:
-        source = PolicyStatus(
-            server_id=value.server_id, server_name=value.server_name, spec_id=value.spec_id, state=int(value.state),
-            busy_session=value.busy_session, n_obs_steps=value.n_obs_steps,
-        )  # fmt: skip
-    elif entry.kind is InputKind.DRIVER_STATUS:
-        source = DriverStatus(
-            driver_id=value.driver_id,
-            state=int(value.state),
-            joint_names=list(value.joint_names),
-            goal=list(value.goal),
-        )
-    elif entry.kind is InputKind.JOINT_LIMITS:
-        source = JointLimits(
-            driver_id=value.driver_id, joint_names=list(value.joint_names), lower=list(value.lower),
-            upper=list(value.upper), range_lower=list(value.range_lower), range_upper=list(value.range_upper),
-            drive_mode=list(value.drive_mode),
-        )  # fmt: skip
-    message = decision_message(Time(sec=1), CHOSEN.joint_names, replace(entry, source=source))
+    message = virtual_message(entry, CHOSEN.joint_names)
     return deserialize_message(serialize_message(message), QueueDecision)
 
 

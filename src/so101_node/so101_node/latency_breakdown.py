@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from so101_node.quantile import quantile
+
 STAGES = (
     "frame_age",
     "network",
@@ -134,7 +136,7 @@ class LatencyWindow:
         result = {}
         for stage in STAGES:
             known = sorted(v for v in (getattr(entry, stage) for entry in self._window) if not math.isnan(v))
-            result[stage] = StageTimes(_quantile(known, 0.50), _quantile(known, 0.95))
+            result[stage] = StageTimes(quantile(known, 0.50), quantile(known, 0.95))
         return result
 
 
@@ -188,8 +190,3 @@ class ChunkClock:
         complete = replace(self._open.breakdown, queue=queue_s)
         self._open = None
         return complete
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    """Return the smallest value that at least `share` of the values do not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan

@@ -211,7 +211,7 @@ def test_a_robot_can_make_it_load_only_what_is_allowed(examples) -> None:
     ]
     assert server.status("").state is State.LOADING
     assert only_answer(server.request(examples.request(spec_id=10), 0)).status is Status.NOT_READY
-    for path in ("/home/me/x", "/models/../home/me/x"):
+    for path in ("/elsewhere/x", "/models/../elsewhere/x"):
         server = examples.ready_server(allowed_policies=("/models/*",))
         assert not loads(server.spec("", examples.spec(spec_id=10, path=path), 0))
         assert "allowed_policies does not admit another" in server.status("").message

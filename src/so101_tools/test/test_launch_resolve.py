@@ -34,7 +34,7 @@ def resolved(tmp_path: Path, prefix: Path) -> Resolve:
     def call(body: str, arguments: Mapping[str, str] | None = None) -> list[ProcessSpec]:
         file = tmp_path / "test.launch.xml"
         file.write_text(f"<launch>\n{body}\n</launch>\n")
-        return resolve(file, arguments, {"HOME": "/home/me"}, find_prefix)
+        return resolve(file, arguments, {"HOME": "/users/me"}, find_prefix)
 
     return call
 
@@ -116,7 +116,7 @@ def test_the_environment_ends_with_its_group(resolved: Resolve) -> None:
         '<group><set_env name="A" value="$(env HOME)/a"/><node pkg="pkg" exec="node"/></group>'
         '<node pkg="pkg" exec="other"><env name="B" value="b"/></node>'
     )
-    assert [spec.environment for spec in specs] == [{"A": "/home/me/a"}, {"B": "b"}]
+    assert [spec.environment for spec in specs] == [{"A": "/users/me/a"}, {"B": "b"}]
 
 
 def test_variables_of_an_unscoped_group_stay(resolved: Resolve) -> None:

@@ -12,7 +12,7 @@ def find_prefix(package: str) -> Path:
     return Path("/prefix")
 
 
-SCOPE = Scope({"name": "left", "empty": "", "two words": "x"}, {"HOME": "/home/me"}, find_prefix)
+SCOPE = Scope({"name": "left", "empty": "", "two words": "x"}, {"HOME": "/users/me"}, find_prefix)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ SCOPE = Scope({"name": "left", "empty": "", "two words": "x"}, {"HOME": "/home/m
         ("$(var missing fallback)", "fallback"),
         ("$(var missing '')", ""),
         ("$(var 'two words')", "x"),
-        ("$(env HOME)/x", "/home/me/x"),
+        ("$(env HOME)/x", "/users/me/x"),
         ("$(env NOT_SET /tmp)", "/tmp"),
         ("$(find-pkg-share here)/config", "/prefix/share/here/config"),
         ("$(find-pkg-prefix here)", "/prefix"),

@@ -18,6 +18,7 @@ from mcap.stream_reader import get_chunk_data_stream
 from so101_tools.bag.mcap_layout import MAGIC, Contents, chunk_index, index_bytes
 
 _HEAD = 9  # opcode and length of a record
+_DEFINITIONS = (Opcode.SCHEMA, Opcode.CHANNEL)
 _LONGEST = 1 << 30  # bytes of a record; what is longer is not a length but torn bytes
 _CORRUPT = (McapError, ValueError, struct.error, zlib.error, RuntimeError, EOFError, MemoryError)
 
@@ -132,12 +133,8 @@ class _Scanner:
             chunk = records.Chunk.read(_stream(content))
             self._entries = _read_chunk(chunk, contents)
             self._chunk, self._chunk_start, self._indexed = chunk, offset, {}
-        elif opcode == Opcode.SCHEMA:
-            schema = records.Schema.read(_stream(content))
-            contents.schemas[schema.id] = schema
-        elif opcode == Opcode.CHANNEL:
-            channel = records.Channel.read(_stream(content))
-            contents.channels[channel.id] = channel
+        elif opcode in _DEFINITIONS:
+            _define(opcode, content, contents)
         elif opcode == Opcode.MESSAGE:  # outside of chunks, as some recorders write
             message = records.Message.read(_stream(content), len(content))
             contents.count_message(message.channel_id, message.log_time)
@@ -174,13 +171,19 @@ def _read_chunk(chunk: records.Chunk, contents: Contents) -> MessageEntries:
             if channel_id not in contents.channels:
                 raise ValueError(f"message of unknown channel {channel_id}")
             entries.setdefault(channel_id, []).append((log_ns, offset))
-        elif opcode == Opcode.SCHEMA:
-            schema = records.Schema.read(_stream(content))
-            contents.schemas[schema.id] = schema
-        elif opcode == Opcode.CHANNEL:
-            channel = records.Channel.read(_stream(content))
-            contents.channels[channel.id] = channel
+        elif opcode in _DEFINITIONS:
+            _define(opcode, content, contents)
     return entries
+
+
+def _define(opcode: int, content: bytes, contents: Contents) -> None:
+    """Note a schema or a channel."""
+    if opcode == Opcode.SCHEMA:
+        schema = records.Schema.read(_stream(content))
+        contents.schemas[schema.id] = schema
+    else:
+        channel = records.Channel.read(_stream(content))
+        contents.channels[channel.id] = channel
 
 
 def _stream(content: bytes) -> ReadDataStream:

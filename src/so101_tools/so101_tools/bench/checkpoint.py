@@ -17,14 +17,23 @@ from lerobot.policies.act.modeling_act import ACTPolicy
 HEIGHT, WIDTH = 96, 128
 CHUNK = 100  # so that --actions-per-chunk may be anything LeRobot allows
 
-# Mean pose, rad (the virtual arm's home) and percent of the gripper; rows scatter a few degrees around it.
-HOME_RAD = (0.0, -1.2, 1.1, 1.0, 0.0)
-GRIPPER_PERCENT = 20.0
-SPREAD_DEG = 3.0
+# The virtual arm's home, degrees and percent of the gripper; rows scatter a little around it.
+HOME = [*(math.degrees(angle) for angle in (0.0, -1.2, 1.1, 1.0, 0.0)), 20.0]
+SPREAD = 3.0
 
 
-def write(folder: str, cameras: list[str]) -> None:
-    """Save configuration, weights and processors."""
+def write(
+    folder: str, cameras: list[str], chunk: int = CHUNK, mean: list[float] = HOME, spread: float = SPREAD
+) -> None:
+    """Save configuration, weights and processors.
+
+    Args:
+        folder: where to.
+        cameras: names as in PolicySpec.cameras.
+        chunk: rows of an answer.
+        mean: pose that joints and actions scatter around, (6,): degrees, percent of the gripper.
+        spread: how far, one standard deviation.
+    """
     torch.manual_seed(0)
     keys = [f"observation.images.{camera}" for camera in cameras]
     images = {key: PolicyFeature(FeatureType.VISUAL, (3, HEIGHT, WIDTH)) for key in keys}
@@ -33,8 +42,8 @@ def write(folder: str, cameras: list[str]) -> None:
         push_to_hub=False,
         input_features={"observation.state": PolicyFeature(FeatureType.STATE, (6,)), **images},
         output_features={"action": PolicyFeature(FeatureType.ACTION, (6,))},
-        chunk_size=CHUNK,
-        n_action_steps=CHUNK,
+        chunk_size=chunk,
+        n_action_steps=chunk,
         dim_model=64,
         n_heads=4,
         dim_feedforward=128,
@@ -44,8 +53,7 @@ def write(folder: str, cameras: list[str]) -> None:
         vision_backbone="resnet18",
         pretrained_backbone_weights=None,
     )
-    mean = torch.tensor([*(math.degrees(angle) for angle in HOME_RAD), GRIPPER_PERCENT])
-    pose = {"mean": mean, "std": torch.full((6,), SPREAD_DEG)}
+    pose = {"mean": torch.tensor(mean), "std": torch.full((6,), spread)}
     statistics = {"observation.state": pose, "action": pose}
     for key in images:
         statistics[key] = {"mean": torch.full((3, 1, 1), 0.5), "std": torch.full((3, 1, 1), 0.25)}

@@ -5,12 +5,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.client import Client
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from so101_msgs.msg import DriverStatus, EpisodeEvent, PolicySpec, PolicyStatus, QueueStatus
 from so101_msgs.srv import ResetEpisode
@@ -18,15 +14,8 @@ from so101_node.qos import EVENTS, LATCHED, STATUS
 from std_srvs.srv import Trigger
 
 from so101_tools.demo.panel import View
-from so101_tools.film.film_recorder_node import QUEUE_STATES
-
-DRIVER_STATES = {
-    DriverStatus.NO_BUS: "NO_BUS",
-    DriverStatus.RELEASED: "RELEASED",
-    DriverStatus.HOLD: "HOLD",
-    DriverStatus.ENGAGED: "ENGAGED",
-    DriverStatus.LATCHED: "LATCHED",
-}
+from so101_tools.own_node import OwnNode
+from so101_tools.state_names import DRIVER_STATES, QUEUE_STATES
 
 
 class ChainClient:
@@ -39,13 +28,8 @@ class ChainClient:
         self.spec: PolicySpec | None = None
         self._frames: dict[str, int] = {}
         self.events: deque[EpisodeEvent] = deque()
-        self._context = Context()
-        # The demo's own signal handlers stay in charge.
-        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("so101_demo", context=self._context, enable_rosout=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        node = self._node
+        self._own = OwnNode("so101_demo")
+        node = self._node = self._own.node
         node.create_subscription(DriverStatus, "driver_status", lambda m: setattr(self, "driver", m), LATCHED)
         node.create_subscription(QueueStatus, "action_queue/status", lambda m: setattr(self, "queue", m), STATUS)
         node.create_subscription(PolicyStatus, "policy_status", lambda m: setattr(self, "policy", m), LATCHED)
@@ -70,14 +54,11 @@ class ChainClient:
 
     def spin(self, timeout_s: float) -> None:
         """Handle what arrived, for about that long."""
-        self._executor.spin_once(timeout_sec=timeout_s)
+        self._own.spin(timeout_s)
 
     def close(self) -> None:
         """Leave the ROS graph."""
-        self._executor.remove_node(self._node)
-        self._node.destroy_node()
-        self._executor.shutdown(timeout_sec=0.5)
-        rclpy.shutdown(context=self._context)
+        self._own.close()
 
     def driver_is_up(self) -> bool:
         """Tell whether a driver has reported, in whatever state."""

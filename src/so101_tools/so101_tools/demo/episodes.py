@@ -6,9 +6,10 @@ from collections.abc import Callable
 from rclpy.task import Future
 from so101_msgs.msg import DriverStatus, EpisodeEvent, QueueStatus
 
-from so101_tools.demo.chain_client import DRIVER_STATES, ChainClient
+from so101_tools.demo.chain_client import ChainClient
 from so101_tools.demo.options import DemoError
 from so101_tools.demo.panel import View
+from so101_tools.state_names import DRIVER_STATES
 
 SERVICE_TIMEOUT_S = 5.0
 PARK_TIMEOUT_S = 20.0

@@ -10,14 +10,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from so101_msgs.msg import DriverStatus, PolicyStatus
 from so101_node.qos import LATCHED
 
 from so101_tools.doctor.check import Checks, Part
+from so101_tools.own_node import OwnNode
+from so101_tools.state_names import SERVER_STATES
 
 _PART = Part("network")
 _RECEIVE_BUFFER_BYTES = 4_194_304  # what config/fastdds_network.xml asks for
@@ -91,9 +89,8 @@ class _Heard:
 
 def _check_graph(listen_s: float) -> Checks:
     heard = _listen(listen_s)
-    states = {getattr(PolicyStatus, name): name for name in ("UNCONFIGURED", "LOADING", "READY", "ERROR")}
     for server in heard.servers.values():
-        text = f"{server.server_name}: {states.get(server.state, '?')}"
+        text = f"{server.server_name}: {SERVER_STATES.get(server.state, '?')}"
         if server.state == PolicyStatus.ERROR:
             yield _PART.red("policy server", f"{text}: {server.message}")
         else:
@@ -113,11 +110,8 @@ def _check_graph(listen_s: float) -> Checks:
 def _listen(listen_s: float) -> _Heard:
     """Listen in every namespace that shows itself; nothing is published."""
     heard = _Heard()
-    context = Context()
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("so101_doctor", context=context, enable_rosout=False)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
+    own = OwnNode("so101_doctor")
+    node = own.node
     joined: set[str] = set()
     try:
         end = time.monotonic() + listen_s
@@ -133,10 +127,7 @@ def _listen(listen_s: float) -> _Heard:
                 else:
                     continue
                 joined.add(topic)
-            executor.spin_once(timeout_sec=0.1)
+            own.spin(0.1)
     finally:
-        executor.remove_node(node)
-        node.destroy_node()
-        executor.shutdown(timeout_sec=0.5)
-        rclpy.try_shutdown(context=context)
+        own.close()
     return heard

@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -14,19 +13,12 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage
 from so101_msgs.msg import EpisodeEvent, QueueStatus
 from so101_node.parameters import ParameterError, declare, parameter
-from so101_node.process import run_node
+from so101_node.process import run_process
 from so101_node.qos import EVENTS, IMAGE, STATUS
 
 from so101_tools.film.reel import EpisodeSample, QueueSample, ReelWriter
+from so101_tools.state_names import QUEUE_STATES
 
-QUEUE_STATES = {
-    QueueStatus.IDLE: "IDLE",
-    QueueStatus.WAITING: "WAITING",
-    QueueStatus.RUNNING: "RUNNING",
-    QueueStatus.STARVED: "STARVED",
-    QueueStatus.HOLDING: "HOLDING",
-    QueueStatus.STOPPED: "STOPPED",
-}
 EPISODE_EVENTS = {
     EpisodeEvent.STARTED: "started",
     EpisodeEvent.SUCCEEDED: "succeeded",
@@ -133,7 +125,7 @@ class FilmRecorderNode(Node):
 
 def main() -> None:
     """Run the film recorder."""
-    sys.exit(run_node(FilmRecorderNode))
+    run_process(FilmRecorderNode)
 
 
 if __name__ == "__main__":

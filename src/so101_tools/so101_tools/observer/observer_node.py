@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from so101_msgs.msg import EpisodeEvent, ObservationImage, ObservationRequest, PolicySpec, QueueDecision, QueueStatus
 from so101_node.parameters import ParameterError, declare, parameter
-from so101_node.process import run_node
+from so101_node.process import run_process
 from so101_node.qos import EVENTS, LATCHED
 
 from so101_tools.observer.cpu import CpuMeter
@@ -157,7 +156,7 @@ class ObserverNode(Node):
 
 def main() -> None:
     """Run the observer."""
-    sys.exit(run_node(ObserverNode))
+    run_process(ObserverNode)
 
 
 if __name__ == "__main__":

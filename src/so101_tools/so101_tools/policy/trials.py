@@ -18,9 +18,9 @@ from so101_tools.policy.recipe import EVALUATION_SEEDS, ObservationRecipe
 if TYPE_CHECKING:
     from so101_policy_server.policy import Policy
 
-    from so101_tools.policy.evaluation import Outcome
     from so101_tools.policy.lockstep_arm import LockstepArm
     from so101_tools.policy.viewpoint import Viewpoint
+    from so101_tools.policy.virtual_episode import Outcome
 
 
 class TrialError(RuntimeError):

@@ -9,14 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from so101_tools.policy.recipe import (
-    TRAINING_SEEDS,
-    ModelRecipe,
-    ObservationRecipe,
-    TrainingRecipe,
-)
+from so101_tools.policy.recipe import TRAINING_SEEDS, ModelRecipe, ObservationRecipe, TrainingRecipe
+from so101_tools.progress_bar import counting_bar
 
 if TYPE_CHECKING:
     from so101_tools.policy.comparison import Cell
@@ -41,7 +36,7 @@ def data(options: argparse.Namespace) -> int:
     recipe = ObservationRecipe()
     episodes, root = options.folder / "episodes", options.folder / "dataset"
     builder = DatasetBuilder(root, recipe, task_named(options.task).instruction)
-    with _bar() as bar:
+    with counting_bar(_console) as bar:
         task = bar.add_task("recording episodes", total=options.episodes)
         for seed in record(episodes, options.task, options.episodes, options.workers, recipe):
             if seed is not None:
@@ -76,7 +71,7 @@ def train(options: argparse.Namespace) -> int:
         trainer = Trainer(arrays, run, observation, model, training, note, options.init)
         if trainer.step:
             _console.print(f"going on at step {trainer.step}")
-        with _bar() as bar:
+        with counting_bar(_console) as bar:
             task = bar.add_task("training", total=training.steps, completed=trainer.step)
 
             def show(report: Report) -> None:
@@ -121,7 +116,7 @@ def compare(options: argparse.Namespace) -> int:
     cells = comparison.read(options.report, about)
     known = {(cell.mode, cell.delay_ms) for cell in cells if cell.episodes >= options.episodes}
     wanted = [(mode, delay) for mode in options.modes for delay in options.delays_ms if (mode, delay) not in known]
-    with _bar() as bar:
+    with counting_bar(_console) as bar:
         progress = bar.add_task("comparing", total=len(wanted) * options.episodes)
         for cell in _compared(options, checkpoint, wanted, lambda doing: bar.update(progress, description=doing)):
             cells = [other for other in cells if (other.mode, other.delay_ms) != (cell.mode, cell.delay_ms)]
@@ -167,14 +162,3 @@ def _checkpoint(options: argparse.Namespace) -> Path:
     from so101_tools.policy.training import pretrained_folder
 
     return Path(options.checkpoint or pretrained_folder(options.folder / "run"))
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=_console,
-    )

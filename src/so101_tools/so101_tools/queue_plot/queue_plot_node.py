@@ -4,7 +4,6 @@ Without a listener it hears nothing and draws nothing; the picture then begins a
 """
 
 import os
-import sys
 import time
 from array import array
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from so101_node.parameters import declare, parameter
-from so101_node.process import run_node
+from so101_node.process import run_process
 
 from so101_tools.queue_plot.drawing import HEIGHT, WIDTH, QueuePicture
 from so101_tools.queue_plot.history import WINDOW_S
@@ -77,7 +76,7 @@ class QueuePlotNode(Node):
 
 def main() -> None:
     """Run the queue plot."""
-    sys.exit(run_node(QueuePlotNode))
+    run_process(QueuePlotNode)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
 from so101_node.parameters import declare
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, end_process, run_node
 
 from so101_tools.bag.errors import BagError
 from so101_tools.bag.message_types import UnknownTypeError, message_class, message_type
@@ -166,7 +166,7 @@ def run(args: Sequence[str] | None = None, overrides: Sequence[Parameter] = ()) 
 
 def main() -> None:
     """Run the recorder as a process."""
-    sys.exit(run())
+    end_process(run())
 
 
 if __name__ == "__main__":

@@ -6,11 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import rclpy
 from numpy.typing import NDArray
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from so101_action_queue.tick_thread import Tick, TickThread
 from so101_action_queue.translation import command_message
@@ -19,8 +15,10 @@ from so101_node.qos import JOINT_COMMAND, JOINT_STATES_READER, LATCHED
 
 from so101_tools.bag.errors import BagError
 from so101_tools.bag.reader import Bag
+from so101_tools.own_node import OwnNode
 from so101_tools.replay.arm_trajectory import Plan, plan, split_stretches
 from so101_tools.replay.errors import ReplayError
+from so101_tools.state_names import DRIVER_STATES
 
 FloatArray = NDArray[np.float64]
 
@@ -31,7 +29,6 @@ ENGAGE_TIMEOUT_S = 2.0
 LISTEN_S = 0.5
 SILENT_S = 1.0  # driver_status comes at 10 Hz
 _HOLDING = (DriverStatus.HOLD, DriverStatus.ENGAGED)
-_NAMES = {0: "NO_BUS", 1: "RELEASED", 2: "HOLD", 3: "ENGAGED", 4: "LATCHED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +75,8 @@ class ArmReplay:
 
     def __init__(self, namespace: str, check: Callable[[], None]) -> None:
         self._check = check
-        self._context = Context()
-        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node("so101_replay", context=self._context, namespace=namespace, enable_rosout=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        self._own = OwnNode("so101_replay", namespace)
+        self._node = self._own.node
         self._driver: DriverStatus | None = None
         self._heard_s = 0.0
         self._limits: JointLimits | None = None
@@ -100,10 +94,7 @@ class ArmReplay:
 
     def close(self) -> None:
         """Leave the ROS graph; the driver brakes and holds when commands stay away."""
-        self._executor.remove_node(self._node)
-        self._node.destroy_node()
-        self._executor.shutdown(timeout_sec=0.5)
-        rclpy.shutdown(context=self._context)
+        self._own.close()
 
     def prepare(self, commands: RecordedMotion, speed_rad_s: float, period_s: float, wait_s: float) -> Plan:
         """Find the driver, make sure that nobody else commands it, and plan the way from where it holds.
@@ -121,7 +112,7 @@ class ArmReplay:
         assert driver is not None
         if driver.state not in _HOLDING:
             reason = driver.message or driver.cause
-            raise ReplayError(f"the driver is {_NAMES.get(driver.state, '?')}: {reason}")
+            raise ReplayError(f"the driver is {DRIVER_STATES.get(driver.state, '?')}: {reason}")
         if set(driver.joint_names) != set(commands.joint_names):
             raise ReplayError(
                 f"the bag commands joints {', '.join(commands.joint_names)}, the driver has "
@@ -189,16 +180,10 @@ class ArmReplay:
         driver = self._driver
         if driver is None or self._state() is None:
             return "no driver_status any more"
-        return driver.message or driver.cause or _NAMES.get(driver.state, "?")
+        return driver.message or driver.cause or DRIVER_STATES.get(driver.state, "?")
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        deadline_s = time.monotonic() + timeout_s
-        while not condition():
-            self._check()
-            if time.monotonic() > deadline_s:
-                return False
-            self._executor.spin_once(timeout_sec=0.02)
-        return True
+        return self._own.wait(condition, timeout_s, self._check)
 
     def _on_driver(self, status: DriverStatus) -> None:
         self._driver, self._heard_s = status, time.monotonic()

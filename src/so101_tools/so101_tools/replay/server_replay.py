@@ -5,15 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import rclpy
 from numpy.typing import NDArray
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
-from rclpy.signals import SignalHandlerOptions
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
 from so101_node.qos import CHUNK_READER, LATCHED, REQUEST_WRITER, observation
 
+from so101_tools.own_node import OwnNode
 from so101_tools.replay.chunk_comparison import ChunkComparison
 from so101_tools.replay.errors import ReplayError
 from so101_tools.replay.exchanges import Exchange
@@ -38,13 +35,8 @@ class ServerReplay:
 
     def __init__(self, namespace: str, check: Callable[[], None]) -> None:
         self._check = check
-        self._context = Context()
-        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node(
-            "so101_replay", context=self._context, namespace=namespace, enable_rosout=False, parameter_overrides=[]
-        )
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        self._own = OwnNode("so101_replay", namespace)
+        self._node = self._own.node
         self.status: PolicyStatus | None = None
         self._chunk: ActionChunk | None = None
         self._awaited: tuple[int, int] | None = None
@@ -57,10 +49,7 @@ class ServerReplay:
 
     def close(self) -> None:
         """Leave the ROS graph."""
-        self._executor.remove_node(self._node)
-        self._node.destroy_node()
-        self._executor.shutdown(timeout_sec=0.5)
-        rclpy.shutdown(context=self._context)
+        self._own.close()
 
     def find_server(self, timeout_s: float) -> bool:
         """Wait for a heartbeat of a policy server; tell whether one came."""
@@ -137,13 +126,7 @@ class ServerReplay:
         return bool(status.state == PolicyStatus.READY and status.spec_id == self._spec_id)
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        deadline_s = time.monotonic() + timeout_s
-        while not condition():
-            self._check()
-            if time.monotonic() > deadline_s:
-                return False
-            self._executor.spin_once(timeout_sec=0.05)
-        return True
+        return self._own.wait(condition, timeout_s, self._check)
 
     def _on_status(self, status: PolicyStatus) -> None:
         self.status = status

@@ -15,8 +15,9 @@ import numpy as np
 from ament_index_python.packages import get_package_share_directory
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
+from so101_tools.progress_bar import counting_bar
 from so101_tools.tune import advice, heat_maps, tables, tips, validation
 from so101_tools.tune.episodes import attempts
 from so101_tools.tune.flow import QUIET_NETWORK_S, compare_aggregations, run_flow
@@ -41,7 +42,7 @@ def tune(options: argparse.Namespace, round_trip_s: float | None) -> None:
     began_s = time.monotonic()
     way = expert_way()
     matrix = cells(options.delays_ms or DELAYS_S)
-    with _bar() as bar:
+    with counting_bar(_console) as bar:
         results = _flows(matrix, way, options.seconds, bar)
         if options.episodes:
             results = _with_episodes(results, options.episodes, options.workers, bar)
@@ -170,14 +171,3 @@ def _validate(way: NDArray[np.float64]) -> list[dict[str, Any]]:
         records.append(validation.record(comparison))
     print()
     return records
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=_console,
-    )

@@ -45,11 +45,11 @@ def main() -> None:
     except ViewerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    from so101_node.process import run_node
+    from so101_node.process import run_process
 
     from so101_tools.view.view_node import ViewNode
 
-    sys.exit(run_node(ViewNode, words))
+    run_process(ViewNode, words)
 
 
 if __name__ == "__main__":

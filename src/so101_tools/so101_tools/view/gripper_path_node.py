@@ -1,7 +1,6 @@
 """The gripper's measured and planned path for rviz, from joint_states and action_plan by forward kinematics."""
 
 import math
-import sys
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -14,7 +13,7 @@ from so101_description.mesh_files import robot_description
 from so101_description.robot_description import urdf_folder
 from so101_description.robot_model import RobotModel
 from so101_node.parameters import declare
-from so101_node.process import run_node
+from so101_node.process import run_process
 from so101_node.qos import JOINT_STATES_READER, PLAN
 from trajectory_msgs.msg import JointTrajectory
 
@@ -66,7 +65,7 @@ class GripperPathNode(Node):
 
 def main() -> None:
     """Run the gripper's path."""
-    sys.exit(run_node(GripperPathNode))
+    run_process(GripperPathNode)
 
 
 if __name__ == "__main__":

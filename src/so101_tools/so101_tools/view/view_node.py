@@ -18,7 +18,7 @@ from so101_description.robot_model import RobotModel
 from so101_msgs.msg import DriverStatus, EpisodeEvent, PolicyStatus, QueueStatus
 from so101_node.latency_breakdown import LatencyWindow
 from so101_node.parameters import declare
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, run_process
 from trajectory_msgs.msg import JointTrajectory
 
 from so101_tools.latency_listener import LatencyListener
@@ -222,7 +222,7 @@ def _no_mesh(file: str) -> Any:
 
 def main() -> None:
     """Run the view."""
-    sys.exit(run_node(ViewNode))
+    run_process(ViewNode)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Takes notes of our side from its topics, like the observer, but keeps every sample."""
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from so101_msgs.msg import (
     QueueStatus,
 )
 from so101_node.parameters import declare, parameter
-from so101_node.process import run_node
+from so101_node.process import run_process
 from so101_node.qos import LATCHED
 
 from so101_tools.bench.trace import Chunk, TraceWriter
@@ -75,7 +74,7 @@ class RecorderNode(Node):
 
 def main() -> None:
     """Run the recorder."""
-    sys.exit(run_node(RecorderNode))
+    run_process(RecorderNode)
 
 
 if __name__ == "__main__":
