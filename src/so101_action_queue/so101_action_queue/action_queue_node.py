@@ -6,7 +6,6 @@ once per tick and publishes joint_command; everything else that a tick gives ris
 
 import gc
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from sensor_msgs.msg import JointState
 from so101_msgs.msg import ActionChunk, DriverStatus, JointLimits, PolicyStatus
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import ParameterError, changed, declare
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, run_process
 from std_srvs.srv import Trigger
 
 from so101_action_queue import diagnosis, translation
@@ -34,8 +33,6 @@ from so101_action_queue.sender import Sender
 from so101_action_queue.tick_thread import Tick, TickThread
 from so101_node import qos
 
-# A thread that wants the interpreter waits this long before it asks the holder to give way (Python's default: 5 ms).
-SWITCH_INTERVAL_S = 0.0005
 HOUSEKEEPING_S = 0.1
 DIAGNOSTICS_EVERY = 10  # times housekeeping
 
@@ -66,7 +63,6 @@ class ActionQueueNode(AutostartNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create publishers and services."""
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
         use_niceness(self._values.niceness)
         self._outlets = Outlets(self, tuple(self._values.joint_names), 1.0 / self._values.fps)
         self._services_offered = [
@@ -299,7 +295,7 @@ def new_session() -> int:
 
 def main() -> None:
     """Run the node as a process."""
-    sys.exit(run_node(ActionQueueNode))
+    run_process(ActionQueueNode)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """The camera node: one device or file, streamed to listeners and answering observation requests."""
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from rclpy.node import Node
 from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry
 from so101_node.parameters import ParameterError, declare, parameter
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, run_process
 
 from so101_camera.camera_info import CameraInfoError, load_camera_info
 from so101_camera.camera_publisher import CameraPublisher
@@ -125,7 +124,7 @@ def _plain_path(url: str) -> Path:
 
 def main() -> None:
     """Run the node until it is told to stop."""
-    sys.exit(run_node(CameraNode))
+    run_process(CameraNode)
 
 
 if __name__ == "__main__":

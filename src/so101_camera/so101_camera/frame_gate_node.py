@@ -5,7 +5,6 @@ only the pictures that an inference needs cross the network.
 """
 
 import re
-import sys
 import time
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from so101_node.parameters import ParameterError, declare, parameter
-from so101_node.process import run_node
+from so101_node.process import run_process
 
 from so101_camera.foreign_frames import ForeignFrames
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError
@@ -114,7 +113,7 @@ class FrameGateNode(Node):
 
 def main() -> None:
     """Run the node until it is told to stop."""
-    sys.exit(run_node(FrameGateNode))
+    run_process(FrameGateNode)
 
 
 if __name__ == "__main__":

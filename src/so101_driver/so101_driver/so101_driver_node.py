@@ -1,7 +1,6 @@
 """The node so101_driver: topics and services around the control cycle of one arm."""
 
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,7 +12,7 @@ from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
 from so101_node.diagnostics import DiagnosticsPublisher
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, run_process
 from so101_node.qos import JOINT_COMMAND, JOINT_STATES_WRITER, LATCHED, TELEMETRY
 from std_srvs.srv import Trigger
 
@@ -272,7 +271,7 @@ def _gate_config(p: DriverParameters, limits: MotionLimits) -> GateConfig:
 
 def main() -> None:
     """Run the node until a signal."""
-    sys.exit(run_node(So101DriverNode))
+    run_process(So101DriverNode)
 
 
 if __name__ == "__main__":

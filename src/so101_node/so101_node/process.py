@@ -1,17 +1,23 @@
 """Running one node as one process: start, spin, stop on SIGINT or SIGTERM, and one line for every fatal error."""
 
+import ctypes
 import gc
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
+from typing import NoReturn
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 
 from so101_node.parameters import ParameterError
@@ -30,6 +36,9 @@ Python's own 5 ms is a sixth of a control tick.
 EXIT_LIMIT_S = 8
 """How long a node may take to leave after a signal; the kernel ends one that hangs, and it is seen to have failed."""
 
+LAST_WORDS_S = 0.3
+"""How long a leaving node waits until its last messages have arrived: what comes after its farewell is dropped."""
+
 _FATAL = (
     NodeError,
     ParameterError,
@@ -37,6 +46,31 @@ _FATAL = (
     InvalidNamespaceException,
     rclpy_implementation.RCLError,  # an unreadable parameter file, a domain id out of range
 )
+
+
+def run_process(factory: Callable[[], Node], args: Sequence[str] | None = None) -> NoReturn:
+    """`run_node`, and end the process with its code."""
+    end_process(run_node(factory, args))
+
+
+def end_process(code: int) -> NoReturn:
+    """End the process at once, its output written.
+
+    Leaving through the interpreter takes Python's and Fast DDS's global objects down beside threads that still use them
+    (torch's, a transport's); a driver that had already said why it could not start was seen to end by SIGSEGV instead.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ctypes.CDLL(None).fflush(None)  # the log's, where it goes to a buffered stream
+    os._exit(code)
+
+
+def wait_until_heard(publishers: Iterable[Publisher]) -> None:
+    """Wait until reliable readers have all that was published, `LAST_WORDS_S` at most (one of them may be gone)."""
+    end_s = time.monotonic() + LAST_WORDS_S
+    for publisher in publishers:
+        left_s = max(0.0, end_s - time.monotonic())
+        publisher.wait_for_all_acked(Duration(nanoseconds=round(left_s * 1e9)))
 
 
 def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> int:
@@ -88,6 +122,7 @@ def _leave(node: Node | None, executor: SingleThreadedExecutor | None) -> None:
             on_exit = getattr(node, "on_exit", None)
             if on_exit is not None:
                 on_exit()
+            wait_until_heard(node.publishers)
             if executor is not None:
                 executor.remove_node(node)
             node.destroy_node()

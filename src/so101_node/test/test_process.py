@@ -7,6 +7,11 @@ import sys
 import time
 
 import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile
+from std_msgs.msg import String
 
 HEAD = """
 import sys
@@ -14,7 +19,7 @@ from rclpy.node import Node
 from lifecycle_msgs.msg import State
 from so101_node.lifecycle import AutostartNode
 from rclpy.lifecycle import TransitionCallbackReturn
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, run_node, run_process
 """
 
 
@@ -78,6 +83,57 @@ sys.exit(run_node(Bad))
 """)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (1, "[bad] error: the thing is missing\n")
+
+
+def test_what_would_break_at_the_interpreters_exit_does_not_run() -> None:
+    body = PLAIN.replace("sys.exit(run_node(Plain))", "run_process(Plain)").replace('print("up", flush=True)', """
+        import atexit, os, signal
+        atexit.register(os.kill, os.getpid(), signal.SIGSEGV)
+        print("up", flush=True)""")
+    process = start(body)
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10) == ("left\n", "")
+    assert process.returncode == 0
+
+
+LAST_WORDS = """
+from rclpy.qos import QoSProfile
+from std_msgs.msg import String
+class Talker(Node):
+    def __init__(self):
+        super().__init__("talker")
+        self.words = self.create_publisher(String, "words", QoSProfile(depth=200))
+        self.create_timer(0.05, self.look)
+    def look(self):
+        if self.words.get_subscription_count():
+            print("heard", flush=True)
+    def on_exit(self):
+        for number in range(60):
+            self.words.publish(String(data=str(number) + 200_000 * "x"))
+run_process(Talker)
+"""
+
+
+def test_what_a_node_says_last_still_arrives() -> None:
+    process = start(LAST_WORDS)
+    context = Context()
+    rclpy.init(args=[], context=context)
+    node = rclpy.create_node("listener", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    heard: list[String] = []
+    node.create_subscription(String, "words", heard.append, QoSProfile(depth=200))
+    assert process.stdout is not None and process.stdout.readline() == "heard\n"
+    process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while len(heard) < 60 and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.05)
+    assert process.wait(timeout=20) == 0
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    assert [int(word.data.rstrip("x")) for word in heard] == list(range(60))
 
 
 AUTOSTART = """

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
 import threading
 import time
 from functools import partial
@@ -17,13 +15,13 @@ from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
 from so101_node.diagnostics import DiagnosticsPublisher
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, run_process, wait_until_heard
 
 from so101_policy_server.checkpoint import find_checkpoint
 from so101_policy_server.diagnosis import entry_of
 from so101_policy_server.effects import Level, Log
 from so101_policy_server.heartbeat import Heartbeat
-from so101_policy_server.inference_thread import THREAD_NAME, Call, InferenceThread
+from so101_policy_server.inference_thread import Call, InferenceThread
 from so101_policy_server.messages import to_chunk, to_frame, to_picture, to_pose, to_request, to_spec, to_status
 from so101_policy_server.parameters import ServerParameters
 from so101_policy_server.policy import Loader, Policy, PolicySource, Progress
@@ -122,6 +120,7 @@ class PolicyServerNode(AutostartNode):
         self._publish_status(leaving=True)
         if not self._inference.stop(STOP_TIMEOUT_S):
             self.log.warning("leaving while the policy is still at work")
+        wait_until_heard(robot.status for robot in self._robots.values())
         robots, self._robots, self._inference, self._heartbeat = self._robots, {}, None, None
         for robot in robots.values():
             robot.destroy()
@@ -215,13 +214,7 @@ class PolicyServerNode(AutostartNode):
 
 def main() -> None:
     """Entry point of the executable `policy_server`."""
-    code = run_node(PolicyServerNode)
-    if any(thread.name == THREAD_NAME for thread in threading.enumerate()):
-        # A load or an inference cannot be broken off, and taking the interpreter down under torch's threads aborts it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    run_process(PolicyServerNode)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import array
 import math
 import os
 import secrets
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
 from so101_node.parameters import ParameterError, declare, parameter
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, run_process
 from so101_node.qos import CHUNK_WRITER, LATCHED, OBSERVATION, REQUEST_READER
 from so101_node.repeat import RepeatPublisher
 
@@ -238,7 +237,7 @@ class ExpertPolicyNode(Node):
 
 def main() -> None:
     """Run the node until it is told to stop."""
-    sys.exit(run_node(ExpertPolicyNode))
+    run_process(ExpertPolicyNode)
 
 
 if __name__ == "__main__":

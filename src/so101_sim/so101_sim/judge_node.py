@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from rclpy.node import Node
 from so101_msgs.msg import EpisodeEvent
 from so101_msgs.srv import ResetEpisode
 from so101_node.parameters import ParameterError, declare, parameter
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, run_process
 from so101_node.qos import EVENTS
 
 from so101_sim.errors import SimulationError
@@ -140,7 +139,7 @@ class JudgeNode(Node):
 
 def main() -> None:
     """Run the node until it is told to stop."""
-    sys.exit(run_node(JudgeNode))
+    run_process(JudgeNode)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from so101_camera.frame import Frame
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
 from so101_msgs.msg import PolicySpec
 from so101_node.parameters import ParameterError, declare, parameter
-from so101_node.process import NodeError, run_node
+from so101_node.process import NodeError, run_process
 from so101_node.qos import LATCHED
 
 from so101_sim.errors import SimulationError
@@ -152,7 +151,7 @@ class VirtualCamerasNode(Node):
 
 def main() -> None:
     """Run the node until it is told to stop."""
-    sys.exit(run_node(VirtualCamerasNode))
+    run_process(VirtualCamerasNode)
 
 
 if __name__ == "__main__":
