@@ -114,6 +114,10 @@ class ActionQueueNode(AutostartNode):
         self._outlets = None
         return TransitionCallbackReturn.SUCCESS
 
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As on_deactivate: an active node that is shut down must not go on commanding."""
+        return self.on_deactivate(state)
+
     def on_exit(self) -> None:
         """End the threads before the node goes, however it goes."""
         self._end_threads()
@@ -261,7 +265,8 @@ class ActionQueueNode(AutostartNode):
         if due and self._outlets:
             self._diagnosed = shown
             name = self.get_fully_qualified_name().lstrip("/")
-            self._outlets.diagnostics(diagnosis.entries(name, status, rivals, latency))
+            answerers = self.count_publishers("action_chunk")
+            self._outlets.diagnostics(diagnosis.entries(name, status, rivals, answerers, latency))
         self._houses_kept += 1
 
     def _start_when_possible(self) -> None:

@@ -18,6 +18,11 @@ class AlignedRows:
     first_step: int
     rows: FloatArray
 
+    @property
+    def end(self) -> int:
+        """The step after the last row's."""
+        return self.first_step + len(self.rows)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overlap:
@@ -75,7 +80,7 @@ def temporal_ensemble(overlap: Overlap) -> FloatArray:
     count = np.zeros((len(overlap.new), 1))  # chunks added so far, per step: the next one's place in age
     for chunk in (*overlap.earlier, AlignedRows(overlap.step, overlap.new)):
         begin = max(chunk.first_step, overlap.step)
-        end = min(chunk.first_step + len(chunk.rows), overlap.step + len(overlap.new))
+        end = min(chunk.end, overlap.step + len(overlap.new))
         if begin >= end:
             continue
         here = slice(begin - overlap.step, end - overlap.step)

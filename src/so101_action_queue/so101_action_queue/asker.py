@@ -55,7 +55,7 @@ class Asker:
             return Due(overdue, timed_out=overdue)
         if self.questions.is_waiting_to_retry(now_ns):
             return Due(False)
-        if not execution.length:
+        if not execution.length or self.questions.must_retry(now_ns):
             return Due(True)
         return Due(execution.length <= self.level(execution.chunk_rows, settings))
 

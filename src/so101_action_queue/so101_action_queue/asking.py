@@ -126,6 +126,10 @@ class Questions:
             patience_s = max(patience_s, 2.0 * round_trips.p95_s)
         return now_ns - max(asked.asked_ns, self._busy_heard_ns) > patience_s * 1e9
 
+    def must_retry(self, now_ns: int) -> bool:
+        """Return whether the newest question was answered with an error whose waiting time is over."""
+        return self._not_before_ns is not None and now_ns >= self._not_before_ns
+
     def is_waiting_to_retry(self, now_ns: int) -> bool:
         """Return whether an error answer's waiting time is still running."""
         return self._not_before_ns is not None and now_ns < self._not_before_ns

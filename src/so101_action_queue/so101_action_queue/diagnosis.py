@@ -21,6 +21,12 @@ SECOND_SERVER = Cause(
     "another policy server answers this robot; its chunks are dropped",
     "stop one of them, or name the one to obey in `servers`",
 )
+FOREIGN_CHUNKS = Cause(
+    "FOREIGN_CHUNKS",
+    Level.WARN,
+    "several nodes publish action_chunk; chunks of a server that is not obeyed are dropped",
+    "stop all but one: `ros2 topic info -v action_chunk` names them",
+)
 _NAMED: Final = (
     Cause(
         "DRIVER_RESTARTED", Level.ERROR, "the driver that the session began with is gone",
@@ -125,7 +131,7 @@ WAITING = Cause("WAITING", Level.OK, "started, no chunk yet; the setpoint is hel
 ASKING_LATER = Cause("WAITING_TO_ASK", Level.WARN, "an error answer; the next question waits a moment", "wait")
 UNNAMED = Cause("UNNAMED", Level.WARN, "something else; the message says what", "read the message")
 CAUSES: Final = (
-    IDLE, WAITING, RUNNING, STARVED, ASKING_LATER, *_NAMED, SECOND_SERVER, STOP_REQUESTED, UNNAMED,
+    IDLE, WAITING, RUNNING, STARVED, ASKING_LATER, *_NAMED, SECOND_SERVER, FOREIGN_CHUNKS, STOP_REQUESTED, UNNAMED,
 )  # fmt: skip
 _BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 
@@ -173,8 +179,13 @@ class Latency:
         return shown
 
 
-def entries(name: str, status: Status, rivals: Sequence[str], latency: Mapping[str, str]) -> list[DiagnosticStatus]:
-    """State, cause, counters and latency; and an alarm while other servers answer."""
+def entries(
+    name: str, status: Status, rivals: Sequence[str], answerers: int, latency: Mapping[str, str]
+) -> list[DiagnosticStatus]:
+    """State, cause, counters and latency; and an alarm while others answer than the one server that is obeyed.
+
+    rivals: names of further live servers; answerers: how many nodes publish action_chunk.
+    """
     values = {
         "state": status.state.name,
         "session": status.session,
@@ -192,4 +203,6 @@ def entries(name: str, status: Status, rivals: Sequence[str], latency: Mapping[s
     made = [entry(f"{name}: queue", cause, status.cause, values)]
     if rivals:
         made.append(entry(f"{name}: servers", SECOND_SERVER, f"{', '.join(rivals)} besides the one that is obeyed"))
+    elif answerers > 1:
+        made.append(entry(f"{name}: servers", FOREIGN_CHUNKS, f"{answerers} nodes publish action_chunk"))
     return made

@@ -9,10 +9,15 @@ from so101_action_queue.settings import Settings
 
 FRESH_S = 0.5  # a DriverStatus comes at 10 Hz; older than five of them and nothing is known
 PARKING = "PARKING"
+COMMAND_TIMEOUT = "COMMAND_TIMEOUT"
 
 
 class DriverWatch:
-    """Keeps the newest DriverStatus. HOLD is patience in the first `engage_timeout_s` of a session, then a fault."""
+    """Keeps the newest DriverStatus.
+
+    In the first `engage_timeout_s` of a session HOLD is patience, once engaged only where commands were late; else a
+    fault.
+    """
 
     def __init__(self) -> None:
         self._report: DriverReport | None = None
@@ -72,7 +77,8 @@ class DriverWatch:
             self._engaged_once = self._engaged_once or self._heard_ns > self._began_ns
             return ""
         in_time = now_ns - self._began_ns <= settings.engage_timeout_s * 1e9
-        if report.state == DriverState.HOLD and in_time and report.cause != PARKING:
+        expected = report.cause == COMMAND_TIMEOUT if self._engaged_once else report.cause != PARKING
+        if report.state == DriverState.HOLD and in_time and expected:
             return ""
         if not self._engaged_once and report.state == DriverState.HOLD:
             return f"the driver did not engage within {settings.engage_timeout_s:g} s: it is {describe(report)}"

@@ -14,7 +14,7 @@ from so101_action_queue.plan import ActionPlan
 from so101_action_queue.settings import Settings
 from so101_action_queue.splice import Ahead, Spliced, splice
 
-REMEMBERED_CHUNKS = 16  # for temporal_ensemble: more than ever cover one step
+REMEMBERED_CHUNKS = 100  # for temporal_ensemble: no more can cover one step, at an answer a tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class Execution:
 
     def forget_rows(self) -> None:
         """Drop all rows: the setpoint is held from now on."""
+        self.action_age_s = math.nan
         self._plan.clear()
         self._earlier.clear()
 
@@ -118,6 +119,8 @@ class Execution:
         self._plan.replace(spliced.rows, asked.asked_ns)
         self._ramp_until = self.step + spliced.rows_ramped if spliced.rows_ramped else -1
         if aggregation.remembers:
+            while self._earlier and self._earlier[0].end <= self.step:
+                self._earlier.popleft()
             self._earlier.append(AlignedRows(self.step - trimmed, chunk.copy()))
         else:
             self._earlier.clear()

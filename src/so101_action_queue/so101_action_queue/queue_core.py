@@ -4,6 +4,7 @@ A *step* is one executed control tick; row i of a chunk observed at step s is me
 the same order give the same decisions, bit for bit, which is what `replay` checks. Not thread-safe.
 """
 
+import math
 from dataclasses import replace
 from enum import Enum
 
@@ -29,6 +30,8 @@ from so101_action_queue.reception import Reception, Terms
 from so101_action_queue.server_watch import ServerEvent, ServerWatch
 from so101_action_queue.settings import Settings
 from so101_action_queue.spec import PolicySpec, policy_spec
+
+EARLY_PERIODS = 0.25  # a tick may come that much before its time, counted from the first, which itself was late
 
 
 class _Mode(Enum):
@@ -60,7 +63,8 @@ class ActionQueue:
         self._asker = Asker()
         self._questions = self._asker.questions
         self._counters = Counters()
-        self._last_tick_ns: int | None = None
+        self._first_tick_ns: int | None = None
+        self._periods = 0  # that the ticks so far stand for
         self._reception = Reception(self.execution, self._asker, self._counters)
 
     # -- inputs ------------------------------------------------------------------------------------------------------
@@ -107,7 +111,7 @@ class ActionQueue:
         refusal = self._driver.start_refusal(now_ns, self.settings.joint_names)
         if refusal:
             return refusal
-        if not self._servers.connected:
+        if not self._servers.any_heard_lately(now_ns):
             return self._servers.explain(now_ns, self._spec_id, self.settings)
         return ""
 
@@ -203,9 +207,16 @@ class ActionQueue:
     # -- a tick, piece by piece --------------------------------------------------------------------------------------
 
     def _periods_since_last_tick(self, now_ns: int) -> int:
-        """Return 1, or more where deadlines were missed."""
-        last_ns, self._last_tick_ns = self._last_tick_ns, now_ns
-        return 1 if last_ns is None else max(1, round((now_ns - last_ns) / self.settings.period_ns))
+        """Return 1, or more where deadlines were missed.
+
+        Counted from the first tick on: a tick that is late and the one after it, which comes in time, are two.
+        """
+        if self._first_tick_ns is None:
+            self._first_tick_ns = now_ns
+        passed = math.floor((now_ns - self._first_tick_ns) / self.settings.period_ns + EARLY_PERIODS)
+        periods = max(1, passed + 1 - self._periods)
+        self._periods += periods
+        return periods
 
     def _connect_failure(self, now_ns: int) -> str:
         """Return the line to die with when no server was heard in time, else ""."""
@@ -226,9 +237,10 @@ class ActionQueue:
             if event in (ServerEvent.BOUND, ServerEvent.READY):
                 self._welcome_server(now_ns)
                 continue
-            reason = self._servers.explain(now_ns, self._spec_id, self.settings)
+            lost = event is ServerEvent.LOST  # another may have been bound in the same breath
+            reason = self._servers.loss if lost else self._servers.explain(now_ns, self._spec_id, self.settings)
             self.notices.add(now_ns, event.value, Level.ERROR, f"Error receiving actions: {reason}")
-            if event is ServerEvent.LOST and self.settings.on_server_lost == "stop":
+            if lost and self.settings.on_server_lost == "stop":
                 self.stop(now_ns, f"{reason} (on_server_lost: stop)")
                 return
 

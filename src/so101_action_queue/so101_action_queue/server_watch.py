@@ -10,6 +10,7 @@ from so101_action_queue.inputs import ServerReport, ServerState
 from so101_action_queue.settings import Settings
 
 REMEMBERED = 8  # servers; more than any network has
+LATELY_S = 5.0  # a server silent for longer is none to start with, however patient server_lost_s is meant to be
 
 
 class ServerEvent(Enum):
@@ -35,6 +36,7 @@ class ServerWatch:
         self.bound_id = 0
         self.connected = False
         self.lost = False
+        self.loss = ""  # why the bound server was lost last, one line
         self.ready = False
 
     @property
@@ -60,6 +62,7 @@ class ServerWatch:
         if self.bound_id and not self.lost and not self._is_alive(self._heard[self.bound_id], now_ns, settings):
             self.lost = True
             self.ready = False
+            self.loss = self._why_lost(settings)
             events.append(ServerEvent.LOST)
         if not self.bound_id or self.lost:
             found = self._first_ready(now_ns, spec_id, settings)
@@ -89,11 +92,7 @@ class ServerWatch:
             alive = [heard.report for server_id, heard in self._heard.items() if server_id == self.bound_id]
         if not alive:
             wanted = f" ({', '.join(settings.servers)})" if settings.servers else ""
-            if self.lost and self.bound and self.bound.leaving:
-                return f"server {self.bound.server_name} said goodbye"
-            if self.lost:
-                return f"server lost: no heartbeat for {settings.server_lost_s:g} s"
-            return f"no policy server heard{wanted}"
+            return self.loss if self.lost else f"no policy server heard{wanted}"
         report = alive[0]
         if report.state == ServerState.READY and report.spec_id != spec_id:
             return f"server {report.server_name} has not taken up our policy_spec yet"
@@ -102,6 +101,15 @@ class ServerWatch:
         except ValueError:
             state = f"state {report.state}"
         return f"server {report.server_name} is {state}" + (f": {report.message}" if report.message else "")
+
+    def any_heard_lately(self, now_ns: int) -> bool:
+        """Whether one of the wanted servers, READY or not, is there to begin with."""
+        return any(not one.report.leaving and now_ns - one.at_ns <= LATELY_S * 1e9 for one in self._heard.values())
+
+    def _why_lost(self, settings: Settings) -> str:
+        if self.bound and self.bound.leaving:
+            return f"server {self.bound.server_name} said goodbye"
+        return f"server lost: no heartbeat for {settings.server_lost_s:g} s"
 
     def _first_ready(self, now_ns: int, spec_id: int, settings: Settings) -> int | None:
         for server_id, heard in self._heard.items():

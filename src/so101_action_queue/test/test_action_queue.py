@@ -224,6 +224,16 @@ def test_the_shared_queue_has_met_no_error_of_its_own_and_ends_cleanly(
     assert "internal error" not in output
 
 
+def test_shut_down_while_it_moves_it_commands_nothing_more(world: QueueWorld, queue: Start) -> None:
+    queue(start_on_activate="true")
+    world.wait_for_state(QueueStatus.RUNNING)
+    assert world.change_state(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    time.sleep(0.3)
+    world.forget()
+    time.sleep(0.5)
+    assert (world.commands, world.statuses) == ([], [])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly_while_it_moves(world: QueueWorld, queue: Start, number: int) -> None:
     process = queue(start_on_activate="true")

@@ -73,6 +73,16 @@ def test_an_engagement_from_before_the_start_does_not_count() -> None:
     assert watch.is_engaged
 
 
+def test_once_engaged_the_first_second_forgives_late_commands_and_nothing_else() -> None:
+    watch = begun()
+    watch.hear(1, ENGAGED)
+    assert watch.fault(1, SETTINGS) == ""
+    watch.hear(2, replace(HOLD, cause="COMMAND_TIMEOUT"))
+    assert watch.fault(2, SETTINGS) == ""
+    watch.hear(3, replace(HOLD, cause="BUS_NOISE"))
+    assert watch.fault(3, SETTINGS) == "the driver is HOLD (BUS_NOISE)"
+
+
 @pytest.mark.parametrize("state", [DriverState.LATCHED, DriverState.RELEASED, DriverState.NO_BUS])
 def test_a_fault_of_the_driver_stops_the_session_at_once_even_in_the_first_second(state: DriverState) -> None:
     watch = begun()

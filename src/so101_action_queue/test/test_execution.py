@@ -129,6 +129,18 @@ def test_temporal_ensemble_averages_over_the_chunks_it_remembers() -> None:
     np.testing.assert_allclose(execution.rows_ahead()[:, 0], [0.6] * 4)  # weights all 1: the mean
 
 
+def test_temporal_ensemble_remembers_every_chunk_that_still_covers_a_step_and_no_other() -> None:
+    chosen = Settings(
+        joint_names=("pan",), aggregate_fn_name="temporal_ensemble", temporal_ensemble_coeff=0.0, max_seam_rad=3.2
+    )
+    execution = Execution(1)
+    execution.begin(np.zeros(1))
+    for number in range(1, 26):  # an answer at each tick, the n-th says n / 10
+        execution.accept(Asked(number, 0, execution.step, 0, 0), np.full((24, 1), number / 10), 0, chosen, BOUNDS)
+        execution.advance(0, 1, chosen, BOUNDS)
+    np.testing.assert_allclose(execution.setpoint, np.mean(range(2, 26)) / 10)  # the first covers steps 0 to 23 only
+
+
 def test_two_answers_between_two_ticks_at_rest_are_both_ramped() -> None:
     chosen = Settings(joint_names=("pan",), aggregate_fn_name="latest_only", max_seam_rad=0.1)
     execution = Execution(1)

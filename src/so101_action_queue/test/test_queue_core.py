@@ -89,6 +89,14 @@ def test_start_is_refused_with_the_reason_until_limits_driver_and_server_are_the
     assert core.state is QueueState.WAITING
 
 
+def test_start_is_refused_when_the_only_server_left_long_ago() -> None:
+    session = VirtualSession(settings(), still_policy)
+    session.run(0.5)
+    core, now_ns = session.journal.core, session.now_ns + 60_000_000_000
+    core.hear_driver(now_ns, session.driver)
+    assert core.start(now_ns, 1).reason == "no policy server heard"
+
+
 def test_start_again_while_started_changes_nothing() -> None:
     session = running()
     outcome = session.journal.start(session.now_ns, 99)
@@ -196,6 +204,16 @@ def test_elapsed_time_skips_the_rows_whose_time_is_past() -> None:
     first = next(setpoint for setpoint in trace.setpoints if setpoint != (0.0, 0.0))
     # Asked in tick 0, answered 0.500 s later: tick 15 comes just then and is past; row 0 was meant for tick 1.
     assert first == pytest.approx((0.64, 0.64), abs=0.011)
+
+
+def test_elapsed_time_counts_a_late_tick_and_the_next_one_in_time_as_two_periods() -> None:
+    session = running(settings(alignment="elapsed_time"), policy=ramp_policy)
+    core, period_ns, began = session.journal.core, settings().period_ns, session.journal.core.execution.step
+    for late in (0.6, 0.0, 0.7, 0.0, 0.0, 2.0, 0.0):  # the last but one passes over two deadlines
+        session.now_ns += period_ns
+        core.tick(session.now_ns + round(late * period_ns), Pose((0.0, 0.0), 0.0))
+        session.now_ns += int(late) * period_ns
+    assert core.execution.step - began == 9
 
 
 def test_a_chunk_shorter_than_the_round_trip_is_realigned_counted_and_named() -> None:
@@ -338,6 +356,22 @@ def test_a_server_that_says_it_works_on_ours_is_not_asked_again_meanwhile() -> N
 def test_a_server_busy_with_ours_for_ever_is_asked_again_in_the_end() -> None:
     session = running(settings(busy_timeout_s=3.0), Link(inference_s=never))
     assert session.run(6.0).counters.timeouts >= 1
+
+
+def test_a_changed_task_whose_question_fails_is_asked_again_though_many_rows_are_left() -> None:
+    session = running(settings(chunk_size_threshold=0.1))
+    inner = session.answer
+
+    def answer(question: Question, rows: FloatArray, **more: Any) -> Any:
+        session.answer = inner  # type: ignore[method-assign]
+        return inner(question, rows[:0], **{"status": AnswerStatus.OBSERVATION_INCOMPLETE, **more})
+
+    asked = len(session.trace.questions)
+    session.answer = answer  # type: ignore[method-assign]
+    session.journal.change(session.now_ns, replace(session.journal.core.settings, task="another"))
+    trace = session.run(0.5)
+    assert [question.task for question in trace.questions[asked:]] == ["another"] * 2
+    assert (np.diff(trace.question_ticks[asked:]) * PERIOD < 0.5).all()
 
 
 # -- answers that are no chunks ----------------------------------------------------------------------------------------

@@ -71,6 +71,22 @@ def test_after_a_loss_the_same_server_or_another_is_bound() -> None:
         assert watch.ready
 
 
+def test_a_loss_is_called_by_its_name_though_another_server_is_bound_in_the_same_breath() -> None:
+    watch = bound_to_a()
+    watch.hear(2 * S, B, SETTINGS)
+    assert watch.judge(2 * S, SPEC, SETTINGS) == [ServerEvent.LOST, ServerEvent.BOUND]
+    assert watch.loss == "server lost: no heartbeat for 0.9 s"
+
+
+def test_a_server_is_there_to_begin_with_while_it_was_heard_lately_and_has_not_left() -> None:
+    watch = ServerWatch()
+    watch.hear(0, replace(A, state=ServerState.LOADING), SETTINGS)
+    assert watch.any_heard_lately(5 * S)
+    assert not watch.any_heard_lately(5 * S + 1)
+    watch.hear(6 * S, replace(A, leaving=True), SETTINGS)
+    assert not watch.any_heard_lately(6 * S)
+
+
 def test_a_goodbye_frees_the_robot_at_once() -> None:
     watch = bound_to_a()
     watch.hear(S // 10, B, SETTINGS)

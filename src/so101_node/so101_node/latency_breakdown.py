@@ -81,7 +81,7 @@ class LatencyBreakdown:
             frame_age_s,
             max(0.0, round_trip_s - server.server_total),
             *stages,
-            max(0.0, server.server_total - math.fsum(stages)),
+            max(0.0, server.server_total - sum(stages)),
             queue_s,
         )
 
@@ -93,12 +93,12 @@ class LatencyBreakdown:
     @property
     def round_trip(self) -> float:
         """Question asked -> chunk in the queue, s."""
-        return math.fsum(getattr(self, stage) for stage in STAGES if stage not in ("frame_age", "queue"))
+        return sum(getattr(self, stage) for stage in STAGES if stage not in ("frame_age", "queue"))
 
     @property
     def total(self) -> float:
         """Capture of the oldest picture -> first row executed, s, of the parts that are known."""
-        return math.fsum(seconds for seconds in self.stages().values() if not math.isnan(seconds))
+        return sum(seconds for seconds in self.stages().values() if not math.isnan(seconds))
 
     def stages(self) -> dict[str, float]:
         """Each part by name, in the order of STAGES, s."""
