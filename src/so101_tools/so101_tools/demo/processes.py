@@ -13,6 +13,7 @@ from so101_tools.demo.options import DemoError, DemoOptions
 from so101_tools.domain import DomainLease, NoFreeDomainError
 from so101_tools.launching import LaunchFileError, ProcessSpec, Runner, resolve
 from so101_tools.launching.find_file import find_launch_file
+from so101_tools.shipped_policies import shipped_policy
 from so101_tools.view.viewer_server import ViewerError, check_ports, free_port
 
 CAMERAS = ("front", "top", "wrist")
@@ -174,7 +175,7 @@ def checkpoint_folder(options: DemoOptions) -> Path:
         if not options.checkpoint.is_dir():
             raise DemoError(f"--checkpoint {options.checkpoint}: no such folder; a LeRobot policy folder is wanted")
         return options.checkpoint.absolute()
-    shipped = Path(get_package_share_directory(PACKAGE)) / "policies" / options.task
+    shipped = shipped_policy(options.task)
     if not (shipped / "config.json").is_file():
         raise DemoError(
             f"no checkpoint in {shipped}: make one with ./so101 policy train, name one with --checkpoint, "

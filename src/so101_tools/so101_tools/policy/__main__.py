@@ -1,4 +1,7 @@
-"""`./so101 policy data|train|eval|compare`: the demo policies from nothing, in about an hour each on two cores."""
+"""`./so101 policy make|data|train|eval|compare`: the demo policies from nothing, on two cores and no GPU.
+
+`make` is data, train and eval in one; each goes on where it was interrupted.
+"""
 
 from __future__ import annotations
 
@@ -47,25 +50,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog="so101 policy", description=__doc__)
     verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="data|train|eval|compare", parser_class=_OneLineParser
+        dest="verb", required=True, metavar="make|data|train|eval|compare", parser_class=_OneLineParser
     )
 
+    make = verbs.add_parser("make", help="the policy of a task from nothing: record, train, try it; goes on as well")
+    _add_recorded(make)
+    _add_trained(make)
+    _add_folder(make)
+
     data = verbs.add_parser("data", help="record demonstrations of the scripted expert as a LeRobotDataset")
-    data.add_argument("--episodes", type=_positive, default=250, help="successful episodes to record (250)")
-    data.add_argument("--workers", type=_positive, default=2, help="virtual arms side by side (2)")
+    _add_recorded(data)
     _add_folder(data)
 
     train = verbs.add_parser("train", help="train ACT on that dataset; goes on where it was interrupted")
-    train.add_argument("--steps", type=_positive, default=None, help="batches to learn from")
-    train.add_argument("--seed", type=int, default=0, help="of weights, batches and dropout (0)")
-    train.add_argument("--run", default="run", help="name of the run's folder (run)")
-    train.add_argument(
-        "--init",
-        type=Path,
-        default=None,
-        metavar="FOLDER",
-        help="policy to begin with, that does a task like this one",
-    )
+    _add_trained(train)
     _add_folder(train)
 
     evaluate = verbs.add_parser("eval", help="a quick look in virtual time; `./so101 demo` is what counts")
@@ -86,6 +84,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_folder(compare)
     return parser
+
+
+def _add_recorded(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--episodes", type=_positive, default=250, help="successful episodes to record (250)")
+    parser.add_argument("--workers", type=_positive, default=2, help="virtual arms side by side (2)")
+
+
+def _add_trained(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--steps", type=_positive, default=None, help="batches to learn from")
+    parser.add_argument("--seed", dest="train_seed", type=int, default=0, help="of weights, batches and dropout (0)")
+    parser.add_argument("--run", default="run", help="name of the run's folder (run)")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="policy to begin with, that does a task like this one",
+    )
 
 
 def _add_evaluated(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from so101_tools.execution_modes import MODES
 from so101_tools.policy.recipe import TRAINING_SEEDS, ModelRecipe, ObservationRecipe, TrainingRecipe
 from so101_tools.progress_bar import counting_bar
 
@@ -21,6 +22,24 @@ _console = Console(stderr=True)
 
 class PolicyVerbError(RuntimeError):
     """A verb cannot do what was asked. The message is one line."""
+
+
+TRIED_EPISODES = 20
+
+
+def make(options: argparse.Namespace) -> int:
+    """Record, train and try the policy of a task; the belt's begins with what the static task has taught."""
+    from so101_tools.shipped_policies import shipped_policy
+
+    if options.task == "belt" and options.init is None:
+        options.init = shipped_policy("static")
+    _console.print(f"1 of 3: {options.episodes} demonstrations")
+    data(options)
+    _console.print("2 of 3: training")
+    train(options)
+    _console.print("3 of 3: trying it")
+    tried = {"checkpoint": None, "episodes": TRIED_EPISODES, "seed": 0, "delay_ms": 100.0, "mode": MODES[0]}
+    return eval(argparse.Namespace(**{**vars(options), **tried}))
 
 
 def data(options: argparse.Namespace) -> int:
@@ -58,7 +77,7 @@ def train(options: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)
     observation, model = ObservationRecipe(), ModelRecipe()
-    training = replace(TrainingRecipe(), seed=options.seed)
+    training = replace(TrainingRecipe(), seed=options.train_seed)
     if options.steps is not None:
         training = replace(training, steps=options.steps)
     arrays = load(options.folder / "dataset", observation)
@@ -161,4 +180,4 @@ def _compared(
 def _checkpoint(options: argparse.Namespace) -> Path:
     from so101_tools.policy.training import pretrained_folder
 
-    return Path(options.checkpoint or pretrained_folder(options.folder / "run"))
+    return Path(options.checkpoint or pretrained_folder(options.folder / getattr(options, "run", "run")))
