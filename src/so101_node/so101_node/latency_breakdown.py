@@ -93,7 +93,7 @@ class LatencyBreakdown:
     @property
     def round_trip(self) -> float:
         """Question asked -> chunk in the queue, s."""
-        return sum(getattr(self, stage) for stage in STAGES if stage not in ("frame_age", "queue"))
+        return float(sum(getattr(self, stage) for stage in STAGES if stage not in ("frame_age", "queue")))
 
     @property
     def total(self) -> float:
