@@ -55,6 +55,7 @@ class AnsweringRule:
         self._spec: Spec | None = None
         self._answered: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
         self._pending: tuple[Request, int] | None = None
+        self._given: tuple[Request, int] | None = None
 
     @property
     def spec(self) -> Spec | None:
@@ -90,8 +91,15 @@ class AnsweringRule:
             return None
         if self._spec is None or request.spec_id != self._spec.spec_id or not frame_ready:
             return None
-        self._pending = None
+        self._given, self._pending = self._pending, None
         if not self.is_wanted:
             return None
         self._answered.append((request.session, request.request_id))
         return request
+
+    def take_back(self, request: Request) -> None:
+        """The frame for a request that `due` gave was of no use: it waits for the next one, unless a newer one does."""
+        if self._given is None or self._given[0] != request or self._pending is not None:
+            return
+        self._pending, self._given = self._given, None
+        self._answered.remove((request.session, request.request_id))

@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 from so101_camera.answering import AnsweringRule, Request, Spec
 from so101_camera.frame import Frame
 from so101_camera.history import FrameHistory
-from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, encode_png, jpeg_of, pixels_of
+from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError, encode_png, jpeg_of, pixels_of
 from so101_node import qos
 
 
@@ -121,8 +121,18 @@ class ObservationPublisher:
                 return
             spec = self._rule.spec
             frames = self._history.select(request.steps, spec.period_ns if spec is not None else 0)
-        for index, frame in enumerate(frames):
-            self._observation.publish(self._observation_image(request, index, frame))
+        try:
+            answer = [self._observation_image(request, index, frame) for index, frame in enumerate(frames)]
+        except ImageCodecError as error:
+            # Cheap cameras tear a picture now and then; the next one is as good for this request.
+            with self._lock:
+                self._rule.take_back(request)
+            self._node.get_logger().error(
+                f"Error capturing observation: {self._camera}: {error}", throttle_duration_sec=1.0
+            )
+            return
+        for message in answer:
+            self._observation.publish(message)
         self.answers += 1
 
     def _observation_image(self, request: Request, index: int, frame: Frame) -> ObservationImage:

@@ -1,5 +1,6 @@
 """A camera device through OpenCV's Video4Linux2 backend."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,11 @@ from so101_camera.frame import Frame
 from so101_camera.image_codec import JPEG_START
 from so101_camera.video_source import SourceError, SourceSettings, device_path
 
-# A grab of a healthy camera takes at most one period (100 ms at 10 fps); OpenCV's own limit of 10 s would hide an
-# unplugged one for that long.
-READ_TIMEOUT_MS = 1000
+# A grab of a healthy camera takes at most one period (100 ms at 10 fps); OpenCV's own limit of 10 s would hide a camera
+# that has stopped for that long. Its Video4Linux2 backend knows no property for it, only this variable, in whole
+# seconds, which it reads once in a process, at the first wait for a frame.
+READ_TIMEOUT_VARIABLE = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
+READ_TIMEOUT_S = "1"
 
 # The kernel stamps a frame on the monotonic clock when its transfer ends. A stamp outside this window is on another
 # clock, and the time of reading is used.
@@ -23,6 +26,7 @@ Opener = Callable[[str], Any]
 
 
 def _open_capture(path: str) -> cv2.VideoCapture:
+    os.environ.setdefault(READ_TIMEOUT_VARIABLE, READ_TIMEOUT_S)
     return cv2.VideoCapture(path, cv2.CAP_V4L2)
 
 
@@ -61,7 +65,6 @@ class OpenCvSource:
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
         capture.set(cv2.CAP_PROP_FPS, self._settings.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
-        capture.set(cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS)
         self._passes_jpeg = _fourcc_name(capture.get(cv2.CAP_PROP_FOURCC)) in ("MJPG", "JPEG")
         capture.set(cv2.CAP_PROP_CONVERT_RGB, 0 if self._passes_jpeg else 1)
         self._capture = capture
@@ -73,7 +76,7 @@ class OpenCvSource:
         ok, data = self._capture.read()
         now_ns = time.monotonic_ns()
         if not ok or data is None:
-            raise SourceError(f"{self._path} gave no frame within {READ_TIMEOUT_MS} ms")
+            raise SourceError(f"{self._path} gave no frame in time")
         stamp_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
         capture_ns = stamp_ns if 0 <= now_ns - stamp_ns < PLAUSIBLE_AGE_NS else now_ns
         # A driver that stamps only some frames must not make time run backwards.

@@ -78,6 +78,27 @@ def test_a_request_of_another_spec_is_not_answered_by_the_present_one() -> None:
     assert not answered(camera, request(1, spec_id=8))
 
 
+def test_a_request_whose_frame_was_of_no_use_waits_for_the_next() -> None:
+    camera = rule()
+    assert answered(camera, request(1))
+    assert not answered(camera, request(1)), "the copy while the frame is being encoded"
+    camera.take_back(request(1))
+    assert camera.due(1, frame_ready=True) == request(1)
+    assert camera.due(2, frame_ready=True) is None
+    camera.take_back(request(1))
+    assert camera.due(PENDING_LIMIT_NS + 1, frame_ready=True) is None, "the queue has asked anew by now"
+
+
+def test_a_request_that_is_taken_back_does_not_displace_a_newer_one() -> None:
+    camera = rule()
+    assert answered(camera, request(1))
+    camera.on_request(request(2), 1)
+    camera.take_back(request(1))
+    assert camera.due(1, frame_ready=True) == request(2)
+    camera.take_back(request(1))
+    assert camera.due(1, frame_ready=True) is None
+
+
 def test_history_zero_means_the_newest_frame() -> None:
     assert request(1, history=0).steps == 1
 

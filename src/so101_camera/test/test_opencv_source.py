@@ -1,5 +1,6 @@
 """A Video4Linux2 device, seen through a stand-in for cv2.VideoCapture that answers as the real one does."""
 
+import os
 import time
 from pathlib import Path
 
@@ -107,6 +108,26 @@ def test_a_torn_buffer_is_an_error_and_not_a_frame(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="100 bytes that are no JPEG"):
         source.read()
     assert source.read().jpeg == JPEG
+
+
+@pytest.mark.parametrize(("before", "expected"), [(None, "1"), ("5", "5")])
+def test_opencv_waits_one_second_for_a_frame_unless_the_user_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None, expected: str
+) -> None:
+    name = "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"
+    monkeypatch.setenv(name, before or "")  # so that it is as before after the test
+    if before is None:
+        monkeypatch.delenv(name)
+    at_opening = []
+
+    def capture(_path: str, _backend: int) -> RecordedCapture:
+        at_opening.append(os.environ.get(name))
+        return RecordedCapture([])
+
+    monkeypatch.setattr(cv2, "VideoCapture", capture)
+    (tmp_path / "video0").touch()
+    OpenCvSource(SourceSettings(str(tmp_path / "video0"))).open()
+    assert at_opening == [expected]
 
 
 def test_a_device_that_gives_nothing_is_an_error(tmp_path: Path) -> None:

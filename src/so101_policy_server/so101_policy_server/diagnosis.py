@@ -52,6 +52,8 @@ def entry_of(name: str, robot: str, report: StatusReport, inference_latency_s: f
         "device": report.source.device,
         "inference_p50_s": f"{report.inference_p50_s:.3f}",
         "inference_p95_s": f"{report.inference_p95_s:.3f}",
+        "frame_age_p50_s": f"{report.frame_age_p50_s:.3f}",
+        "frame_age_p95_s": f"{report.frame_age_p95_s:.3f}",
         "answered": report.answered,
         "failed": report.failed,
     }

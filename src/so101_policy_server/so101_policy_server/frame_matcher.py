@@ -30,10 +30,14 @@ class FrameError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FrameTimes:
-    """When a request's last frame was received and when its last picture was decoded, server's monotonic clock, ns."""
+    """When a request's last frame was received and when its last picture was decoded, server's monotonic clock, ns.
+
+    `oldest_age_s`: largest age at publication, as the cameras measured it; NaN without any frame.
+    """
 
     received_ns: int
     decoded_ns: int
+    oldest_age_s: float
 
 
 @dataclass(slots=True)
@@ -45,6 +49,7 @@ class _Expected:
     pictures: dict[tuple[str, int], Pixels] = field(default_factory=dict)
     last_received_ns: int = 0
     last_decoded_ns: int = 0
+    oldest_age_s: float = math.nan
 
     def missing(self) -> list[tuple[str, int]]:
         wanted = [(camera, index) for camera in self.cameras for index in range(self.history)]
@@ -95,6 +100,9 @@ class FrameMatcher:
             self._check_fresh(frame)
         expected.arrived.add(place)
         expected.last_received_ns = max(expected.last_received_ns, frame.received_ns)
+        # A comparison with NaN is false: the first frame replaces it.
+        if not expected.oldest_age_s > frame.capture_age_s:
+            expected.oldest_age_s = frame.capture_age_s
         return need
 
     def decoded(self, frame: Frame, pixels: Pixels, now_ns: int) -> bool:
@@ -119,7 +127,7 @@ class FrameMatcher:
             for camera, need in expected.cameras.items()
         }
         received_ns = expected.last_received_ns or expected.since_ns
-        return images, FrameTimes(received_ns, expected.last_decoded_ns or received_ns)
+        return images, FrameTimes(received_ns, expected.last_decoded_ns or received_ns, expected.oldest_age_s)
 
     def forget(self, key: RequestKey) -> None:
         """Stop collecting for a request."""

@@ -36,15 +36,15 @@ class ImageDecodeError(ValueError):
 
 
 def decode_image(
-    data: bytes | bytearray | memoryview | npt.NDArray[np.uint8], format: str, height: int, width: int
+    data: bytes | bytearray | memoryview | npt.NDArray[np.uint8], format: str, height: int | None, width: int | None
 ) -> Pixels:
     """Decode one compressed frame and resize it to (height, width).
 
     Args:
         data: the compressed bytes; any contiguous byte buffer, read without copying.
         format: `sensor_msgs/CompressedImage.format`; must name jpeg (or jpg) or png.
-        height: rows of the result, pixels.
-        width: columns of the result, pixels.
+        height: rows of the result, pixels; None = as many as the frame has.
+        width: columns of the result, pixels; None = as many as the frame has.
 
     Returns:
         (height, width, 3) uint8, RGB, C-contiguous. Pixels are untouched when the frame already has this size; else
@@ -55,7 +55,7 @@ def decode_image(
             of more than MAX_IMAGE_PIXELS.
         ValueError: height or width is not positive.
     """
-    if height < 1 or width < 1:
+    if (height is not None and height < 1) or (width is not None and width < 1):
         raise ValueError(f"image size {height} x {width}: expected positive height and width")
     buffer = np.frombuffer(data, dtype=np.uint8)
     _check_container(buffer, format)
@@ -70,9 +70,10 @@ def decode_image(
     return np.asarray(cv2.cvtColor(resized, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def resize_image(pixels: Pixels, height: int, width: int) -> Pixels:
+def resize_image(pixels: Pixels, height: int | None, width: int | None) -> Pixels:
     """Resize (H, W, 3) uint8 to (height, width, 3) as `decode_image` does; the same array when it already fits."""
     rows, columns = pixels.shape[:2]
+    height, width = rows if height is None else height, columns if width is None else width
     if (rows, columns) == (height, width):
         return pixels
     shrinks = height <= rows and width <= columns

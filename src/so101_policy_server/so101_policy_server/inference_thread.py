@@ -108,11 +108,12 @@ class InferenceThread:
 
     def _decode(self, wanted: Decode) -> None:
         frame, need = wanted.frame, wanted.need
+        height, width = (None, None) if need.native else (need.height, need.width)
         try:
             if frame.raw is not None:
-                pixels = decode_raw(frame.data, frame.raw, need.height, need.width)
+                pixels = decode_raw(frame.data, frame.raw, height, width)
             else:
-                pixels = decode_image(frame.data, frame.format, need.height, need.width)
+                pixels = decode_image(frame.data, frame.format, height, width)
         except ImageDecodeError as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - else the request would wait for this frame for ever
@@ -152,7 +153,7 @@ class InferenceThread:
         if reason:
             self.call(lambda core, _now: [] if self._to_load else core.load_failed(reason))
         else:
-            self.call(lambda core, _now: [] if self._to_load else core.loaded(policy.description))
+            self.call(lambda core, now: [] if self._to_load else core.loaded(policy.description, now))
         self._announce()
 
     def _progress(self, text: str) -> None:

@@ -83,6 +83,7 @@ class Intake:
             wait_frames=max(0, times.received_ns - request.received_ns) / NS_PER_S,
             decode=max(0, times.decoded_ns - max(times.received_ns, request.received_ns)) / NS_PER_S,
             mailbox_wait=max(0, now_ns - max(times.decoded_ns, request.received_ns)) / NS_PER_S,
+            frame_age=times.oldest_age_s,
         )
         return CompleteRequest(request, images, timing)
 

@@ -17,7 +17,7 @@ import torch
 from lerobot.configs import PreTrainedConfig
 from lerobot.policies import get_policy_class, make_pre_post_processors
 from lerobot.policies.pretrained import PreTrainedPolicy
-from lerobot.utils.constants import OBS_STATE
+from lerobot.utils.constants import OBS_IMAGES, OBS_STATE
 from safetensors import safe_open
 
 from so101_policy_server.checkpoint import WEIGHTS, Checkpoint
@@ -95,15 +95,34 @@ def load_processors(checkpoint: Checkpoint, config: Any, device: str) -> tuple[A
         return make_pre_post_processors(config, pretrained_path=checkpoint.path)  # type: ignore[no-any-return]
 
 
+def _resizes_itself(config: Any) -> bool:
+    """Whether the policy brings pictures of any size to its own, as it did in training with those of the cameras.
+
+    SmolVLA and X-VLA pad to `resize_imgs_with_padding`; pi0, pi0.5 and pi0-FAST pad and EVO1 scales to
+    `image_resolution`. Their features keep the shape of the base model, 256x256 for SmolVLA's: a 640x480 picture
+    squashed to that looks as none did in training. ACT, diffusion and their like read what they are given; their
+    features have the size of the pictures that trained them.
+    """
+    return any(getattr(config, name, None) is not None for name in ("resize_imgs_with_padding", "image_resolution"))
+
+
+def _empty_cameras(config: Any) -> set[str]:
+    """Image features that stand for cameras nobody has: LeRobot masks them, because they are absent from the batch."""
+    return {f"{OBS_IMAGES}.empty_camera_{index}" for index in range(getattr(config, "empty_cameras", 0))}
+
+
 def describe(path: str, config: Any, device: str) -> PolicyDescription:
     """What the configuration says, refused where a robot with cameras and joints cannot give it."""
     images = []
+    empty = _empty_cameras(config)
     for key, feature in config.image_features.items():
+        if key in empty:
+            continue
         channels, height, width = feature.shape
         if channels != 3:
             raise PolicyLoadError(f"{path}: image {key} has {channels} channels, cameras give 3")
-        images.append(ImageFeature(key, key.rsplit(".", 1)[-1], channels, height, width))
-    known = {image.key for image in images} | {OBS_STATE}
+        images.append(ImageFeature(key, key.rsplit(".", 1)[-1], channels, height, width, _resizes_itself(config)))
+    known = {image.key for image in images} | empty | {OBS_STATE}
     foreign = [key for key in config.input_features if key not in known]
     if foreign:
         raise PolicyLoadError(f"{path} reads {', '.join(foreign)}, which no robot here gives")

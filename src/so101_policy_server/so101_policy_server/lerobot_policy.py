@@ -200,8 +200,8 @@ class LeRobotPolicy:
         """Give policies that read several steps their history the way their own `select_action` does."""
         self._policy.reset()
         for batch in batches:
-            if self._config.image_features:
-                batch[OBS_IMAGES] = torch.stack([batch[key] for key in self._config.image_features], dim=-4)
+            if self._description.images:
+                batch[OBS_IMAGES] = torch.stack([batch[image.key] for image in self._description.images], dim=-4)
             batch.pop(ACTION, None)
             self._policy._queues = populate_queues(self._policy._queues, batch)
 

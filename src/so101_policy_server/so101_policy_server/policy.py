@@ -43,13 +43,18 @@ class PolicySource:
 
 @dataclass(frozen=True, slots=True)
 class ImageFeature:
-    """One image that the policy reads: LeRobot's key, the camera name within it, and the size, pixels."""
+    """One image that the policy reads: LeRobot's key, the camera name within it, and the size, pixels.
+
+    `native`: the policy itself brings a picture of any size to what its network reads, and was trained so. The size
+    then only describes the feature, and pictures are handed over as the camera gives them.
+    """
 
     key: str
     camera: str
     channels: int
     height: int
     width: int
+    native: bool = False
 
 
 @dataclass(frozen=True, slots=True)

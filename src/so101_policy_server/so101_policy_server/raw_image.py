@@ -32,8 +32,8 @@ class RawLayout:
     step: int
 
 
-def decode_raw(data: npt.NDArray[np.uint8], layout: RawLayout, height: int, width: int) -> Pixels:
-    """Return a raw picture as (height, width, 3) uint8, RGB, resized as `image_decode.decode_image` does.
+def decode_raw(data: npt.NDArray[np.uint8], layout: RawLayout, height: int | None, width: int | None) -> Pixels:
+    """Return a raw picture as (height, width, 3) uint8, RGB, resized (or not) as `image_decode.decode_image` does.
 
     Raises:
         ImageDecodeError: an encoding that is not known here, or fewer bytes than the layout says.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,12 +94,16 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class CameraNeed:
-    """One image of the policy and the robot's camera that gives it: LeRobot's key and the size, pixels."""
+    """One image of the policy and the robot's camera that gives it: LeRobot's key and the size, pixels.
+
+    `native`: pictures stay as the camera gives them, whatever the size says; see `ImageFeature`.
+    """
 
     camera: str
     key: str
     height: int
     width: int
+    native: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ class Timing:
         preprocess: units, normalisation, batching.
         inference: the policy's own predict_action_chunk.
         postprocess: denormalisation and units.
+        frame_age: capture of the oldest picture -> its publication, before all of the above and on the camera's clock;
+            NaN for a policy without cameras.
     """
 
     wait_frames: float = 0.0
@@ -120,6 +127,7 @@ class Timing:
     preprocess: float = 0.0
     inference: float = 0.0
     postprocess: float = 0.0
+    frame_age: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

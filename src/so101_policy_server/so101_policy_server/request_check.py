@@ -1,8 +1,6 @@
-"""What can be wrong with a request or a spec by itself, before any policy is asked."""
+"""What can be wrong with a request by itself, before any policy is asked."""
 
 from __future__ import annotations
-
-import fnmatch
 
 import numpy as np
 
@@ -27,10 +25,3 @@ def find_fault(request: Request, accepted: AcceptedSpec, policy: PolicyDescripti
             f"leftover_rows is {len(request.leftover)}: a policy of type {policy.policy_type} cannot continue a chunk"
         )
     return ""
-
-
-def is_admitted(path: str, allowed: tuple[str, ...]) -> bool:
-    """Whether a shell pattern in `allowed` fits; a path that climbs with ".." must be named literally."""
-    if ".." in path.split("/"):
-        return path in allowed
-    return any(fnmatch.fnmatchcase(path, pattern) for pattern in allowed)

@@ -5,23 +5,30 @@ from __future__ import annotations
 from so101_policy_server.effects import Level, Log
 from so101_policy_server.frame_matcher import NS_PER_S
 from so101_policy_server.policy import PolicyDescription, PolicySource
-from so101_policy_server.spec_check import AcceptedSpec, Served, Spec, SpecMismatchError, check_spec
+from so101_policy_server.server_config import ServerConfig
+from so101_policy_server.spec_check import AcceptedSpec, Spec, SpecMismatchError, check_spec
+from so101_policy_server.timing import RecentTimes
 
 
 class ServedRobot:
-    """State of one robot; `name` is its namespace, "" = the server's own."""
+    """State of one robot; `name` is its namespace, "" = the server's own.
+
+    `awaits_policy`: what its spec names may be loaded, and will be once nobody uses the present policy any more.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.spec: Spec | None = None
         self.accepted: AcceptedSpec | None = None
         self.rejection = ""
+        self.awaits_policy = False
         self.asked_ns: int | None = None
+        self.frame_ages = RecentTimes()
         self._ready_session = 0
 
     def take_spec(self, spec: Spec) -> None:
         """Take in a new spec, which nobody has checked yet."""
-        self.spec, self.accepted, self.rejection = spec, None, ""
+        self.spec, self.accepted, self.rejection, self.awaits_policy = spec, None, "", False
 
     def forget_acceptance(self) -> None:
         """The policy that the spec was checked against is gone."""
@@ -32,15 +39,15 @@ class ServedRobot:
         recent = self.asked_ns is not None and now_ns - self.asked_ns < within_s * NS_PER_S
         return self.accepted is not None and recent
 
-    def check(self, served: Served, source: PolicySource, policy: PolicyDescription) -> list[Log]:
+    def check(self, config: ServerConfig, source: PolicySource, policy: PolicyDescription) -> list[Log]:
         """Check the spec, if there is one, against the loaded policy; returns what to tell people."""
         if self.spec is None:
             return []
         try:
-            self.accepted = check_spec(self.spec, served, source, policy)
+            self.accepted = check_spec(self.spec, config.served, source, policy, config.choice)
         except SpecMismatchError as error:
             return self.reject(str(error))
-        self.rejection = ""
+        self.rejection, self.awaits_policy = "", False
         lines: list[Log] = []
         rows, wanted = self.accepted.rows, self.spec.actions_per_chunk
         if self.spec.session != self._ready_session:

@@ -15,7 +15,7 @@ from so101_policy_server.image_decode import Pixels
 from so101_policy_server.intake import Intake
 from so101_policy_server.policy import PolicyDescription, PolicySource
 from so101_policy_server.request import Answer, CompleteRequest, Frame, Request, RequestKey, Status
-from so101_policy_server.request_check import find_fault, is_admitted
+from so101_policy_server.request_check import find_fault
 from so101_policy_server.served_robot import ServedRobot
 from so101_policy_server.server_config import ServerConfig
 from so101_policy_server.spec_check import (
@@ -24,14 +24,16 @@ from so101_policy_server.spec_check import (
     SpecMismatchError,
     camera_names,
     describe_against,
-    names_same_policy,
 )
 from so101_policy_server.status_report import State, StatusReport
 from so101_policy_server.timing import InferenceTimes
 from so101_policy_server.topic_observations import Picture, TopicObservations
 
 IN_USE_S: Final = 30.0
-"""A robot that asked within this time keeps its policy; another robot's spec cannot replace it."""
+"""A robot that asked within this time keeps its policy; another robot's spec cannot replace it.
+
+So does one that made the server load it, for this long after it became ready.
+"""
 
 RETRY_SPEC_S: Final = 0.2
 RETRY_LOADING_S: Final = 0.5
@@ -60,6 +62,8 @@ class PolicyServer:
         self._message = NO_POLICY
         self._policy: PolicyDescription | None = None
         self._robots: dict[str, ServedRobot] = {}
+        self._loaded_for: str | None = None
+        self._ready_ns: int | None = None
         self._intake = Intake(config.obs_queue_timeout_s, config.max_frame_age_s)
         self._topics = TopicObservations(config.max_frame_age_s) if config.from_topics else None
         self._times = InferenceTimes(config.inference_latency_s)
@@ -89,13 +93,14 @@ class PolicyServer:
         if self._state is State.LOADING:
             self._message = f"loading {self._source.path}: {progress}"
 
-    def loaded(self, policy: PolicyDescription) -> list[Effect]:
+    def loaded(self, policy: PolicyDescription, now_ns: int) -> list[Effect]:
         """The policy is loaded and warm."""
         try:
             policy = describe_against(self._config.served, policy, self._config.cameras)
         except SpecMismatchError as error:
             return self.load_failed(str(error))
         self._policy, self._state, self._message = policy, State.READY, ""
+        self._ready_ns = now_ns
         self._times = InferenceTimes(self._config.inference_latency_s)
         cameras = ", ".join(f"{image.camera} {image.width}x{image.height}" for image in policy.images) or "none"
         text = f"Policy ready: {policy.policy_type} from {policy.path} on {policy.device}, horizon {policy.horizon}"
@@ -107,11 +112,13 @@ class PolicyServer:
     def load_failed(self, reason: str) -> list[Effect]:
         """The policy could not be loaded; the server stays and says why."""
         self._policy, self._state, self._message = None, State.ERROR, f"Failed to load policy: {reason}"
+        self._loaded_for = None
         self._forget_acceptance()
         return [Log(Level.ERROR, self._message), *self._give_up(Status.POLICY_ERROR, self._message, RETRY_ERROR_S)]
 
-    def _load(self, source: PolicySource) -> list[Effect]:
+    def _load(self, source: PolicySource, robot: str | None = None) -> list[Effect]:
         self._source, self._policy, self._state = source, None, State.LOADING
+        self._loaded_for, self._ready_ns = robot, None
         self._message = f"loading {source.path}"
         self._forget_acceptance()
         answers = self._give_up(Status.NOT_READY, self._message, RETRY_LOADING_S)
@@ -134,8 +141,12 @@ class PolicyServer:
         if source is not None:
             user = self._user_besides(name, now_ns)
             if user is None:
-                return answers + self._load(source)
-            reason = f"pretrained_name_or_path is '{spec.path}': '{self._source.path}' is in use by robot {user}"
+                return answers + self._load(source, name)
+            robot.awaits_policy = True
+            named = self._config.choice.describe(spec.path)
+            reason = (
+                f"{named}: '{self._source.path}' is in use by robot {user} until it has not asked for {IN_USE_S:g} s"
+            )
             return [*answers, *robot.reject(reason)]
         if self._state is State.UNCONFIGURED and spec.path:
             reason = f"pretrained_name_or_path is '{spec.path}': the server's allowed_policies does not admit it"
@@ -144,24 +155,34 @@ class PolicyServer:
 
     def _source_for(self, spec: Spec) -> PolicySource | None:
         """What a spec makes the server load, or None when it is to be checked against what there is."""
-        resolved = self._policy.path if self._policy else ""
-        if names_same_policy(spec.path, self._source, resolved) and self._state is not State.ERROR:
+        choice, resolved = self._config.choice, self._policy.path if self._policy else ""
+        if self._state is not State.ERROR and choice.is_met(spec.path, self._source, resolved):
             return None
-        own = self._config.source
-        if names_same_policy(spec.path, own):
-            return own if own.path else None
-        if not is_admitted(spec.path, self._config.allowed_policies):
-            return None
-        return replace(own, path=spec.path, policy_type=spec.policy_type, device=spec.device or own.device)
+        return choice.source(spec.path, spec.policy_type, spec.device)
 
     def _user_besides(self, name: str, now_ns: int) -> str | None:
-        users = (robot.name for robot in self._robots.values() if robot.is_using_the_policy(now_ns, IN_USE_S))
+        users = [robot.name for robot in self._robots.values() if robot.is_using_the_policy(now_ns, IN_USE_S)]
+        if self._loaded_for is not None and (self._ready_ns is None or now_ns - self._ready_ns < IN_USE_S * NS_PER_S):
+            users.append(self._loaded_for)  # it cannot ask before the policy is there
         return next((user or "/" for user in users if user != name), None)
+
+    def _load_awaited(self, now_ns: int) -> list[Effect]:
+        """Load for the first robot whose policy gave way to one that nobody uses any more.
+
+        Only a new spec makes a robot await: two robots that both do not ask never take the policy from each other.
+        """
+        for robot in self._robots.values():
+            if robot.spec is None or not robot.awaits_policy or self._user_besides(robot.name, now_ns) is not None:
+                continue
+            robot.awaits_policy = False
+            source = self._source_for(robot.spec)
+            return self._check(robot) if source is None else self._load(source, robot.name)
+        return []
 
     def _check(self, robot: ServedRobot) -> list[Effect]:
         if self._policy is None:
             return []
-        return list(robot.check(self._config.served, self._source, self._policy))
+        return list(robot.check(self._config, self._source, self._policy))
 
     def _robot(self, name: str) -> ServedRobot:
         return self._robots.setdefault(name, ServedRobot(name))
@@ -237,8 +258,8 @@ class PolicyServer:
         return self._count(self._intake.refuse(frame.key, f"camera {frame.camera}: {reason}"))
 
     def tick(self, now_ns: int) -> list[Effect]:
-        """Give up what is overdue. Call every few tens of milliseconds."""
-        return self._count(self._intake.tick(now_ns))
+        """Give up what is overdue, load what has become possible. Call every few tens of milliseconds."""
+        return self._count(self._intake.tick(now_ns)) + self._load_awaited(now_ns)
 
     def _give_up(self, status: Status, message: str, retry_after_s: float, robot: str | None = None) -> list[Effect]:
         return self._count(self._intake.give_up(status, message, retry_after_s, robot))
@@ -261,6 +282,7 @@ class PolicyServer:
         self._busy = None
         effects = self._count([answer])
         if answer.status is Status.OK:
+            self._robot(answer.request.key.session.robot).frame_ages.add(answer.timing.frame_age)
             warning = self._times.add(answer.timing.inference, now_ns)
             effects += [Log(Level.WARNING, warning)] if warning else []
         return effects
@@ -298,6 +320,8 @@ class PolicyServer:
             joint_names=self._config.served.joint_names,
             inference_p50_s=self._times.percentile(50),
             inference_p95_s=self._times.percentile(95),
+            frame_age_p50_s=robot.frame_ages.percentile(50),
+            frame_age_p95_s=robot.frame_ages.percentile(95),
             answered=self._answered,
             failed=self._failed,
         )

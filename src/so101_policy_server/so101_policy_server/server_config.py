@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from so101_policy_server.policy import PolicySource
+from so101_policy_server.policy_choice import PolicyChoice
 from so101_policy_server.spec_check import Served
 
 
@@ -35,3 +36,8 @@ class ServerConfig:
     inference_latency_s: float = 0.033
     inference_timeout_s: float = 10.0
     from_topics: bool = False
+
+    @property
+    def choice(self) -> PolicyChoice:
+        """Which policies robots may name."""
+        return PolicyChoice(self.source, self.allowed_policies)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicySource
+from so101_policy_server.policy import PolicyDescription, PolicySource
+from so101_policy_server.policy_choice import PolicyChoice
 from so101_policy_server.request import CameraNeed
 from so101_policy_server.units import UnitConverter, Units, UnitsError
 
@@ -81,14 +81,27 @@ class SpecMismatchError(ValueError):
         self.mismatches = mismatches
 
 
-def check_spec(spec: Spec, served: Served, source: PolicySource, policy: PolicyDescription) -> AcceptedSpec:
+def check_spec(
+    spec: Spec,
+    served: Served,
+    source: PolicySource,
+    policy: PolicyDescription,
+    choice: PolicyChoice,
+) -> AcceptedSpec:
     """Check a spec against the policy that is loaded.
+
+    Args:
+        spec: what the robot expects.
+        served: the server's own parameters.
+        source: what is loaded.
+        policy: how that describes itself.
+        choice: what it could have been.
 
     Raises:
         SpecMismatchError: naming each thing that does not fit.
     """
     cameras, mismatches = _match_cameras(spec, served, policy)
-    mismatches = _check_policy(spec, source, policy) + mismatches + _check_joints(spec, served, policy)
+    mismatches = _check_policy(spec, source, policy, choice) + mismatches + _check_joints(spec, served, policy)
     if not (math.isfinite(spec.fps) and abs(spec.fps - served.fps) <= 0.01 * served.fps):
         mismatches.append(f"fps is {spec.fps:g}: the server's policy runs at fps {served.fps:g}")
     if spec.units != served.units:
@@ -105,13 +118,6 @@ def check_spec(spec: Spec, served: Served, source: PolicySource, policy: PolicyD
     return AcceptedSpec(spec, converter, cameras, rows, 1.0 / spec.fps)
 
 
-def names_same_policy(path: str, source: PolicySource, resolved: str = "") -> bool:
-    """Whether a spec's path means the policy that `source` names; "" always does."""
-    if path in ("", source.path, resolved):
-        return True
-    return os.path.normpath(path) == os.path.normpath(source.path)
-
-
 def camera_names(spec: Spec | None, served: Served, policy: PolicyDescription) -> tuple[str, ...]:
     """Names of the cameras that the policy reads as a robot calls them, in the order of the policy's images."""
     if spec is not None:
@@ -121,13 +127,11 @@ def camera_names(spec: Spec | None, served: Served, policy: PolicyDescription) -
     return tuple(back.get(image.key, IMAGE_PREFIX + image.camera).removeprefix(IMAGE_PREFIX) for image in policy.images)
 
 
-def _check_policy(spec: Spec, source: PolicySource, policy: PolicyDescription) -> list[str]:
+def _check_policy(spec: Spec, source: PolicySource, policy: PolicyDescription, choice: PolicyChoice) -> list[str]:
     mismatches = []
-    if not names_same_policy(spec.path, source, policy.path):
-        mismatches.append(
-            f"pretrained_name_or_path is '{spec.path}': the server runs '{source.path}', and its allowed_policies "
-            "does not admit another"
-        )
+    if not choice.is_met(spec.path, source, policy.path):
+        other = "for another robot" if choice.source(spec.path) else "and its allowed_policies does not admit another"
+        mismatches.append(f"{choice.describe(spec.path)}: the server runs '{source.path}', {other}")
     if spec.policy_type not in ("", policy.policy_type):
         mismatches.append(f"policy_type is {spec.policy_type}: the checkpoint is {policy.policy_type}")
     if spec.device not in ("", policy.device):
@@ -152,7 +156,7 @@ def _match_cameras(spec: Spec, served: Served, policy: PolicyDescription) -> tup
         elif image.key in found:
             mismatches.append(f"cameras {found[image.key].camera} and {camera} both mean the policy's {image.camera}")
         else:
-            found[image.key] = CameraNeed(camera, image.key, image.height, image.width)
+            found[image.key] = CameraNeed(camera, image.key, image.height, image.width, image.native)
     missing = [image.camera for image in policy.images if image.key not in found]
     if missing:
         mismatches.append(f"the policy reads camera {', '.join(missing)}, which cameras does not have")
@@ -202,11 +206,5 @@ def describe_against(served: Served, policy: PolicyDescription, cameras: tuple[s
         raise SpecMismatchError(mismatches)
     if not cameras:
         return policy
-    images = tuple(
-        ImageFeature(image.key, camera, image.channels, image.height, image.width)
-        for image, camera in zip(policy.images, cameras, strict=True)
-    )
-    return PolicyDescription(
-        policy.policy_type, policy.path, policy.device, policy.horizon, images, policy.state_dim, policy.action_dim,
-        policy.supports_rtc, policy.n_obs_steps, policy.rename_map, policy.action_names,
-    )  # fmt: skip
+    images = tuple(replace(image, camera=camera) for image, camera in zip(policy.images, cameras, strict=True))
+    return replace(policy, images=images)

@@ -33,6 +33,9 @@ class StatusReport:
         joint_names: joints in the order of the policy's state and action.
         inference_p50_s: median inference time; NaN before the first.
         inference_p95_s: the same, 95th percentile.
+        frame_age_p50_s: median age of the oldest picture of an observation when its camera published it; NaN before the
+            first.
+        frame_age_p95_s: the same, 95th percentile.
         answered: chunks answered with OK.
         failed: explicit error answers.
     """
@@ -47,5 +50,7 @@ class StatusReport:
     joint_names: tuple[str, ...]
     inference_p50_s: float
     inference_p95_s: float
+    frame_age_p50_s: float
+    frame_age_p95_s: float
     answered: int
     failed: int

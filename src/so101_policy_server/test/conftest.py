@@ -109,7 +109,7 @@ class Examples:
         server = PolicyServer(self.config(**changes))
         server.start()
         server.activate()
-        server.loaded(self.description())
+        server.loaded(self.description(), 0)
         server.spec("", self.spec(), 0)
         return server
 

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from so101_policy_server.answering import answer_job
 from so101_policy_server.policy import PolicyError, PolicySource
+from so101_policy_server.policy_choice import PolicyChoice
 from so101_policy_server.request import CompleteRequest, Status, Timing
 from so101_policy_server.server import Job
 from so101_policy_server.spec_check import check_spec
 
 
 def make_job(examples, request, **spec_changes) -> Job:
+    source = PolicySource("/models/pick")
     accepted = check_spec(
-        examples.spec(**spec_changes), examples.served(), PolicySource("/models/pick"), examples.description()
+        examples.spec(**spec_changes), examples.served(), source, examples.description(), PolicyChoice(source)
     )
     images = {need.key: (examples.picture(),) for need in accepted.cameras}
     return Job(CompleteRequest(request, images, Timing(wait_frames=0.25)), accepted, "pick")

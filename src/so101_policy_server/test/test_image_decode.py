@@ -50,6 +50,11 @@ def test_growing_interpolates_to_the_wanted_size() -> None:
     assert decode_image(encode(picture(), ".png"), "png", 96, 128).shape == (96, 128, 3)
 
 
+def test_without_a_size_the_picture_stays_as_it_is() -> None:
+    rgb = picture(90, 160)
+    assert np.array_equal(decode_image(encode(rgb, ".png"), "png", None, None), rgb)
+
+
 @pytest.mark.parametrize(
     "buffer", [bytes, bytearray, memoryview, lambda b: array.array("B", b), lambda b: np.frombuffer(b, np.uint8)]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from so101_policy_server.intake import Decode, Intake
 from so101_policy_server.request import Answer, Status
@@ -31,6 +33,20 @@ def test_a_complete_observation_is_handed_out_with_its_times(intake, examples) -
     assert complete.timing.wait_frames == pytest.approx(0.015)
     assert complete.timing.decode == pytest.approx(0.005)
     assert complete.timing.mailbox_wait == pytest.approx(0.030)
+
+
+@pytest.mark.parametrize("ages", [(0.05, 0.01), (0.01, 0.05)])
+def test_an_observation_is_as_old_as_its_oldest_frame(intake, examples, ages) -> None:
+    intake.request(examples.request(), examples.needs("front", "wrist"), 0)
+    for camera, age in zip(("front", "wrist"), ages, strict=True):
+        (effect,) = intake.frame(examples.frame(camera, capture_age_s=age))
+        intake.decoded(effect.frame, examples.picture(), 0)
+    assert intake.take(0).timing.frame_age == 0.05
+
+
+def test_an_observation_without_frames_has_no_age(intake, examples) -> None:
+    intake.request(examples.request(), (), 0)
+    assert math.isnan(intake.take(0).timing.frame_age)
 
 
 def test_frames_that_came_first_are_decoded_when_the_request_comes(intake, examples) -> None:

@@ -51,6 +51,7 @@ def test_a_checkpoint_describes_itself(act, tiny_act: Path) -> None:
     ]
     assert (described.horizon, described.state_dim, described.action_dim, described.n_obs_steps) == (50, 6, 6, 1)
     assert not described.supports_rtc
+    assert not any(image.native for image in described.images)
 
 
 def test_a_chunk_equals_what_lerobots_own_path_gives_bit_for_bit(act, tiny_act: Path) -> None:
@@ -136,6 +137,19 @@ def test_the_task_reaches_a_language_policy(smolvla) -> None:
 
     assert np.array_equal(chunk("pick"), chunk("pick"))
     assert not np.array_equal(chunk("pick"), chunk("place"))
+
+
+def test_a_camera_that_nobody_has_is_not_asked_for_and_stays_masked(tiny_smolvla: Path, tmp_path: Path) -> None:
+    config = json.loads((tiny_smolvla / "config.json").read_text())
+    empty = {"observation.images.empty_camera_0": {"type": "VISUAL", "shape": [3, 480, 640]}}
+    features = config["input_features"] | empty
+    policy = load(changed(tiny_smolvla, tmp_path / "two", input_features=features, empty_cameras=1))
+    assert [image.camera for image in policy.description.images] == ["front", "wrist", "top"]
+    masks = []
+    own = policy._policy.prepare_images
+    policy._policy.prepare_images = lambda batch: masks.append(own(batch)[1]) or own(batch)
+    assert policy.infer(observe(policy), None).actions.shape == (50, 6)
+    assert [bool(mask) for mask in masks[0]] == [True, True, True, False]
 
 
 def test_a_leftover_reaches_the_policy_in_its_own_space(smolvla, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,10 @@ def test_it_is_resized_as_a_compressed_picture_is() -> None:
     assert np.array_equal(decode_raw(RGB.ravel(), RawLayout("rgb8", 24, 32, 96), 12, 16), expected)
 
 
+def test_without_a_size_it_stays_as_it_is() -> None:
+    assert np.array_equal(decode_raw(RGB.ravel(), RawLayout("rgb8", 24, 32, 96), None, None), RGB)
+
+
 @pytest.mark.parametrize(
     ("layout", "reason"),
     [

@@ -51,7 +51,7 @@ def test_it_loads_its_own_policy_and_becomes_ready(examples) -> None:
     server.loading("importing LeRobot")
     report = server.status("")
     assert (report.state, report.message) == (State.LOADING, "loading /models/pick: importing LeRobot")
-    server.loaded(examples.description())
+    server.loaded(examples.description(), 0)
     report = server.status("")
     assert (report.state, report.message, report.cameras) == (State.READY, "", ("front", "wrist"))
 
@@ -72,7 +72,7 @@ def test_a_failed_load_is_an_error_that_stays_and_is_the_answer_to_every_request
 def test_a_checkpoint_that_contradicts_the_parameters_is_a_failed_load(examples) -> None:
     server = PolicyServer(examples.config())
     server.start()
-    effects = server.loaded(examples.description(state_dim=14, action_dim=14))
+    effects = server.loaded(examples.description(state_dim=14, action_dim=14), 0)
     assert logs(effects, Level.ERROR)[0].startswith("Failed to load policy: joint_names has 6 joints")
     assert server.status("").state is State.ERROR
 
@@ -81,7 +81,7 @@ def test_a_new_session_is_greeted_once(examples) -> None:
     server = PolicyServer(examples.config())
     server.start()
     assert server.spec("", examples.spec(), 0) == []  # nothing to check it against yet
-    assert logs(server.loaded(examples.description()), Level.INFO)[1] == (
+    assert logs(server.loaded(examples.description(), 0), Level.INFO)[1] == (
         "Client connected and ready: robot /, 50 rows a chunk"
     )
     assert server.spec("", examples.spec(), 0) == []
@@ -235,6 +235,84 @@ def test_a_policy_in_use_by_another_robot_is_not_taken_away(examples) -> None:
     assert not loads(server.spec("/left", examples.spec(path="/models/place"), later))
     assert "is in use by robot /" in server.status("/left").message
     assert loads(server.spec("/left", examples.spec(spec_id=10, path="/models/place"), later + 1)) == ["/models/place"]
+
+
+def test_a_robot_without_a_path_never_gets_chunks_of_a_policy_that_another_robot_named(examples) -> None:
+    server = examples.ready_server(allowed_policies=("*",))
+    server.request(examples.request(), 0)
+    later = int(IN_USE_S * NS)
+    server.spec("/left", examples.spec(path="/models/place"), later)
+    server.loaded(examples.description(path="/models/place"), later)
+    assert server.status("/left").state is State.READY
+    assert server.status("").message == (
+        "spec rejected: pretrained_name_or_path is '' (the server's own, '/models/pick'): "
+        "the server runs '/models/place', for another robot"
+    )
+    assert only_answer(server.request(examples.request(2), later)).status is Status.SPEC_REJECTED
+
+
+def test_a_robot_that_found_the_policy_in_use_gets_its_own_once_nobody_asks_any_more(examples) -> None:
+    server = examples.ready_server(allowed_policies=("*",))
+    server.request(examples.request(), 5 * NS)
+    server.spec("/left", examples.spec(path="/models/place"), 6 * NS)
+    server.spec("/left", examples.spec(path="/models/place"), 7 * NS)  # its latched copy
+    assert "is in use by robot / until it has not asked for 30 s" in server.status("/left").message
+    free = int((5 + IN_USE_S) * NS)
+    assert not loads(server.tick(free - 1))
+    assert loads(server.tick(free)) == ["/models/place"]
+    assert not loads(server.tick(free + 1))
+    server.loaded(examples.description(path="/models/place"), free + NS)
+    assert server.status("/left").state is State.READY
+
+
+def test_a_policy_that_was_loaded_for_a_robot_stays_until_it_can_have_asked(examples) -> None:
+    server = examples.ready_server(allowed_policies=("*",))
+    server.spec("/left", examples.spec(path="/models/place"), 0)
+    assert not loads(server.spec("", examples.spec(spec_id=10), NS))
+    assert "'/models/place' is in use by robot /left" in server.status("").message
+    assert not loads(server.tick(100 * NS))  # however long it takes to load
+    ready = 100 * NS
+    server.loaded(examples.description(path="/models/place"), ready)
+    assert "'/models/place', for another robot" in server.status("").message
+    assert not loads(server.tick(ready + int(IN_USE_S * NS) - 1))
+    assert loads(server.tick(ready + int(IN_USE_S * NS))) == ["/models/pick"]
+
+
+def test_two_robots_that_do_not_ask_do_not_take_the_policy_from_each_other(examples) -> None:
+    server = examples.ready_server(allowed_policies=("*",))
+    server.request(examples.request(), 0)
+    server.spec("/left", examples.spec(path="/models/place"), 0)
+    loaded = []
+    for second in range(600):
+        for path in loads(server.tick(second * NS)):
+            loaded.append(path)
+            server.loaded(examples.description(path=path), second * NS)
+    assert loaded == ["/models/place"]
+
+
+def test_a_robot_that_waits_for_its_policy_is_served_as_well_when_another_brings_that(examples) -> None:
+    server = examples.ready_server(allowed_policies=("*",))
+    server.request(examples.request(), 0)
+    server.spec("/left", examples.spec(path="/models/place"), 0)
+    server.spec("", examples.spec(spec_id=10, path="/models/place"), NS)
+    server.loaded(examples.description(path="/models/place"), 2 * NS)
+    assert {server.status(name).state for name in ("", "/left")} == {State.READY}
+    assert not loads(server.tick(100 * NS))
+
+
+def test_the_age_of_the_oldest_frame_is_known_for_each_robot(examples) -> None:
+    server = examples.ready_server()
+    server.spec("/left", examples.spec(), 0)
+    for robot, age_s in (("", 0.03), ("/left", 0.12)):
+        effects = server.request(examples.request(robot=robot), 0)
+        for camera, age in (("front", age_s), ("wrist", 0.01)):
+            effects += server.frame(examples.frame(camera, robot=robot, capture_age_s=age))
+        for effect in effects:
+            server.decoded(effect.frame, examples.picture(), 0)
+        complete = server.take(0).complete
+        server.finished(Answer(complete.request, Status.OK, timing=complete.timing), 0)
+    assert server.status("").frame_age_p50_s == server.status("").frame_age_p95_s == 0.03
+    assert server.status("/left").frame_age_p50_s == 0.12
 
 
 def test_after_a_failed_load_a_new_spec_tries_again(examples) -> None:

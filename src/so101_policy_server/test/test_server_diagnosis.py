@@ -41,10 +41,12 @@ def test_a_stuck_inference_has_a_name(examples) -> None:
     assert diagnose(server.status(""), 0.033).name == "INFERENCE_STUCK"
 
 
-def test_the_entry_names_robot_and_counts(report) -> None:
-    made = entry_of("policy_server", "", report, 0.033)
+def test_the_entry_names_robot_counts_and_the_age_of_its_frames(report) -> None:
+    made = entry_of("policy_server", "", replace(report, frame_age_p50_s=0.0314, frame_age_p95_s=0.0771), 0.033)
     assert made.name == "policy_server: policy for /"
-    assert {pair.key: pair.value for pair in made.values}["state"] == "READY"
+    values = {pair.key: pair.value for pair in made.values}
+    assert values["state"] == "READY"
+    assert (values["frame_age_p50_s"], values["frame_age_p95_s"]) == ("0.031", "0.077")
 
 
 def test_every_cause_that_is_no_good_has_a_remedy() -> None:

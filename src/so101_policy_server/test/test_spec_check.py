@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from so101_policy_server.policy import ImageFeature, PolicySource
-from so101_policy_server.spec_check import (
-    SpecMismatchError,
-    camera_names,
-    check_spec,
-    describe_against,
-    names_same_policy,
-)
+from so101_policy_server.policy_choice import PolicyChoice
+from so101_policy_server.spec_check import SpecMismatchError, camera_names, check_spec, describe_against
 
 SOURCE = PolicySource("models/pick/", device="cpu")
+CHOICE = PolicyChoice(SOURCE)
 
 
-def check(examples, policy=None, served=None, **changes):
-    return check_spec(examples.spec(**changes), served or examples.served(), SOURCE, policy or examples.description())
+def check(examples, policy=None, served=None, choice=CHOICE, **changes):
+    spec, policy = examples.spec(**changes), policy or examples.description()
+    return check_spec(spec, served or examples.served(), SOURCE, policy, choice)
 
 
 def mismatches(examples, **changes) -> list[str]:
@@ -93,7 +92,7 @@ def test_a_robot_may_rename_its_cameras_to_the_policys(examples) -> None:
         "observation.images.cam_b": "observation.images.front",
     }
     spec = examples.spec(cameras=("cam_a", "cam_b"), rename_map=rename)
-    accepted = check_spec(spec, examples.served(), SOURCE, examples.description())
+    accepted = check_spec(spec, examples.served(), SOURCE, examples.description(), CHOICE)
     assert [(need.camera, need.key) for need in accepted.cameras] == [
         ("cam_b", "observation.images.front"),
         ("cam_a", "observation.images.wrist"),
@@ -152,7 +151,20 @@ def test_a_renaming_to_an_image_that_the_policy_does_not_read_is_named(examples)
         describe_against(served, examples.description(), ())
 
 
-def test_the_same_folder_is_recognised_in_several_spellings() -> None:
-    for path in ("", "models/pick", "models/pick/", "models/./pick", "/resolved"):
-        assert names_same_policy(path, SOURCE, "/resolved")
-    assert not names_same_policy("models/other", SOURCE, "/resolved")
+def test_a_policy_that_runs_for_another_robot_is_not_passed_off_as_the_servers_own(examples) -> None:
+    choice = PolicyChoice(PolicySource("models/own"), allowed=("models/*",))
+    for path, named in (("", "'' (the server's own, 'models/own')"), ("models/third", "'models/third'")):
+        assert mismatches(examples, choice=choice, path=path) == [
+            f"pretrained_name_or_path is {named}: the server runs 'models/pick/', for another robot"
+        ]
+    assert check(examples, choice=PolicyChoice(PolicySource("")), path="")  # it has none of its own
+
+
+def test_whether_pictures_are_resized_follows_the_policys_image_whatever_the_camera_is_called(examples) -> None:
+    front, wrist = examples.description().images
+    policy = examples.description(images=(replace(front, native=True), wrist))
+    named = describe_against(examples.served(), policy, ("a", "b"))
+    assert [(need.camera, need.native) for need in check(examples, named, cameras=("b", "a")).cameras] == [
+        ("a", True),
+        ("b", False),
+    ]

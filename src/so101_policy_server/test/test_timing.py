@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from so101_policy_server.timing import WINDOW, InferenceTimes
+from so101_policy_server.timing import WINDOW, InferenceTimes, RecentTimes
 
 NS = 1_000_000_000
 
@@ -17,6 +17,13 @@ def test_percentiles_are_of_the_last_answers_only() -> None:
         times.add(tenths / 10, 0)
     assert times.percentile(50) == pytest.approx(2.55)
     assert times.percentile(100) == pytest.approx(5.0)
+
+
+def test_what_is_not_known_does_not_count() -> None:
+    times = RecentTimes()
+    for seconds in (math.nan, 0.2, math.nan):
+        times.add(seconds)
+    assert (len(times), times.percentile(50)) == (1, 0.2)
 
 
 def test_before_the_first_answer_there_is_no_percentile() -> None:

@@ -90,7 +90,7 @@ def _narrow(way: NDArray[np.float64], seconds: float, picture_bytes: Callable[[i
     seldom = run_flow(Cell(50, 0.3, 0.1), way, seconds).requests_per_s
     return [
         Tip(complaint, "pictures of 640x480 -> 320x240", measure, large, small, small < large,
-            "where the policy reads no more than that; it resizes anyway"),
+            "where the policy reads no more than that"),
         Tip(complaint, "chunk_size_threshold 0.5 -> 0.3", "questions a second", often, seldom, seldom < often,
             "right here, as long as the queue does not run empty: 0.3 x rows must outlast the round trip"),
         Tip(complaint, "compressed pictures", measure, raw, large, large < raw,
