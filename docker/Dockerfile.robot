@@ -8,18 +8,18 @@ COPY colcon.meta ./
 COPY msg msg
 COPY launch launch
 COPY config config
-COPY src/so101_node src/so101_node
-COPY src/so101_driver src/so101_driver
-COPY src/so101_action_queue src/so101_action_queue
-COPY src/so101_camera src/so101_camera
+# All packages: the recorder and the queue plot are in so101_tools, which names the others. What makes the server and the
+# virtual arm heavy, LeRobot and MuJoCo, is in no package.xml and stays out.
+COPY src src
 
-# Test dependencies stay out: the driver's tests want the simulator. The servo SDK has no rosdep key.
+# Test dependencies stay out. rosdep does not bring the servo SDK, nor what the recorder writes bags with.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-pip \
     && rosdep update \
     && rosdep install --from-paths msg launch src --ignore-src -y \
         -t buildtool -t buildtool_export -t build -t build_export -t exec \
-    && pip install --no-cache-dir --break-system-packages feetech-servo-sdk==1.0.0 \
+    && pip install --no-cache-dir --break-system-packages \
+        feetech-servo-sdk==1.0.0 mcap==1.6.0 zstandard==0.25.0 \
     && rm -rf /var/lib/apt/lists/*
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
@@ -27,6 +27,8 @@ RUN source /opt/ros/jazzy/setup.bash && colcon build
 
 COPY --chmod=755 docker/robot_entrypoint.sh docker/healthcheck.py docker/
 # ubuntu: the image's own user without rights, uid 1000. Serial port and cameras come through groups (compose.yaml).
+# Recorded bags go into a volume of that name, which takes over the folder's owner.
+RUN install -d -o ubuntu -g ubuntu outputs/bags
 USER 1000:1000
 STOPSIGNAL SIGINT
 HEALTHCHECK --interval=30s --timeout=20s --start-period=30s \

@@ -50,11 +50,17 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
         "replay.launch.xml",
         {"bag": "/data/bag", "to": "policy_server", "checkpoint": "/data/policy", "namespace": "left"},
     ),
+    "replay_to_an_arm": ("replay.launch.xml", {"bag": "/data/bag", "to": "arm"}),
     "replay_to_a_virtual_arm": ("replay.launch.xml", {"bag": "/data/bag", "to": "arm", "sim": "true"}),
     "robot_with_the_queue_plot": ("robot.launch.xml", {"debug_visualize_queue_size": "true"}),
     "sim_with_the_queue_plot": ("sim.launch.xml", {"debug_visualize_queue_size": "true"}),
     "view_without_rviz": ("view.launch.xml", {"rviz": "false", "meshes": "none"}),
+    "view_in_a_namespace": ("view.launch.xml", {"rviz": "false", "namespace": "left"}),
     "so101_lab_robot": ("so101_lab_robot.launch.xml", {}),
+    "so101_lab_robot_without_the_queue_plot": (
+        "so101_lab_robot.launch.xml",
+        {"debug_visualize_queue_size": "false"},
+    ),
     "so101_lab_server": ("so101_lab_server.launch.xml", {}),
 }
 

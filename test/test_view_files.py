@@ -75,16 +75,18 @@ def test_rviz_finds_every_class_and_every_display_has_a_name_of_its_own() -> Non
 
 
 def test_rviz_shows_model_paths_cameras_and_queue_plot_with_qos_that_matches_their_publishers() -> None:
+    """Its topics are relative: rviz resolves them in the namespace that view.launch.xml gives its node."""
     topics = {}
     for display in rviz()["Visualization Manager"]["Displays"]:
         for key in ("Topic", "Description Topic"):
             if key in display:
                 topics[display[key]["Value"]] = display[key]
-    compressed = {picture for picture in PICTURES if picture.endswith("/compressed")}
-    assert set(topics) == {"/robot_description", "/queue_plot/image", *PATHS, *compressed}
+    compressed = {picture.removeprefix("/") for picture in PICTURES if picture.endswith("/compressed")}
+    paths = {path.removeprefix("/") for path in PATHS}
+    assert set(topics) == {"robot_description", "queue_plot/image", *paths, *compressed}
     # The cameras' streams are best effort: a reliable reader would match nothing and show nothing.
     assert all(topics[topic]["Reliability Policy"] == "Best Effort" for topic in compressed)
-    assert topics["/robot_description"]["Durability Policy"] == "Transient Local"
+    assert topics["robot_description"]["Durability Policy"] == "Transient Local"
 
 
 def test_rvizs_frames_are_links_of_the_arm() -> None:
@@ -170,7 +172,7 @@ def test_the_launch_file_opens_each_program_with_its_layout(tmp_path: Path) -> N
     def prefix(package: str) -> Path:
         return tmp_path if (tmp_path / "lib" / package).is_dir() else Path(get_package_prefix(package))
 
-    arguments = {"rqt": "true", "plotjuggler": "true", "meshes": "none"}
+    arguments = {"rqt": "true", "plotjuggler": "true", "meshes": "none", "namespace": "left"}
     specs = {spec.label: spec for spec in resolve(launch_folder() / "view.launch.xml", arguments, find_prefix=prefix)}
     assert set(specs) == {"queue_plot", "gripper_path", "robot_state_publisher", "rviz2", "rqt", "plotjuggler"}
     for label, option, file in (
@@ -182,3 +184,8 @@ def test_the_launch_file_opens_each_program_with_its_layout(tmp_path: Path) -> N
         layout = Path(words[words.index(option) + 1])
         assert layout.name == file and layout.is_file()
     assert "meshes:=none" in specs["robot_state_publisher"].command(tmp_path)
+    for label in ("queue_plot", "gripper_path", "robot_state_publisher", "rviz2"):
+        assert specs[label].namespace == "/left"
+    # The frames of every arm have the same names.
+    assert dict(specs["rviz2"].remappings) == dict(specs["robot_state_publisher"].remappings)
+    assert dict(specs["rviz2"].remappings) == {"/tf": "tf", "/tf_static": "tf_static"}

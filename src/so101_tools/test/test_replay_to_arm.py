@@ -1,6 +1,7 @@
 """`replay --to arm`: from where the arm holds through the recorded commands, and the virtual arm that goes this way."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from so101_tools.bag.reader import Bag
 from so101_tools.replay.__main__ import main
 from so101_tools.replay.arm_replay import COMMANDS, read_motion
 from so101_tools.replay.arm_trajectory import approach, plan, split_stretches
+from so101_tools.replay.options import parse
 
 PERIOD_S = 1 / 30
 
@@ -80,9 +82,26 @@ def test_joints_that_change_on_the_way_are_refused(tmp_path):
         read_motion(bag, *COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("options", "wait_s"),
+    [([], 3.0), (["--sim"], 60.0), (["--wait", "60"], 60.0), (["--sim", "--wait", "0.5"], 0.5)],
+)
+def test_a_driver_that_has_just_been_started_is_waited_for(options, wait_s):
+    assert parse(["bag", "--to", "arm", *options]).wait_s == wait_s
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "long"])
+def test_a_wait_that_is_no_time_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        parse(["bag", "--to", "arm", f"--wait={text}"])
+    assert "must be 0 to 3600 s" in capsys.readouterr().err
+
+
 def test_without_a_driver_nothing_moves_and_one_line_says_so(tmp_path, capsys):
     bag = make_run(tmp_path / "run", seconds=1.0, episodes=((0.1, 0.9, 1),))
-    assert main([str(bag), "--to", "arm"]) == 1
+    started = time.monotonic()
+    assert main([str(bag), "--to", "arm", "--wait", "4"]) == 1
+    assert time.monotonic() - started >= 4.0
     error = capsys.readouterr().err.splitlines()
     assert len(error) == 1 and "no driver_status in this ROS domain and namespace: launch the robot first" in error[0]
 

@@ -10,9 +10,6 @@ from typing import Any
 
 from so101_tools.replay.options import ReplayOptions, parse
 
-DRIVER_WAIT_S = 3.0
-SIM_TIMEOUT_S = 60.0
-
 
 class _Interrupted(Exception):
     """SIGINT or SIGTERM came."""
@@ -115,7 +112,7 @@ def _to_arm(options: ReplayOptions, check: Callable[[], None]) -> int:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="so101-replay-")))
             own = stack.enter_context(OwnProcesses(virtual_arm(folder / "sim")))
             ends = _both(check, own.check)
-        figures, lines = play_recorded(bag, options, ends, SIM_TIMEOUT_S if options.sim else DRIVER_WAIT_S)
+        figures, lines = play_recorded(bag, options, ends)
     print(f"played {figures['commands']} commands; {figures['values_limited']} values limited by the driver's gate")
 
     def plot(path: Path) -> None:

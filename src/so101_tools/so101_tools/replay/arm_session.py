@@ -15,9 +15,7 @@ Lines = dict[str, tuple[FloatArray, FloatArray]]
 """What to draw: name -> (times (N,), s; positions (N, J), rad)."""
 
 
-def play_recorded(
-    bag: Bag, options: ReplayOptions, check: Callable[[], None], wait_s: float
-) -> tuple[dict[str, Any], Lines]:
+def play_recorded(bag: Bag, options: ReplayOptions, check: Callable[[], None]) -> tuple[dict[str, Any], Lines]:
     """Play the commands of a bag, and return the report and what to draw.
 
     Raises:
@@ -29,7 +27,7 @@ def play_recorded(
     period_s = _period(commands, bag)
     client = ArmReplay(options.namespace or "", check)
     try:
-        planned = client.prepare(commands, options.speed_rad_s, period_s, wait_s)
+        planned = client.prepare(commands, options.speed_rad_s, period_s, options.wait_s)
         print(
             f"moving slowly to the first pose, then {len(commands.times)} recorded commands "
             f"({len(planned.rows) * period_s:.0f} s in all); Ctrl-C stops"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TARGETS = ("queue", "policy_server", "arm")
+DRIVER_WAIT_S = 3.0  # for a driver that runs
+STARTING_WAIT_S = 60.0  # for one that has just been started, with its virtual arm, on a small computer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class ReplayOptions:
     limit: int
     sim: bool
     speed_rad_s: float
+    wait_s: float
 
 
 def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
@@ -50,6 +53,8 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
     arm = parser.add_argument_group("--to arm")
     arm.add_argument("--sim", action="store_true", help="start a virtual arm with its driver and play to that")
     arm.add_argument("--speed", type=_speed, default=0.5, metavar="RAD_S", help="of the way to the first pose (0.5)")
+    arm.add_argument("--wait", type=_seconds, metavar="S", help=f"for the driver ({DRIVER_WAIT_S:g}; with --sim "
+                     f"{STARTING_WAIT_S:g})")  # fmt: skip
     given = parser.parse_args(arguments)
     _refuse_strangers(parser, given)
     return ReplayOptions(
@@ -64,6 +69,7 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
         limit=given.limit,
         sim=given.sim,
         speed_rad_s=given.speed,
+        wait_s=(STARTING_WAIT_S if given.sim else DRIVER_WAIT_S) if given.wait is None else given.wait,
     )
 
 
@@ -76,6 +82,7 @@ def _refuse_strangers(parser: argparse.ArgumentParser, given: argparse.Namespace
         ("--running", "policy_server", given.running),
         ("--limit", "policy_server", given.limit > 0),
         ("--sim", "arm", given.sim),
+        ("--wait", "arm", given.wait is not None),
     ):
         if used and given.target != target:
             parser.error(f"{option} goes with --to {target}, not --to {given.target}")
@@ -96,4 +103,14 @@ def _speed(text: str) -> float:
         value = 0.0
     if not 0.05 <= value <= 2.0:
         raise argparse.ArgumentTypeError(f"{text}: must be 0.05 to 2 rad/s")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 3600.0:
+        raise argparse.ArgumentTypeError(f"{text}: must be 0 to 3600 s")
     return value
