@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from so101_workspace import activation, build, environment, installer, interpreter, stamp
+from so101_workspace import activation, build, command_line, environment, installer, interpreter, stamp
 from so101_workspace.failure import Failure
 from so101_workspace.layout import Layout
 from so101_workspace.lock import workspace_lock
@@ -185,7 +185,7 @@ def test_an_interrupted_setup_leaves_no_program_and_no_stamp(workspace: Path, bi
         *) echo $$ > {tmp_path}/pid; exec sleep 600;;
         esac""",
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         (tmp_path / "pid").unlink(missing_ok=True)
         # As a background command of a script: SIGINT is ignored until somebody takes it up again.
         process = subprocess.Popen(
@@ -200,6 +200,56 @@ def test_an_interrupted_setup_leaves_no_program_and_no_stamp(workspace: Path, bi
         assert errors.decode().splitlines()[-1] == "so101: interrupted; type the same again to go on"
         assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
         assert environment.groups_installed(Layout(workspace)) == frozenset()
+
+
+@pytest.fixture
+def slow_to_end(bin_folder: Path, tmp_path: Path) -> Path:
+    """A uv that takes half a second to end when it is interrupted; returns the file with its process id."""
+    with_compiler(bin_folder)
+    (bin_folder / "python3.12").symlink_to(Path(sys.executable).resolve())
+    program(
+        bin_folder,
+        "uv",
+        f"""case "$1" in
+        --version) echo "uv 0.9.0";;
+        venv) for last; do :; done; exec {sys.executable} -ISs -m venv --without-pip "$last";;
+        *) trap 'sleep 0.5; exit 1' INT; echo $$ > {tmp_path}/pid; while :; do sleep 0.1; done;;
+        esac""",
+    )
+    return tmp_path / "pid"
+
+
+def started(workspace: Path, bin_folder: Path, home: Path, trap: str, uv: Path) -> subprocess.Popen[bytes]:
+    """`./so101 setup robot`, once its uv installs."""
+    process = subprocess.Popen(
+        ["sh", "-c", trap + ' exec "$0" setup robot', str(workspace / "so101")],
+        env=machine(bin_folder, home),
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: uv.exists() and uv.read_text().strip())
+    return process
+
+
+def test_a_connection_lost_during_setup_ends_it_though_it_is_said_twice(
+    workspace: Path, bin_folder: Path, tmp_path: Path, slow_to_end: Path
+) -> None:
+    process = started(workspace, bin_folder, tmp_path, "", slow_to_end)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)  # a signal that comes before the first was handled is one with it
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(WAIT_S) == 130
+    assert not Path(f"/proc/{slow_to_end.read_text().strip()}").exists()
+
+
+def test_a_setup_that_was_started_with_nohup_goes_on(
+    workspace: Path, bin_folder: Path, tmp_path: Path, slow_to_end: Path
+) -> None:
+    process = started(workspace, bin_folder, tmp_path, 'trap "" HUP;', slow_to_end)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WAIT_S) == 130
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -227,6 +277,39 @@ def test_a_second_run_waits_for_the_first(so101: Run, workspace: Path, bin_folde
     assert process.returncode == 1  # for want of a compiler, after its turn had come
 
 
+# What a verb needs.
+
+BASE, ROBOT, SERVER, ALL = frozenset({"base"}), *(environment.PROFILES[name] for name in ("robot", "server", "all"))
+
+
+@pytest.mark.parametrize(
+    ("words", "needs"),
+    [
+        ("--show-args", BASE),
+        ("robot.launch.xml", ROBOT),
+        ("robot.launch.xml record:=false", ROBOT),
+        ("robot.launch.xml debug_visualize_queue_size:=true", ROBOT),
+        ("robot.launch.xml record:=true", ROBOT | {"tools"}),
+        ("launch/so101_lab_robot.launch.xml record:=True", ROBOT | {"tools"}),
+        ("server.launch.xml", SERVER),
+        ("view.launch.xml", ROBOT),
+        ("replay.launch.xml bag:=b", ROBOT | {"tools"}),
+        ("replay.launch.xml bag:=b to:=arm sim:=true", ROBOT | {"tools", "sim"}),
+        ("replay.launch.xml bag:=b to:=policy_server checkpoint:=none", ROBOT | {"tools"}),
+        ("replay.launch.xml bag:=b to:=policy_server checkpoint:=folder", ROBOT | {"tools", "server"}),
+        ("sim.launch.xml", ALL),
+        ("my_own.launch.xml", ALL),
+    ],
+)
+def test_a_launch_file_gets_what_it_starts_and_no_torch_beside_it(words: str, needs: frozenset[str]) -> None:
+    assert command_line._launch_needs(words.split()) == needs
+
+
+def test_the_doctor_brings_what_it_talks_to_the_arm_with_only_when_asked_about_the_robot() -> None:
+    assert command_line._tool_needs("doctor", ["--port", "/dev/ttyACM0", "robot"]) == ROBOT
+    assert command_line._tool_needs("doctor", ["network"]) == BASE
+
+
 # What is trusted.
 
 
@@ -251,6 +334,41 @@ def test_a_finished_environment_is_trusted_until_its_requirements_change(layout:
     with (layout.requirements / "robot.txt").open("a") as file:
         file.write("another\n")
     assert environment.groups_installed(layout) == frozenset()
+
+
+def change_requirements(layout: Layout) -> None:
+    with (layout.requirements / "constraints.txt").open("a") as file:
+        file.write("another==1.0\n")
+
+
+@pytest.mark.parametrize(("had", "gets"), [(frozenset(), ALL), (ROBOT, ROBOT)])
+def test_a_verb_content_with_any_environment_renews_what_the_machine_had(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, had: frozenset[str], gets: frozenset[str]
+) -> None:
+    if had:
+        finish(layout, had)
+    change_requirements(layout)
+    installed = []
+    monkeypatch.setattr(environment, "check_host", lambda wanted: None)
+    monkeypatch.setattr(environment, "prepare", lambda layout, wanted: installed.append(wanted))
+    command_line.ready(layout, BASE)
+    assert installed == [gets]
+
+
+def test_a_renewal_that_fails_does_not_forget_what_the_machine_had(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: object) -> None:
+        raise Failure("the package index cannot be reached")
+
+    finish(layout, ROBOT)
+    monkeypatch.setattr(installer, "find_uv", lambda layout: "uv")
+    monkeypatch.setattr(environment, "_python_works", lambda layout: True)
+    monkeypatch.setattr(environment, "_install", no_network)
+    with pytest.raises(Failure):
+        environment.prepare(layout, BASE)
+    assert environment.groups_installed(layout) == frozenset()
+    assert environment.groups_recorded(layout) == ROBOT
 
 
 def test_an_environment_that_was_moved_is_not_trusted(layout: Layout) -> None:
@@ -325,6 +443,43 @@ def test_python_modules_and_tests_need_no_build(built: Layout, path: str) -> Non
 def test_without_install_everything_is_built(built: Layout) -> None:
     shutil.rmtree(built.install)
     assert set(build.out_of_date(built)) == {"so101_msgs", "so101_tools", "so101_bringup"}
+
+
+# What is left alone.
+
+
+def built_by_colcon(layout: Layout) -> Path:
+    layout.install.mkdir()
+    marker = layout.install / ".colcon_install_layout"
+    marker.write_text("isolated\n")
+    return marker
+
+
+@pytest.mark.parametrize("words", ["setup robot", "build", "test", "launch robot.launch.xml", "demo"])
+def test_what_plain_colcon_built_is_not_replaced(so101: Run, workspace: Path, words: str) -> None:
+    marker = built_by_colcon(Layout(workspace))
+    line = complaint(so101(*words.split()))
+    assert "install/ was built by plain colcon" in line
+    assert "`ros2 run so101_tools doctor`" in line and "a second clone" in line
+    assert list((workspace / "install").iterdir()) == [marker]
+    assert not (workspace / ".venv").exists()
+
+
+def test_help_is_given_beside_a_foreign_build_too(so101: Run, workspace: Path) -> None:
+    built_by_colcon(Layout(workspace))
+    assert so101("help").returncode == 0
+
+
+def test_a_first_build_that_was_interrupted_is_known_as_ours(built: Layout) -> None:
+    def colcon(*_command: object, **_options: object) -> Outcome:
+        (built.install / ".colcon_install_layout").write_text("isolated\n")
+        raise KeyboardInterrupt
+
+    shutil.rmtree(built.install)
+    with pytest.raises(KeyboardInterrupt):
+        build.run(built, colcon)
+    build.refuse_foreign_install(built)
+    assert len(build.out_of_date(built)) == 3
 
 
 # What it finds.

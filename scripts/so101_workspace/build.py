@@ -67,6 +67,16 @@ def out_of_date(layout: Layout) -> dict[str, str]:
     return {name: value for name, value in present.items() if built.get(name) != value}
 
 
+def refuse_foreign_install(layout: Layout) -> None:
+    """Raise Failure if install/ holds what a plain colcon built: packages linked to another ROS than `.venv`'s."""
+    if layout.install.is_dir() and any(layout.install.iterdir()) and not (layout.install / _STAMP).exists():
+        raise Failure(
+            "install/ was built by plain colcon, and ./so101 does not replace it; with ROS from apt use `ros2 launch "
+            "so101_bringup FILE` and `ros2 run so101_tools doctor` (cameras, replay); for ./so101 make a second clone, "
+            "or remove build and install"
+        )
+
+
 def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
     """Build what is out of date. The caller holds the workspace lock, and `.venv` holds the group base. Raises Failure.
 
@@ -75,7 +85,10 @@ def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
     changed = out_of_date(layout)
     if not changed:
         return
+    refuse_foreign_install(layout)
     say("building " + ", ".join(sorted(changed)))
+    if not (layout.install / _STAMP).exists():
+        stamp.write(layout.install / _STAMP, {})  # an interrupted first build is known as ours
     before = stamp.read(layout.install / _STAMP).get("packages", {})
     built = {name: value for name, value in before.items() if name not in changed}
     for name in set(before) - set(packages(layout)):

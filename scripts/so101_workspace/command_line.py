@@ -33,24 +33,29 @@ _TOOLS: dict[str, tuple[frozenset[str], str]] = {
     "dataset": (_SERVER | _BAGS, "turn bags into a LeRobotDataset"),
 }
 # By the end of the launch file's name; any other file may start anything.
-_LAUNCH_NEEDS = {"robot": _ROBOT, "server": _SERVER}
+_LAUNCH_NEEDS = {"robot": _ROBOT, "server": _SERVER, "view": _ROBOT, "replay": _BAGS}
+# What arguments of launch files start on top, unless they are switched off.
+_ARGUMENT_NEEDS = {"record": "tools", "sim": "sim", "checkpoint": "server"}
+_OFF = ("", "none", "false", "0")
 
 
 def main(arguments: list[str]) -> int:
     """Run one verb and return the exit code."""
     # A shell starts `command &` in a script with SIGINT ignored, and all that is started from there inherits it: nodes
-    # could not be stopped gently. A handler here, for both, is replaced by the default when a program takes over.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _as_interrupt)
+    # could not be stopped gently. A handler here, for each, is replaced by the default when a program takes over.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored: nohup, on purpose
+            signal.signal(number, _as_interrupt)
     try:
         return _dispatch(this_workspace(), arguments)
     except Failure as failure:
         complain(str(failure))
         return 1
     except KeyboardInterrupt:
-        end_programs()
         complain("interrupted; type the same again to go on")
         return 130
+    finally:
+        end_programs()  # also when the terminal is gone and nothing can be said any more
 
 
 def _dispatch(layout: Layout, arguments: list[str]) -> int:
@@ -78,7 +83,7 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
         ready(layout, _ANY)
         return _hand_over(layout, rest)
     if verb in _present_tools(layout):
-        ready(layout, _TOOLS[verb][0])
+        ready(layout, _tool_needs(verb, rest))
         return _hand_over(layout, [str(layout.python), "-m", "so101_tools." + verb, *rest])
     raise Failure(f"{verb!r} is not one of: {', '.join(_verbs(layout))}")
 
@@ -86,15 +91,17 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
 def ready(layout: Layout, needs: frozenset[str]) -> None:
     """Bring environment and build up to date; without work to do this takes milliseconds.
 
-    A machine with nothing installed yet gets all of it when a verb is content with any environment.
+    When a verb is content with any environment, a machine with nothing installed yet gets all of it, and one whose
+    environment is no longer up to date what it had: a robot computer no torch.
     """
+    build.refuse_foreign_install(layout)
     installed = environment.groups_installed(layout)
     if needs <= installed and not build.out_of_date(layout):
         return
     with workspace_lock(layout.tools):
         installed = environment.groups_installed(layout)
         if not needs <= installed:
-            wanted = _ALL if needs == _ANY else needs
+            wanted = (environment.groups_recorded(layout) or _ALL) if needs == _ANY else needs
             environment.check_host(wanted)
             if installed or not build.out_of_date(layout):
                 environment.prepare(layout, wanted)
@@ -120,12 +127,24 @@ def _launch_needs(rest: list[str]) -> frozenset[str]:
     if not rest or rest[0].startswith("-"):
         return _ANY
     name = Path(rest[0]).name.split(".")[0]
-    return next((needs for end, needs in _LAUNCH_NEEDS.items() if name.endswith(end)), _ALL)
+    needs = next((needs for end, needs in _LAUNCH_NEEDS.items() if name.endswith(end)), _ALL)
+    given = [word.partition(":=") for word in rest[1:]]
+    return needs | {
+        _ARGUMENT_NEEDS[argument]
+        for argument, _separator, value in given
+        if argument in _ARGUMENT_NEEDS and value.lower() not in _OFF
+    }
+
+
+def _tool_needs(verb: str, rest: list[str]) -> frozenset[str]:
+    """The doctor looks at whatever is there; asked about the robot, it must be able to talk to the arm."""
+    return _ROBOT if verb == "doctor" and "robot" in rest else _TOOLS[verb][0]
 
 
 def _setup(layout: Layout, rest: list[str]) -> None:
     if len(rest) > 1 or (rest and rest[0] not in environment.PROFILES):
         raise Failure(f"setup takes one of: {', '.join(environment.PROFILES)} (default all), not {' '.join(rest)!r}")
+    build.refuse_foreign_install(layout)
     wanted = environment.PROFILES[rest[0] if rest else "all"]
     with workspace_lock(layout.tools):
         if wanted <= environment.groups_installed(layout):
@@ -180,4 +199,6 @@ def _refuse_arguments(verb: str, rest: list[str]) -> None:
 
 
 def _as_interrupt(signal_number: int, frame: FrameType | None) -> None:
+    # A lost connection sends SIGHUP twice (kernel and shell): the second must not interrupt the ending of programs.
+    signal.signal(signal_number, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,7 +1,8 @@
 """Makes `.venv`: the ROS 2 Jazzy wheels, LeRobot, the simulator and the tools, at pinned versions.
 
 The stamp inside `.venv` is written last. Without it nothing in `.venv` is trusted: what is there is compared with
-its own records, file by file, and what is missing or damaged is installed again.
+its own records, file by file, and what is missing or damaged is installed again. While that goes on, a stamp without
+the hash of its inputs remembers which groups this machine had.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ def groups_installed(layout: Layout) -> frozenset[str]:
     return groups
 
 
+def groups_recorded(layout: Layout) -> frozenset[str]:
+    """Groups that `.venv` was last finished with, up to date or not: what this machine is for. Empty if never."""
+    return frozenset(stamp.read(layout.venv / _STAMP).get("groups", ())) & frozenset(_ORDER)
+
+
 def check_host(wanted: frozenset[str]) -> None:
     """See that the machine itself fits the groups `wanted`; install what it lacks if we may, else raise Failure."""
     host.check_platform()
@@ -48,8 +54,8 @@ def prepare(layout: Layout, wanted: frozenset[str]) -> None:
 
     Raises Failure with the remedy if network, disk or packages do not allow it.
     """
-    groups = wanted | frozenset(stamp.read(layout.venv / _STAMP).get("groups", ()))
-    groups &= frozenset(_ORDER)
+    before = groups_recorded(layout)
+    groups = wanted | before
     try:
         uv = installer.find_uv(layout)
         env = installer.environment(layout)
@@ -60,6 +66,8 @@ def prepare(layout: Layout, wanted: frozenset[str]) -> None:
             made = run_quiet([uv, "venv", "--clear", "--python", python, str(layout.venv)], env)
             if made.code != 0:
                 raise installer.explain(made, "making .venv", layout.root)
+        if before:
+            stamp.write(layout.venv / _STAMP, {"groups": sorted(before)})
         _install(layout, uv, env, groups)
         _write_underlay_scripts(layout)
         _check_imports(layout)

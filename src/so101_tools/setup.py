@@ -35,7 +35,9 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
+            "cameras = so101_tools.cameras.__main__:main",
             "demo = so101_tools.demo.__main__:main",
+            "doctor = so101_tools.doctor.__main__:main",
             "observer = so101_tools.observer.observer_node:main",
             "recorder = so101_tools.record.recorder_node:main",
             "replay = so101_tools.replay.__main__:main",

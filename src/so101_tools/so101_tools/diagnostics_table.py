@@ -22,10 +22,10 @@ first two values are `cause` and `remedy`.
 
 The entry of `action_queue` also says where the time of the last 50 chunks went, median and 95th percentile:
 `mailbox_wait`, `wait_frames`, `decode`, `preprocess`, `inference`, `postprocess`, `server_other` (the server's own
-measurements, and what they leave of its total), `network_both_ways` (what is left of the round trip; half of it is given
-as an estimate of one way) and `queue` (until the first row is executed). The entry of `policy_server` gives
-`frame_age_p50_s` and `frame_age_p95_s`: from the capture of an observation's oldest picture until its publication, on its
-camera's clock. No clocks of two computers are compared.
+measurements, and what they leave of its total), `network_both_ways` (what is left of the round trip; half of it is
+given as an estimate of one way) and `queue` (until the first row is executed). The entry of `policy_server` gives
+`frame_age_p50_s` and `frame_age_p95_s`: from the capture of an observation's oldest picture until its publication, on
+its camera's clock. No clocks of two computers are compared.
 """
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from so101_tools.cameras import __main__ as cameras
 from so101_tools.cameras.__main__ import main
 from so101_tools.cameras.survey import look
 
@@ -29,6 +30,17 @@ def test_a_picture_of_each_camera_is_saved(pictures: Path, tmp_path: Path, capsy
     assert main([str(pictures), "--seconds", "0.1", "--save", str(tmp_path / "out")]) == 0
     assert cv2.imread(str(tmp_path / "out" / "0_wrist.jpg")).shape == (48, 64, 3)
     assert "64x48" in capsys.readouterr().out
+
+
+def test_an_interrupt_ends_the_look_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(device: str, seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cameras, "look", interrupted)
+    assert main(["/dev/video0"]) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_without_a_camera_one_line_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,9 @@
 """The doctor at the virtual arm's bus, on this machine, among nodes of the test: faults are named, with a remedy."""
 
+import importlib
 import json
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ import pytest
 from so101_msgs.msg import PolicyStatus
 from so101_node.qos import LATCHED
 from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
+from so101_tools.doctor import network
 from so101_tools.doctor.__main__ import main
 from so101_tools.doctor.check import Check, State
 from so101_tools.doctor.network import check_network
@@ -86,6 +90,67 @@ def test_this_machine_answers_itself() -> None:
     peers = [check for check in check_network("127.0.0.1", 0.1) if check.name == "peer"]
     assert peers[0].state in (State.GREEN, State.YELLOW)  # yellow where ping is not installed
     assert "127.0.0.1" in peers[0].text
+
+
+@pytest.mark.parametrize(
+    ("part", "remedy"),
+    [("robot", "./so101 setup robot"), ("server", "./so101 setup server"), ("network", "./so101 build")],
+)
+def test_a_half_that_is_not_installed_is_one_red_line(
+    part: str, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, f"so101_tools.doctor.{part}", None)
+    assert main([part]) == 1
+    red = [line for line in capsys.readouterr().out.splitlines() if line.startswith("red")]
+    assert len(red) == 1
+    assert red[0].startswith(f"red     {part}: packages: ") and f"-> {remedy}" in red[0]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("ROS_DOMAIN_ID", "abc", "domain"),
+        ("ROS_DOMAIN_ID", "300", "domain"),
+        ("ROS_STATIC_PEERS", "no address", "ROS"),
+    ],
+)
+def test_an_environment_that_no_node_starts_with_is_one_red_line(
+    variable: str, value: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    red = [check for check in check_network("", 0.1) if check.state is State.RED]
+    assert [check.name for check in red] == [name]
+    assert value in red[0].text and red[0].remedy
+
+
+def test_a_ping_that_does_not_end_is_red(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ping = tmp_path / "ping"
+    ping.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    ping.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(network, "_PING_LIMIT_S", 0.2)
+    peer = named(list(check_network("gpu", 0.1)), "peer")
+    assert peer.state is State.RED
+    assert peer.text == "gpu: ping has not ended within 0.2 s"
+
+
+def test_an_interrupt_ends_the_doctor_without_a_word() -> None:
+    command = [sys.executable, "-m", "so101_tools.doctor", "network", "--listen", "600"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while "network: domain" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _out, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+
+
+@pytest.mark.parametrize("name", ["doctor", "cameras"])
+def test_ros2_run_finds_it_where_ros_is_from_apt(name: str) -> None:
+    setup = (Path(__file__).parents[1] / "setup.py").read_text()
+    found = re.search(rf'"{name} = ([\w.]+):(\w+)"', setup)
+    assert found is not None
+    assert callable(getattr(importlib.import_module(found[1]), found[2]))
 
 
 def test_the_robots_half_imports_no_torch() -> None:

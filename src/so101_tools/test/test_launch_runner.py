@@ -124,6 +124,28 @@ def test_nothing_comes_back_once_a_stop_was_asked_for() -> None:
     assert lines.count(("a", "up")) == 1
 
 
+def test_a_process_that_keeps_failing_makes_the_run_fail_though_it_is_started_again() -> None:
+    lines = Lines()
+    with Runner([python("a", "raise SystemExit(3)", respawn=True, respawn_delay_s=60.0)], lines) as runner:
+        lines.wait_for("ended with exit code 3; starting again in 60 s")
+        assert runner.failures == []  # nobody knows yet whether it recovers
+        assert runner.stop() == 1
+    assert runner.failures == ["a ended with exit code 3, and was not up again for 5 s"]
+
+
+@pytest.mark.parametrize(("recovered_after_s", "code"), [(0.2, 0), (600.0, 1)])
+def test_a_process_that_failed_once_has_recovered_when_it_stays_up(
+    tmp_path: Path, recovered_after_s: float, code: int
+) -> None:
+    lines = Lines()
+    once = f"import pathlib; p = pathlib.Path({str(tmp_path / 'once')!r}); p.exists() or exit(p.touch() or 3)\n"
+    process = python("a", once + OBEDIENT, respawn=True, respawn_delay_s=0.1)
+    with Runner([process], lines, recovered_after_s=recovered_after_s) as runner:
+        lines.wait_for("up")
+        time.sleep(0.3)
+        assert runner.stop() == code
+
+
 def test_the_end_of_a_required_process_ends_the_others(tmp_path: Path) -> None:
     lines = Lines()
     up = tmp_path / "up"  # a SIGINT before Python itself is up is no obedient end

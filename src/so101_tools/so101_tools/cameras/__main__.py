@@ -18,6 +18,13 @@ from so101_tools.cameras.survey import Sight, devices, look
 def main(arguments: Sequence[str] | None = None) -> int:
     """Look at the cameras; exit code 0 if one at least delivers."""
     options = _parser().parse_args(arguments)
+    try:
+        return _survey(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _survey(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
     sights: list[Sight] = []
     for device in options.devices or devices():

@@ -5,20 +5,35 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from so101_tools.doctor import check
-from so101_tools.doctor.check import Check, Checks, State
+from so101_tools.doctor.check import Check, Checks, Part, State
 
 _PARTS = ("robot", "server", "network")
+# By part: what brings the packages that it needs.
+_REMEDIES = {
+    "machine": "./so101 build; with ROS from apt: . /opt/ros/jazzy/setup.bash",
+    "robot": "./so101 setup robot; with ROS from apt: rosdep and pip as in README.md, A real arm",
+    "server": "./so101 setup server; with ROS from apt: rosdep and pip as in README.md, A real arm",
+    "network": "./so101 build; with ROS from apt: colcon build && . install/setup.bash",
+}
 _COLOURS = {State.GREEN: "green", State.YELLOW: "yellow", State.RED: "bold red"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the checks asked for and return the exit code."""
     options = _parser().parse_args(arguments)
+    try:
+        return _examine(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _examine(options: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
 
     def show(one: Check) -> None:
@@ -76,8 +91,9 @@ def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
 
         yield from check_network(options.peer, options.listen)
 
-    parts = {"robot": robot, "server": server, "network": network}
-    return [machine, *(maker for name, maker in parts.items() if options.part in (None, name))]
+    parts = {"machine": machine, "robot": robot, "server": server, "network": network}
+    asked = parts if options.part is None else ("machine", options.part)
+    return [partial(check.or_missing, Part(name), _REMEDIES[name], parts[name]) for name in asked]
 
 
 if __name__ == "__main__":

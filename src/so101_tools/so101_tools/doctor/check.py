@@ -55,6 +55,14 @@ class Part:
         return Check(self.name, name, State.RED, text, remedy)
 
 
+def or_missing(part: Part, remedy: str, maker: Callable[[], Checks]) -> Checks:
+    """The checks of `maker`; what they need and this computer has not installed is one red check."""
+    try:
+        yield from maker()
+    except ImportError as error:
+        yield part.red("packages", str(error).strip().partition("\n")[0], remedy)
+
+
 def run(makers: Iterable[Callable[[], Checks]], show: Callable[[Check], None]) -> list[Check]:
     """Run the checks in order, show each as it comes, and return all."""
     done: list[Check] = []

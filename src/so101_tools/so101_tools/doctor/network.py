@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from so101_msgs.msg import DriverStatus, PolicyStatus
 from so101_node.qos import LATCHED
 
@@ -22,6 +23,8 @@ _RECEIVE_BUFFER_BYTES = 4_194_304  # what config/fastdds_network.xml asks for
 _ONE_WAY_GOAL_MS = 50.0
 _UNSPLIT_BYTES = 1400
 _PINGS = 5
+_PING_LIMIT_S = 30.0  # a name that no name server answers for takes ping longer than its packets
+_LAST_DOMAIN = 232  # beyond it Fast DDS has no ports, and ends the process
 
 
 def check_network(peer: str, listen_s: float) -> Checks:
@@ -29,14 +32,26 @@ def check_network(peer: str, listen_s: float) -> Checks:
     yield from _check_settings()
     if peer:
         yield from _check_peer(peer)
-    yield from _check_graph(listen_s)
+    if _is_domain(_domain()):
+        yield from _check_graph(listen_s)
+
+
+def _domain() -> str:
+    return os.environ.get("ROS_DOMAIN_ID") or "0"
+
+
+def _is_domain(text: str) -> bool:
+    return text.isdecimal() and int(text) <= _LAST_DOMAIN
 
 
 def _check_settings() -> Checks:
-    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    domain = _domain()
     found = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
     text = f"ROS_DOMAIN_ID {domain}, discovery {found}; the other computer needs the same domain"
-    if found in ("OFF", "LOCALHOST"):
+    if not _is_domain(domain):
+        text = f"ROS_DOMAIN_ID {domain!r} is no whole number from 0 to {_LAST_DOMAIN}"
+        yield _PART.red("domain", text, "export ROS_DOMAIN_ID=0, or what the other computer has; or unset it on both")
+    elif found in ("OFF", "LOCALHOST"):
         yield _PART.yellow("domain", text, "unset ROS_AUTOMATIC_DISCOVERY_RANGE to find other computers")
     else:
         yield _PART.green("domain", text)
@@ -56,7 +71,12 @@ def _check_peer(peer: str) -> Checks:
         yield _PART.yellow("peer", f"{peer} not tried: no ping on this machine", "apt-get install iputils-ping")
         return
     command = [ping, "-n", "-c", str(_PINGS), "-i", "0.2", "-W", "1", "-M", "do", "-s", str(_UNSPLIT_BYTES), peer]
-    outcome = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    try:
+        outcome = subprocess.run(command, capture_output=True, text=True, timeout=_PING_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        text = f"{peer}: ping has not ended within {_PING_LIMIT_S:g} s"
+        yield _PART.red("peer", text, "name the peer by its address in numbers: the name server may not answer")
+        return
     received = re.search(r"(\d+) received", outcome.stdout)
     if received is None or int(received.group(1)) == 0:
         said = (outcome.stderr or outcome.stdout).strip().splitlines()
@@ -88,7 +108,11 @@ class _Heard:
 
 
 def _check_graph(listen_s: float) -> Checks:
-    heard = _listen(listen_s)
+    try:
+        heard = _listen(listen_s)
+    except rclpy_implementation.RCLError as error:
+        yield _PART.red("ROS", str(error).partition("\n")[0], "correct the variables ROS_* of this shell")
+        return
     for server in heard.servers.values():
         text = f"{server.server_name}: {SERVER_STATES.get(server.state, '?')}"
         if server.state == PolicyStatus.ERROR:

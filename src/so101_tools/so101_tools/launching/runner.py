@@ -35,6 +35,8 @@ class _Child:
     process: subprocess.Popen[bytes] | None = None
     unfinished_line: bytes = b""
     start_at: float = 0.0
+    started_at: float = 0.0
+    last_failure: str = ""  # how it ended last, as long as the run has not failed for it
     ended: bool = False
 
 
@@ -53,12 +55,16 @@ class Runner:
 
     Stopping sends SIGINT to each process's own group, SIGTERM after `sigint_grace_s`, SIGKILL after `sigterm_grace_s`
     more. Use as a context manager, or call `stop`.
+
+    A process that failed and was started again makes the run fail, unless it was up again for `recovered_after_s` when
+    the stop began.
     """
 
     processes: Sequence[ProcessSpec]
     show: Callable[[str, str], None] = field(default_factory=Screen)
     sigint_grace_s: float = 5.0
     sigterm_grace_s: float = 5.0
+    recovered_after_s: float = 5.0
     environment: Mapping[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list, init=False)
     _children: list[_Child] = field(default_factory=list, init=False)
@@ -175,6 +181,7 @@ class Runner:
                     # within one the nice values of launch-prefix count.
                     process_group=0,
                 )
+                child.started_at = time.monotonic()
             except OSError as error:
                 child.ended = True
                 self._fail(child, f"cannot be started: {error.strerror}: {error.filename}")
@@ -225,14 +232,15 @@ class Runner:
     def _after_end(self, child: _Child, code: int) -> None:
         stopping = self._stop_wanted.is_set()
         asked_to = stopping and code in (-signal.SIGINT, -signal.SIGTERM)
+        child.last_failure = "" if code == 0 or asked_to else f"ended with {_describe(code)}"
         if child.spec.respawn and not stopping:
             child.start_at = time.monotonic() + child.spec.respawn_delay_s
             delay = f"{child.spec.respawn_delay_s:g} s"
             self.show(child.spec.label, f"ended with {_describe(code)}; starting again in {delay}")
             return
         child.ended = True
-        if code != 0 and not asked_to:
-            self._fail(child, f"ended with {_describe(code)}")
+        if child.last_failure:
+            self._fail(child, child.last_failure)
         elif not stopping:
             self.show(child.spec.label, "ended")
         if child.spec.shutdown_on_exit and not stopping:
@@ -240,6 +248,7 @@ class Runner:
             self._stop_wanted.set()
 
     def _fail(self, child: _Child, message: str) -> None:
+        child.last_failure = ""
         self.failures.append(f"{child.spec.label} {message}")
         self.show(child.spec.label, message)
         if child.spec.shutdown_on_exit:
@@ -251,6 +260,8 @@ class Runner:
         now = time.monotonic()
         if state.step >= 0 and now < state.next_at and state.hurry <= state.step + 1:
             return
+        if state.step < 0:
+            self._judge_respawned(now)
         state.step = min(state.step + 1, len(_ESCALATION) - 1)
         state.next_at = now + (self.sigint_grace_s, self.sigterm_grace_s, 1.0)[state.step]
         number = _ESCALATION[state.step]
@@ -259,6 +270,13 @@ class Runner:
                 if number != signal.SIGINT:
                     self.show(child.spec.label, f"has not ended yet: sending {number.name}")
                 _signal_group(child.process, number)
+
+    def _judge_respawned(self, now: float) -> None:
+        """Without this a driver that failed every two seconds would be a success as soon as somebody stops it."""
+        for child in self._children:
+            recovered = child.process is not None and now - child.started_at >= self.recovered_after_s
+            if child.last_failure and not recovered:
+                self._fail(child, f"{child.last_failure}, and was not up again for {self.recovered_after_s:g} s")
 
     def _kill_all(self) -> None:
         for child in self._children:
