@@ -121,7 +121,7 @@ class ControlCycle:
             elif action is Action.TORQUE_OFF:
                 self._release_by_request()
             elif action is Action.LOWER_TORQUE:
-                self._lower_torque(output.joints)
+                self._arm.limit_torque(output.joints, _LATCHED_TORQUE_SHARE)
             elif action is Action.CLOSE_PORT:
                 self._lose(self._gate.status.cause, self._gate.status.message, now_ns)
 
@@ -154,12 +154,6 @@ class ControlCycle:
             self._gate.released()
         except NoAnswerError as error:
             self._gate.refused(causes.SERVO_LOST, str(error), self._known_torque())
-
-    def _lower_torque(self, joints: tuple[int, ...]) -> None:
-        try:
-            self._arm.limit_torque(joints, _LATCHED_TORQUE_SHARE)
-        except NoAnswerError:
-            return  # the servo protects itself; silence is counted by the monitor
 
     def _known_torque(self) -> BoolArray:
         """Torque per joint; a servo that cannot be asked counts as holding, the cautious reading for people."""

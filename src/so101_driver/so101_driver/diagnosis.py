@@ -25,7 +25,7 @@ BY_NAME: Final = {
         Cause(
             causes.COMMAND_TIMEOUT,
             Level.OK,
-            "commands stopped coming for command_timeout_s: braked, and holding",
+            "commands stopped coming for command_timeout_s, or 2.5 of their periods: braked, and holding",
             "none where the queue was stopped; else see the queue's own entry, and whether the computer is overloaded",
         ),
         Cause(causes.STOPPING, Level.OK, "the driver is ending; the arm keeps holding", ""),
@@ -42,12 +42,13 @@ BY_NAME: Final = {
             f"clear the way, {RESET}",
         ),
         Cause(
-            causes.OVERLOAD, Level.ERROR, "a servo reports overload; its torque limit was lowered",
-            f"clear what blocks it, let it cool down, {RESET}",
+            causes.OVERLOAD, Level.ERROR,
+            "a servo reports overload; its torque limit was lowered and its goal taken back from the load",
+            f"clear what blocks it, let it cool down, {RESET}; while it lasts, each call takes the goal back again",
         ),
         Cause(
-            causes.OVERCURRENT, Level.ERROR, "a servo reports overcurrent; its torque limit was lowered",
-            f"clear what blocks it, {RESET}",
+            causes.OVERCURRENT, Level.ERROR, "a servo reports overcurrent and is limp; its torque limit was lowered",
+            f"support the joint, clear what blocks it, {RESET}, which switches it off and on where it stands",
         ),
         Cause(
             causes.OVERHEAT, Level.ERROR, "a servo is too hot; its torque limit was lowered",
@@ -78,7 +79,7 @@ BY_NAME: Final = {
         ),
         Cause(
             causes.SETTINGS_MISMATCH, Level.ERROR, "servo settings differ from what training relied on",
-            f"run configure_servos as the message says, {RESET}",
+            "stop the driver, which locks the port, run configure_servos as the message says, start the driver again",
         ),
         Cause(
             causes.PORT_LOST, Level.ERROR, "the serial port is gone or cannot be opened",

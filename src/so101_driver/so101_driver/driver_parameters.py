@@ -9,7 +9,7 @@ from so101_driver.arm import JOINTS
 from so101_driver.calibration import JOINT_NAMES
 
 # Folded above the table with the gripper a little open, the pose in which episodes begin: rad from the middle of the
-# ranges. Without torque an arm sinks from here; one that is to be released needs the pose in which it rests.
+# ranges. Without torque an arm sinks from here, so `rests_when_parked` is false for it.
 _HOME = [0.0, -1.2, 1.1, 1.0, 0.0, -0.585]
 
 # The servo reaches 5-6 rad/s without load and accelerates at 39 rad/s^2. Goals need more room than that: the fastest
@@ -28,15 +28,25 @@ class DriverParameters:
     interpolate: bool = parameter(True, "60 Hz goals between 30 Hz commands; false: newest command at once, as LeRobot")
     shadow: bool = parameter(False, "read everything, write nothing to the servos")
     release_on_exit: bool = parameter(False, "switch torque off when the driver ends; a raised arm falls")
-    release_anywhere: bool = parameter(False, "~/release also when the arm is not parked; a raised arm falls")
-    park_positions: list[float] = parameter(_HOME, "pose of ~/park, rad", lower=-math.pi, upper=math.pi)
-    park_speed_rad_s: float = parameter(1.0, "fastest joint while parking, rad/s", lower=0.05, upper=3.0)
+    release_anywhere: bool = parameter(False, "~/release wherever the arm stands; a raised arm falls: support it")
+    rests_when_parked: bool = parameter(
+        False, "the arm lies safely at park_positions without torque, so ~/release is allowed there"
+    )
+    park_positions: list[float] = parameter(
+        _HOME, "pose of ~/park, rad; from the default one the arm sinks without torque", lower=-math.pi, upper=math.pi
+    )
+    park_speed_rad_s: float = parameter(
+        1.0, "fastest joint while parking, rad/s; at most the slowest of max_joint_speed_rad_s", lower=0.05, upper=3.0
+    )
     park_tolerance_rad: float = parameter(
         0.1, "how near to park_positions counts as parked, rad", lower=0.01, upper=0.5
     )
     engage_tolerance_rad: float = parameter(0.2, "commands engage only this near the pose, rad", lower=0.01, upper=1.0)
     command_timeout_s: float = parameter(
-        0.1, "silence of joint_command before HOLD, s; more than a control tick of 33 ms", lower=0.04, upper=2.0
+        0.1,
+        "silence of joint_command before HOLD, s; 2.5 periods of the commands (at most 0.25 s) where that is longer",
+        lower=0.04,
+        upper=2.0,
     )
     implausible_rad: float = parameter(1.0, "commands this far beyond a limit are ignored, rad", lower=0.0, upper=6.3)
     max_joint_speed_rad_s: list[float] = parameter(_MAX_SPEED, "speed limit of goals, rad/s", lower=0.05, upper=20.0)
@@ -45,7 +55,7 @@ class DriverParameters:
     )
     hold_deceleration_rad_s2: float = parameter(40.0, "braking into HOLD, rad/s^2", lower=1.0, upper=1000.0)
     limit_margin_rad: float = parameter(
-        0.0, "kept free at both ends of the calibrated range, rad", lower=0.0, upper=0.5
+        0.0, "kept free at both ends of the calibrated range by commands, rad", lower=0.0, upper=0.5
     )
     stall_current_a: float = parameter(1.3, "current that counts as pressing, A", lower=0.1, upper=5.0)
     stall_error_rad: float = parameter(

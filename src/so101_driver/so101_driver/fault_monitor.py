@@ -13,7 +13,7 @@ from so101_driver.registers import StatusBits
 
 _NEVER_READ_NS: Final = 1_000_000_000  # noise excuses a silent servo for this long
 _SLOW_TICK_NS: Final = 25_000_000  # where ticks take this long, two without an answer make a servo lost
-_LOST_TICKS: Final = 4  # undamaged reads without one servo; 67 ms at 60 Hz, for a LATCHED within 0.1 s
+_LOST_TICKS: Final = 3  # undamaged reads without one servo, each tried twice; 50 ms, for a LATCHED within 0.1 s
 _NOISE_NS: Final = 80_000_000  # damaged for this long is noise though ticks that wait for answers are few
 _NOISE_TICKS: Final = 3
 _SILENCE_NS: Final = 300_000_000  # all servos at once: the power supply, or a computer that is busy elsewhere
@@ -56,7 +56,12 @@ class Findings:
 
     silent: bool  # no servo has answered for 0.3 s
     noisy: bool  # servos were missing in each of the last bad_ticks, or of fewer that took as long
-    fault: Fault | None  # to be latched
+    faults: tuple[Fault, ...]  # to be latched; one per cause, the first goes before the others
+
+    @property
+    def fault(self) -> Fault | None:
+        """The first of them."""
+        return self.faults[0] if self.faults else None
 
 
 class FaultMonitor:
@@ -96,22 +101,19 @@ class FaultMonitor:
         self._bad_ticks = 0 if reading.complete else self._bad_ticks + 1
         self._garbled |= reading.garbled
         bad_for_long = self._garbled and self._bad_ticks >= _NOISE_TICKS and now_ns - self._bad_since_ns >= _NOISE_NS
-        fault = (
-            self._find_lost(reading, now_ns)
-            or self._find_unhealthy(reading)
-            or self._find_stalled(reading, goal, torque, now_ns)
-        )
+        faults = self._find_lost(reading, now_ns) + self._find_unhealthy(reading)
+        faults = faults or self._find_stalled(reading, goal, torque, now_ns)
         return Findings(
             silent=now_ns - self._last_answer_ns >= _SILENCE_NS and self._bad_ticks >= self._limits.bad_ticks,
             noisy=bad_for_long or self._bad_ticks >= self._limits.bad_ticks,
-            fault=fault,
+            faults=tuple(faults),
         )
 
-    def _find_lost(self, reading: ArmReading, now_ns: int) -> Fault | None:
+    def _find_lost(self, reading: ArmReading, now_ns: int) -> list[Fault]:
         self._missing_ticks[reading.answered] = 0
         self._last_read_ns[reading.answered] = now_ns
         if reading.complete:
-            return None
+            return []
         missing = ~reading.answered
         some_answered = bool(reading.answered.any())
         self._last_read_ns[missing & (self._last_read_ns < 0)] = now_ns
@@ -120,14 +122,15 @@ class FaultMonitor:
         silent_ns = now_ns - self._last_read_ns
         slow_bus = (self._missing_ticks >= 2) & (silent_ns >= _SLOW_TICK_NS * self._missing_ticks)
         lost = missing & ((self._missing_ticks >= _LOST_TICKS) | slow_bus | (silent_ns > _NEVER_READ_NS))
-        return _lost(np.flatnonzero(lost).tolist()) if some_answered and lost.any() else None
+        return [_lost(np.flatnonzero(lost).tolist())] if some_answered and lost.any() else []
 
-    def _find_unhealthy(self, reading: ArmReading) -> Fault | None:
+    def _find_unhealthy(self, reading: ArmReading) -> list[Fault]:
+        """Every joint that is not well, since each of them has to be relieved."""
         if reading.complete and self._is_sound(reading):
             self._confirmed = {}
-            return None
+            return []
         counts: dict[tuple[str, int], int] = {}
-        result: Fault | None = None
+        confirmed: list[Fault] = []
         for index in range(JOINTS):
             if not reading.answered[index]:  # nothing new is known of it
                 counts |= {key: count for key, count in self._confirmed.items() if key[1] == index}
@@ -135,10 +138,10 @@ class FaultMonitor:
             for fault in self._health(reading, index):
                 count = self._confirmed.get((fault.cause, index), 0) + 1
                 counts[fault.cause, index] = count
-                if count >= self._limits.confirm_ticks and result is None:
-                    result = fault
+                if count >= self._limits.confirm_ticks:
+                    confirmed.append(fault)
         self._confirmed = counts
-        return result
+        return _by_cause(confirmed)
 
     def _is_sound(self, reading: ArmReading) -> bool:
         """Whether no joint can have a health fault: the usual case, judged at once."""
@@ -165,7 +168,7 @@ class FaultMonitor:
             faults.append(Fault(causes.VOLTAGE, (index,), text))
         return faults
 
-    def _find_stalled(self, reading: ArmReading, goal: FloatArray, torque: BoolArray, now_ns: int) -> Fault | None:
+    def _find_stalled(self, reading: ArmReading, goal: FloatArray, torque: BoolArray, now_ns: int) -> list[Fault]:
         """Current and tracking error and time. The gripper is left to its own torque and current limits."""
         error = np.abs(goal - reading.positions)
         pressing = (error > self._limits.stall_error_rad) & (reading.currents > self._limits.stall_current_a)
@@ -174,14 +177,25 @@ class FaultMonitor:
         pressing[GRIPPER] = False
         self._stalled_since_ns[~pressing] = -1
         if not pressing.any():
-            return None
+            return []
         self._stalled_since_ns[pressing & (self._stalled_since_ns < 0)] = now_ns
         long_enough = now_ns - self._stalled_since_ns >= self._limits.stall_time_s * 1e9
         stalled = np.flatnonzero(pressing & long_enough).tolist()
         if not stalled:
-            return None
+            return []
         text = f"{_names(stalled)} is blocked; it was moved back to where it stands: clear the way, then reset"
-        return Fault(causes.STALL, tuple(stalled), text)
+        return [Fault(causes.STALL, tuple(stalled), text)]
+
+
+def _by_cause(faults: Sequence[Fault]) -> list[Fault]:
+    """One fault for each cause with all joints that have it; the first joint's line tells what to do."""
+    merged: list[Fault] = []
+    for cause in dict.fromkeys(fault.cause for fault in faults):
+        same = [fault for fault in faults if fault.cause == cause]
+        joints = tuple(dict.fromkeys(joint for fault in same for joint in fault.joints))
+        also = f"; likewise {_names(joints[1:])}" if len(joints) > 1 else ""
+        merged.append(Fault(cause, joints, same[0].message + also))
+    return merged
 
 
 def _lost(joints: Sequence[int]) -> Fault:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import termios
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ _OVERHEAD: Final = 6  # bytes of a status packet around its data: FF FF id lengt
 # A port that takes no bytes is gone. pyserial looks at the clock only after the write, and calls a write that the
 # scheduler interrupted late although every byte went out: 0.05 s lost the port on a busy machine.
 _WRITE_TIMEOUT_S: Final = 0.5
+# Before an answer may come late ones of the whole bus, 6 x 46 bytes; what goes on beyond that is noise without an end.
+_LONGEST_ANSWER: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class _Reply:
 
 
 class FeetechBus:
-    """ServoBus on a serial port. Not thread-safe; keeps no thread and reads no clock."""
+    """ServoBus on a serial port. Not thread-safe; keeps no thread."""
 
     def __init__(self, port: str, *, baud_rate: int = BAUD_RATE, reply_timeout_s: float = 0.005) -> None:
         """`reply_timeout_s`: longest silence before a servo counts as not answering.
@@ -179,12 +182,14 @@ class FeetechBus:
     def _receive(self, servo_ids: Sequence[int], length: int) -> tuple[list[_Reply], bool]:
         """Sound replies of the asked servos, and whether other bytes came along. Waits for the timeout at most twice.
 
+        A wire that never falls silent must not hold the caller, whose thread also brakes: bytes and time are bounded.
         The newest reply of a servo wins: an older one can only be a late answer.
         """
         packet = length + _OVERHEAD
         buffer = bytearray()
         replies: dict[int, _Reply] = {}
         used = 0
+        deadline = time.monotonic() + 2 * self._reply_timeout_s
         while len(replies) < len(servo_ids):
             wanted = packet * (len(servo_ids) - len(replies))
             with self._port_errors():
@@ -195,6 +200,8 @@ class FeetechBus:
             if len(chunk) < wanted:  # the port fell silent for reply_timeout_s
                 break
             if len(servo_ids) > 1 and len(buffer) >= packet * len(servo_ids):  # all has come, some of it damaged
+                break
+            if len(buffer) >= _LONGEST_ANSWER or time.monotonic() >= deadline:
                 break
         return list(replies.values()), len(buffer) > used
 

@@ -24,7 +24,7 @@ class Action(Enum):
 
     PREPARE = "verify the settings, seed the goals, switch torque on; then call prepared or refused"
     TORQUE_OFF = "switch torque off; then call released"
-    LOWER_TORQUE = "lower the torque limit of the latched joints"
+    LOWER_TORQUE = "lower the torque limit of the joints in `joints`"
     CLOSE_PORT = "close the port and look for it again"
 
 
@@ -41,9 +41,10 @@ class GateConfig:
     command_timeout_s: float = 0.1
     implausible_rad: float = 1.0
     hold_deceleration_rad_s2: float = 40.0  # what an STS3215 itself manages at acceleration 254
-    emergency_error_rad: float = 0.1  # largest distance of the held goal from the pose after an emergency stop
+    emergency_error_rad: float = 0.1  # of the held goal from the pose, after an emergency stop or of a limp joint
     park_speed_rad_s: float = 1.0
     park_tolerance_rad: float = 0.1
+    rests_when_parked: bool = False
     release_anywhere: bool = False
 
 
@@ -57,7 +58,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class GateOutput:
-    """What to do in this tick: goals to write, (6,), rad, or None; servo actions and the joints they concern."""
+    """What to do in this tick: goals to write, (6,), rad, or None; servo actions, and the joints of LOWER_TORQUE."""
 
     goal: FloatArray | None = None
     actions: tuple[Action, ...] = ()

@@ -33,6 +33,11 @@ class CommandInterpolator:
         self._period_ns = self._nominal_ns
         self._last_command_ns: int | None = None
 
+    @property
+    def period_s(self) -> float:
+        """Period of the commands, s, as learned; the longest there can be until two commands have shown it."""
+        return (self._period_ns if self._intervals_ns else _LONGEST_PERIOD_NS) / 1e9
+
     def reset(self, position: npt.ArrayLike) -> None:
         """Stand at `position`, (joints,), and forget the commands before."""
         self._start = self._end = np.array(position, dtype=np.float64)

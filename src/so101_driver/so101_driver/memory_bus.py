@@ -32,6 +32,7 @@ class MemoryBus:
         self.registers: dict[int, bytearray] = {}
         self.silent: set[int] = set()  # servos that are unplugged
         self.status: dict[int, int] = {}  # status bits that servos report
+        self.tripped: dict[int, int] = {}  # the same, until their torque goes off
         self.blocked: set[int] = set()  # servos that do not move
         self.unplugged = False  # the port itself
         self.garbled = False  # noise on the wire
@@ -95,7 +96,8 @@ class MemoryBus:
         for servo_id in servo_ids:
             if servo_id not in self.silent:
                 block = self._block(servo_id, *reg.STATE_BLOCK)
-                states[servo_id] = ServoState.decode(block, self.status.get(servo_id, 0))
+                status = self.status.get(servo_id, 0) | self.tripped.get(servo_id, 0)
+                states[servo_id] = ServoState.decode(block, status)
         return StatesRead(states=states, retried=len(servo_ids) - len(states), garbled=self.garbled)
 
     def read_block(self, servo_id: int, address: int, length: int) -> bytes:
@@ -110,6 +112,8 @@ class MemoryBus:
         self._check_servo(servo_id)
         self.writes.append(Written(servo_id, register.name, value))
         self.poke(servo_id, register, value)
+        if register == reg.TORQUE_ENABLE and value == 0:
+            self.tripped.pop(servo_id, None)
         self._move(servo_id)
 
     def write_goals(self, goals: Mapping[int, int]) -> None:

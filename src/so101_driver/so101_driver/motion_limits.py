@@ -34,7 +34,9 @@ class MotionLimiter:
     """Follows a target as closely as the limits allow, one fixed period at a time.
 
     For every sequence of targets: the goal stays within the position limits, its speed within max_speed, the change
-    of speed per period within max_acceleration, and it never overshoots a target that stands still.
+    of speed per period within max_acceleration, and it never overshoots a target that stands still. A goal that was
+    seeded outside the limits stays there until a target leads it inside, and never goes farther out: a joint that
+    happens to stand there must not be thrown inside when its torque comes on.
     """
 
     def __init__(self, limits: MotionLimits, period_s: float) -> None:
@@ -55,15 +57,15 @@ class MotionLimiter:
         return bool(np.all(np.abs(self._velocity) < 1e-6))
 
     def seed(self, position: npt.ArrayLike) -> FloatArray:
-        """Stand still at `position`, (joints,), rad, moved into the position limits, and return that goal."""
-        self._goal = np.clip(np.asarray(position, dtype=np.float64), self._limits.lower, self._limits.upper)
+        """Stand still at `position`, (joints,), rad, within the position limits or not, and return that goal."""
+        self._goal = np.array(position, dtype=np.float64)
         self._velocity = np.zeros_like(self._goal)
         return self.goal
 
     def follow(self, target: npt.ArrayLike) -> tuple[FloatArray, int]:
         """Goal one period later on the way to `target`, and how many joints a limit held back."""
         wanted = np.asarray(target, dtype=np.float64)
-        inside = np.clip(wanted, self._limits.lower, self._limits.upper)
+        inside = np.clip(wanted, *self._ends())
         self._advance((inside - self._goal) / self._period_s, inside, self._limits.max_acceleration)
         limited = int(np.count_nonzero(np.abs(self._goal - wanted) > 1e-9))
         return self.goal, limited
@@ -72,9 +74,14 @@ class MotionLimiter:
         """Goal one period later while braking at `deceleration`, rad/s^2, harder where a position limit is near."""
         step = np.minimum(deceleration, self._limits.max_acceleration) * self._period_s
         wanted = np.sign(self._velocity) * np.maximum(np.abs(self._velocity) - step, 0.0)
-        ahead = np.where(self._velocity >= 0, self._limits.upper, self._limits.lower)
+        lower, upper = self._ends()
+        ahead = np.where(self._velocity >= 0, upper, lower)
         self._advance(wanted, ahead, self._limits.max_acceleration)
         return self.goal
+
+    def _ends(self) -> tuple[FloatArray, FloatArray]:
+        """Position limits, each (joints,), widened to where a goal still is that was seeded outside them."""
+        return np.minimum(self._limits.lower, self._goal), np.maximum(self._limits.upper, self._goal)
 
     def _advance(self, velocity: FloatArray, end: FloatArray, acceleration: FloatArray) -> None:
         """Move one period at `velocity`, cut so that standing still at `end` remains possible."""
@@ -85,7 +92,7 @@ class MotionLimiter:
         velocity = np.clip(velocity, -self._limits.max_speed, self._limits.max_speed)
         step = acceleration * self._period_s
         velocity = np.clip(velocity, self._velocity - step, self._velocity + step)
-        self._goal = np.clip(self._goal + velocity * self._period_s, self._limits.lower, self._limits.upper)
+        self._goal = np.clip(self._goal + velocity * self._period_s, *self._ends())
         self._velocity = velocity
 
     def _braking_speed(self, distance: FloatArray, acceleration: FloatArray) -> FloatArray:

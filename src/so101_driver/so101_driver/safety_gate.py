@@ -7,6 +7,7 @@ States are those of DriverStatus. HOLD opens to ENGAGED on a command near the po
 latches it until `reset`. Whatever the state, goals leave only through the motion limiter.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,14 +15,19 @@ import numpy.typing as npt
 
 from so101_driver import causes
 from so101_driver.arm import JOINTS, ArmReading, BoolArray
-from so101_driver.calibration import JOINT_NAMES, FloatArray
+from so101_driver.calibration import GRIPPER, JOINT_NAMES, FloatArray
 from so101_driver.fault_monitor import Fault, FaultMonitor
 from so101_driver.gate_values import Action, GateConfig, GateOutput, GateStatus, Outcome, State
 from so101_driver.interpolation import CommandInterpolator
+from so101_driver.load_relief import LoadRelief, poses_of_limp_joints
 from so101_driver.motion_limits import MotionLimiter
 from so101_driver.park_motion import ParkMotion
 
 _LOWER_TORQUE_ON: Final = (causes.OVERLOAD, causes.OVERCURRENT, causes.OVERHEAT, causes.VOLTAGE)
+_PARKED_GOAL_RAD: Final = 0.001
+# A silent commander is told from a slow one, down to 10 Hz, by the period its commands had so far.
+_SILENT_PERIODS: Final = 2.5
+_LONGEST_SILENCE_S: Final = 0.3
 
 
 class SafetyGate:
@@ -42,7 +48,7 @@ class SafetyGate:
         self._torque: BoolArray = np.zeros(JOINTS, dtype=np.bool_)
         self._seeded = False  # goals may be written only between `prepared` and the loss of the bus or the torque
         self._actions: list[Action] = []
-        self._latched_joints: tuple[int, ...] = ()
+        self._relief = LoadRelief()
         self._settle: FloatArray | None = None  # goal to come to rest at, instead of braking where the goal is
         self._park: ParkMotion | None = None
         self._last_command_ns = 0
@@ -111,7 +117,7 @@ class SafetyGate:
         self._torque = torque.copy()
         self._seeded = True
         self._settle = self._park = None
-        self._latched_joints = ()
+        self._relief.reset()
         self._enter(State.HOLD, "", "holding; a command near the pose engages the arm")
 
     def refused(self, cause: str, message: str, torque: BoolArray) -> None:
@@ -161,14 +167,21 @@ class SafetyGate:
         return Outcome(True, "stopped; `reset` ends it")
 
     def reset(self) -> Outcome:
-        """End LATCHED or RELEASED: verify, seed, torque on. Refused while the fault still stands."""
+        """End LATCHED or RELEASED: verify, seed, torque on. Refused while the fault still stands.
+
+        Not so for overcurrent, which a servo reports until its torque has been off: switching on sees to that. An
+        overload stands until the goal lies on the other side of a joint that may have sunk meanwhile: it is put there.
+        """
         if self._state is State.NO_BUS:
             return Outcome(False, f"nothing to reset: {self._message}")
         if self._state in (State.HOLD, State.ENGAGED):
             return Outcome(True, "nothing to reset")
-        standing = [] if self._last_reading is None else self._monitor.standing(self._last_reading)
+        found = [] if self._last_reading is None else self._monitor.standing(self._last_reading)
+        standing = [fault for fault in found if fault.cause != causes.OVERCURRENT]
         if standing:
-            return Outcome(False, f"not reset: {standing[0].message}")
+            overloaded = [joint for fault in standing if fault.cause == causes.OVERLOAD for joint in fault.joints]
+            relieved = "; its goal was taken back from the load: try again" if self._relieve(overloaded) else ""
+            return Outcome(False, f"not reset: {standing[0].message}{relieved}")
         self._actions = [Action.PREPARE]
         return Outcome(True, "resetting: settings are verified, then torque comes on; driver_status shows the result")
 
@@ -179,17 +192,24 @@ class SafetyGate:
             return Outcome(False, f"cannot park in state {self._state.name}: {hint}")
         if not self._limiter.is_still and self._park is None:
             return Outcome(False, "cannot park while the arm is still braking; try again")
-        self._park = ParkMotion(self._limiter.goal, self._park_positions, self._config.park_speed_rad_s, now_ns)
+        speed = min(self._config.park_speed_rad_s, float(self._config.limits.max_speed.min()))
+        self._park = ParkMotion(self._limiter.goal, self._park_positions, speed, now_ns)
         self._settle = None
         self._enter(State.HOLD, causes.PARKING, "moving to park_positions")
         return Outcome(True, "parking; driver_status.parked tells when it is done")
 
     def release(self) -> Outcome:
-        """Switch torque off. Refused unless the arm is parked or `release_anywhere` is set: it would fall."""
+        """Switch torque off. Refused unless the arm rests, parked in a pose that is said to be one, or is let fall."""
         if self._state is State.NO_BUS:
             return Outcome(False, f"cannot release: {self._message}")
         if self._state is State.ENGAGED or self._park is not None:
             return Outcome(False, "cannot release while the arm is moving: stop the action queue first")
+        if not (self._config.release_anywhere or self._config.rests_when_parked):
+            return Outcome(
+                False,
+                "not released: the arm would sink, since park_positions is not known to be a pose in which it rests; "
+                "set rests_when_parked where it is, or support the arm and set release_anywhere",
+            )
         if not (self._config.release_anywhere or self._is_parked()):
             return Outcome(False, "not released: the arm would fall; park it first, or set release_anywhere")
         self._actions = [Action.TORQUE_OFF]
@@ -231,16 +251,23 @@ class SafetyGate:
         if findings.silent:
             self.bus_lost(causes.SERVOS_SILENT, "no servo answers: check the power supply and the first cable")
             return GateOutput(actions=(Action.CLOSE_PORT,))
-        if findings.fault is not None and self._state in (State.HOLD, State.ENGAGED):
-            self._latch(findings.fault)
+        for fault in findings.faults:
+            if self._state in (State.HOLD, State.ENGAGED):
+                self._latch(fault)
+            elif self._state is State.LATCHED and self._protect(fault):
+                self._message += f"; {fault.message}"
+        if self._state is State.LATCHED and self._seeded and reading.error_bits.any():
+            tolerance = self._config.emergency_error_rad
+            self._settle_at(poses_of_limp_joints(reading, self._limiter.goal, tolerance))
         elif findings.noisy and (self._state is State.ENGAGED or self._park is not None):
             self._hold(causes.BUS_NOISE, "replies of the servos are damaged or missing: check cables and grounding")
-        if self._state is State.ENGAGED and now_ns - self._last_command_ns > self._config.command_timeout_s * 1e9:
-            text = f"no command for {self._config.command_timeout_s:g} s; a command near the pose engages the arm again"
+        timeout_s = self._command_timeout_s()
+        if self._state is State.ENGAGED and now_ns - self._last_command_ns > timeout_s * 1e9:
+            text = f"no command for {timeout_s:.2g} s; a command near the pose engages the arm again"
             self._hold(causes.COMMAND_TIMEOUT, text)
         goal = self._next_goal(now_ns) if self._seeded else None
         actions, self._actions = tuple(self._actions), []
-        return GateOutput(goal=goal, actions=actions, joints=self._latched_joints)
+        return GateOutput(goal=goal, actions=actions, joints=self._relief.lowered)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -251,7 +278,8 @@ class SafetyGate:
             return goal
         if self._park is not None:
             goal, _ = self._limiter.follow(self._park.sample(now_ns))
-            if self._park.is_over(now_ns):
+            there = np.abs(goal - self._park_positions) <= _PARKED_GOAL_RAD  # limits may have made it late
+            if self._park.is_over(now_ns) and np.all(there):
                 self._park = None
                 self._enter(State.HOLD, "", "parked; a command near the pose engages the arm")
             return goal
@@ -259,6 +287,12 @@ class SafetyGate:
             goal, _ = self._limiter.follow(self._settle)
             return goal
         return self._limiter.slow_down(self._config.hold_deceleration_rad_s2)
+
+    def _command_timeout_s(self) -> float:
+        """command_timeout_s, or 2.5 periods of the commands where these are slow: at 10 Hz one comes every 0.1 s."""
+        return max(
+            self._config.command_timeout_s, min(_SILENT_PERIODS * self._interpolator.period_s, _LONGEST_SILENCE_S)
+        )
 
     def _admits(self, wanted: FloatArray) -> bool:
         """Whether a finite command may be followed now."""
@@ -283,19 +317,43 @@ class SafetyGate:
 
     def _latch(self, fault: Fault) -> None:
         self._park = None
-        self._latched_joints = fault.joints
+        self._settle = None
+        self._actions = []  # an earlier PREPARE must not undo the latch
         if fault.cause in (causes.EMERGENCY_STOP, causes.STALL) and self._seeded:
             allowed = self._config.emergency_error_rad if fault.cause == causes.EMERGENCY_STOP else 0.0
-            joints = list(fault.joints)
-            settle = self._limiter.goal
-            pose = np.where(np.isnan(self._pose), settle, self._pose)
-            settle[joints] = np.clip(settle, pose - allowed, pose + allowed)[joints]
-            self._settle = settle
-        else:
-            self._settle = None
-        # An earlier PREPARE must not undo the latch.
-        self._actions = [Action.LOWER_TORQUE] if fault.cause in _LOWER_TORQUE_ON else []
+            pose = np.where(np.isnan(self._pose), self._limiter.goal, self._pose)
+            goal = np.clip(self._limiter.goal, pose - allowed, pose + allowed)
+            self._settle_at({joint: float(goal[joint]) for joint in fault.joints})
+        self._protect(fault)
         self._enter(State.LATCHED, fault.cause, fault.message)
+
+    def _protect(self, fault: Fault) -> bool:
+        """Lower the torque limit of joints that suffer, of each once, and take the load from overloaded ones.
+
+        Returns whether there was anything to do.
+        """
+        fresh = self._relief.lower(fault.joints) if fault.cause in _LOWER_TORQUE_ON else ()
+        if fresh:
+            self._actions = [Action.LOWER_TORQUE]
+        if fault.cause == causes.OVERLOAD:
+            self._relieve([joint for joint in fresh if joint != GRIPPER])  # it would let go of what it holds
+        return bool(fresh)
+
+    def _relieve(self, joints: Sequence[int]) -> bool:
+        """Put the goals of overloaded joints beyond their load, which alone ends an overload. False: cannot."""
+        if not (joints and self._seeded) or self._last_reading is None:
+            return False
+        self._settle_at(self._relief.beyond_load(joints, self._limiter.goal, self._last_reading))
+        return True
+
+    def _settle_at(self, goals: Mapping[int, float]) -> None:
+        """Bring some joints to rest at these goals, rad, by index, and the others where their goal is now."""
+        if not goals:
+            return
+        settle = self._limiter.goal if self._settle is None else self._settle
+        for joint, goal in goals.items():
+            settle[joint] = goal
+        self._settle = settle
 
     def _hold(self, cause: str, message: str) -> None:
         self._park = None

@@ -129,7 +129,8 @@ class So101DriverNode(AutostartNode):
                 except DriverError as error:
                     self._log.error(str(error))
             elif not self._settings.shadow:
-                self._log.info("the arm keeps holding; `configure_servos --release` switches its torque off")
+                release = f"ros2 run so101_driver configure_servos --port {self._settings.port} --release"
+                self._log.info(f"the arm keeps holding; `{release}` switches its torque off")
         self._close()
 
     def _stop_threads(self) -> None:
@@ -265,6 +266,7 @@ def _gate_config(p: DriverParameters, limits: MotionLimits) -> GateConfig:
         hold_deceleration_rad_s2=p.hold_deceleration_rad_s2,
         park_speed_rad_s=p.park_speed_rad_s,
         park_tolerance_rad=p.park_tolerance_rad,
+        rests_when_parked=p.rests_when_parked,
         release_anywhere=p.release_anywhere,
     )
 

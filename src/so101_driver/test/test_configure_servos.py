@@ -95,6 +95,49 @@ def test_nothing_is_written_while_a_servo_has_torque(
     assert value_of(virtual_arm, 1, reg.D_COEFFICIENT) == 32
 
 
+def torque_of(arm: RunningVirtualArm) -> list[int]:
+    with bus_of(arm) as bus:
+        blocks = [bus.read_block(servo_id, *reg.CONTROL_BLOCK) for servo_id in range(1, 7)]
+    return [reg.TORQUE_ENABLE.decode(block, reg.CONTROL_BLOCK[0]) for block in blocks]
+
+
+def torque_on_everywhere(arm: RunningVirtualArm) -> None:
+    with bus_of(arm) as bus:
+        for servo_id in range(1, 7):
+            bus.write_register(servo_id, reg.TORQUE_ENABLE, 1)
+
+
+def release(arm: RunningVirtualArm, *options: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["--port", str(arm.port), "--release", *options])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("options", [(), ("--robot-id", "nobody", "--calibration-dir", "/nowhere")])
+def test_letting_go_needs_no_calibration(virtual_arm: RunningVirtualArm, options: tuple[str, ...]) -> None:
+    """It is what people turn to when the driver is dead and the arm is rigid."""
+    torque_on_everywhere(virtual_arm)
+    assert release(virtual_arm, *options) == (1 if options else 0)
+    assert torque_of(virtual_arm) == [0] * 6
+
+
+def test_letting_go_passes_over_a_silent_servo_and_a_bad_supply(
+    virtual_arm: RunningVirtualArm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torque_on_everywhere(virtual_arm)
+    virtual_arm.client.fault("servo_off", 3)
+    virtual_arm.client.fault("voltage", 3.5)
+    try:
+        assert release(virtual_arm) == 1
+        said = capsys.readouterr()
+        assert "elbow_flex (id 3)" in said.err
+        assert "torque is off at the others" in said.out
+    finally:
+        virtual_arm.client.fault("clear")
+    assert torque_of(virtual_arm) == [0] * 6
+
+
 def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--robot-id", "nobody", "--calibration-dir", "/nowhere"])

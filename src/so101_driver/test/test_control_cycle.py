@@ -150,6 +150,36 @@ def test_an_overloaded_joint_gets_a_lower_torque_limit_until_reset(rig: Rig) -> 
     assert rig.bus.peek(3, reg.TORQUE_LIMIT) == 1000
 
 
+def test_all_joints_that_are_hot_get_a_lower_torque_limit(rig: Rig) -> None:
+    rig.run(5)
+    for servo_id in (2, 4):
+        rig.bus.poke(servo_id, reg.PRESENT_TEMPERATURE, 69)
+    rig.run(6)
+    assert [rig.bus.peek(servo_id, reg.TORQUE_LIMIT) for servo_id in range(1, 7)] == [
+        1000,
+        500,
+        1000,
+        500,
+        1000,
+        500,
+    ]  # the gripper has 500
+
+
+def test_a_sagged_joint_is_held_where_it_is_after_reset(rig: Rig) -> None:
+    rig.run(5)
+    rig.bus.poke(2, reg.PRESENT_TEMPERATURE, 69)
+    rig.run(6)
+    rig.bus.blocked = {2}  # half its torque does not hold it
+    rig.bus.poke(2, reg.PRESENT_POSITION, 2500)
+    rig.bus.poke(2, reg.PRESENT_TEMPERATURE, 40)
+    rig.run(5)
+    assert rig.gate.reset().accepted
+    rig.run(5)
+    assert rig.gate.state is State.HOLD
+    assert rig.bus.peek(2, reg.GOAL_POSITION) == 2500
+    assert rig.bus.peek(2, reg.TORQUE_LIMIT) == 1000
+
+
 def test_a_release_switches_torque_off_and_writes_no_goal_any_more(rig: Rig) -> None:
     rig.run(5)
     assert rig.gate.release().accepted

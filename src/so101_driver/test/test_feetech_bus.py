@@ -5,7 +5,7 @@ import os
 import pty
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from so101_driver.errors import NoAnswerError, PortError
 from so101_driver.feetech_bus import FeetechBus, _parse
 from so101_sim.virtual_arm_client import RunningVirtualArm
 
+from so101_driver import feetech_bus
 from so101_driver import registers as reg
 
 IDS = (1, 2, 3, 4, 5, 6)
@@ -156,6 +157,66 @@ def test_the_hazard_is_real_the_stock_sdk_takes_a_late_reply(silent_tty: tuple[s
     value, result, _ = scservo_sdk.PacketHandler(0).read2ByteTxRx(port, 1, 60)
     port.closePort()
     assert (value, result) == (0x1234, scservo_sdk.COMM_SUCCESS)
+
+
+class EndlessNoise:
+    """A wire that never falls silent."""
+
+    def __init__(self, on_read: Callable[[], None] = lambda: None) -> None:
+        self.reads = self.given = 0
+        self._on_read = on_read
+
+    def reset_input_buffer(self) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+    def read(self, count: int) -> bytes:
+        self._on_read()
+        self.reads += 1
+        assert self.reads < 1000, "it reads for ever"
+        self.given += count
+        return bytes(count)
+
+
+def heard_on(wire: EndlessNoise, silent_tty: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether servo 3 answers a ping on that wire, within 5 ms each time it is asked."""
+    bus = FeetechBus(silent_tty[0])
+    bus.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(bus._port, "ser", wire)
+        heard = bus.ping(3)
+    bus.close()
+    return heard
+
+
+def test_noise_without_an_end_is_read_for_a_bounded_number_of_bytes(
+    silent_tty: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that reads is the one that brakes."""
+    monkeypatch.setattr(feetech_bus.time, "monotonic", lambda: 0.0)
+    wire = EndlessNoise()
+    assert not heard_on(wire, silent_tty, monkeypatch)
+    assert wire.given < 2 * 600
+
+
+def test_noise_that_trickles_is_read_for_two_timeouts(
+    silent_tty: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def pass_time() -> None:
+        nonlocal now
+        now += 0.004
+
+    monkeypatch.setattr(feetech_bus.time, "monotonic", lambda: now)
+    wire = EndlessNoise(pass_time)
+    assert not heard_on(wire, silent_tty, monkeypatch)
+    assert wire.reads == 2 * 3  # asked twice, 2 x 5 ms each
 
 
 @contextlib.contextmanager

@@ -111,3 +111,14 @@ def test_arrays_are_copied_at_the_boundary() -> None:
     given_position[0] = 9.0
     line.sample(0)[0] = 9.0
     assert line.sample(0) == pytest.approx([0.0])
+
+
+def test_the_period_of_the_commands_is_the_longest_there_can_be_until_it_is_learned() -> None:
+    line = CommandInterpolator()
+    line.reset([0.0])
+    line.command([0.0], 0)
+    assert line.period_s == pytest.approx(0.1)
+    line.command([0.0], TICK)
+    assert line.period_s == pytest.approx(1 / 30)
+    line.reset([0.0])
+    assert line.period_s == pytest.approx(0.1)

@@ -79,8 +79,32 @@ def test_braking_near_a_position_limit_stops_in_time() -> None:
     assert limiter.is_still
 
 
-def test_a_seed_outside_the_limits_is_moved_inside() -> None:
-    assert limiter_of().seed([1.4]) == pytest.approx([1.0])
+@pytest.mark.parametrize("seed", [1.4, -1.4])
+def test_a_seed_outside_the_limits_stays_there_until_a_target_leads_it_inside(seed: float) -> None:
+    """It is where the joint stands: any other goal would make it jump."""
+    limiter = limiter_of()
+    assert limiter.seed([seed]) == pytest.approx([seed])
+    for _ in range(10):
+        assert limiter.slow_down(10.0) == pytest.approx([seed])
+        assert limiter.follow([2 * seed])[0] == pytest.approx([seed])
+
+
+@given(st.floats(-2, 2), st.lists(st.floats(-5, 5), min_size=1, max_size=60))
+def test_from_a_seed_anywhere_the_goal_goes_no_farther_out_and_keeps_to_the_speed(
+    seed: float, targets: list[float]
+) -> None:
+    limiter = limiter_of()
+    goal, speed = limiter.seed([seed])[0], 0.0
+    for target in targets:
+        now = limiter.follow([target])[0][0]
+        now_speed = (now - goal) / DT
+        assert min(-1.0, goal) <= now <= max(1.0, goal)
+        assert abs(now_speed) <= SPEED + 1e-6
+        assert abs(now_speed - speed) <= ACCELERATION * DT + 1e-6
+        goal, speed = now, now_speed
+    for _ in range(300):
+        limiter.follow([0.5])
+    assert limiter.goal == pytest.approx([0.5])
 
 
 def test_limits_that_admit_nothing_are_refused() -> None:

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from so101_driver.arm import ArmReading
+from so101_driver.fault_monitor import FaultLimits
 from so101_driver.gate_values import Action, GateConfig, GateOutput, State
 from so101_driver.motion_limits import MotionLimits
 from so101_driver.registers import StatusBits
@@ -107,6 +108,24 @@ def test_the_first_start_asks_for_torque_and_then_holds_where_the_arm_stands() -
     rig.gate.prepared(rig.pose, ON)
     assert rig.gate.state is State.HOLD
     assert rig.tick(5).goal == pytest.approx(rig.pose)
+
+
+def test_a_joint_within_the_margin_is_held_there_and_led_out_by_the_commands() -> None:
+    """limit_margin_rad: the seed is the pose; cut to the limits it would be a jump at torque-on."""
+    rig = Rig()
+    rig.pose[1] = 1.7
+    rig.start()
+    assert rig.tick(30).goal == pytest.approx([0.0, 1.7, 0.0, 0.0, 0.0, 0.0])
+    rig.gate.emergency_stop()
+    assert rig.tick(30).goal == pytest.approx([0.0, 1.7, 0.0, 0.0, 0.0, 0.0])
+    rig.gate.reset()
+    goals = [rig.tick().goal]
+    for step in range(40):
+        rig.command([0.0, max(1.7 - 0.01 * step, 1.2), 0.0, 0.0, 0.0, 0.0])
+        goals.append(rig.tick().goal)
+    assert rig.gate.state is State.ENGAGED
+    assert goals[-1][1] < UPPER
+    assert np.abs(np.diff(np.array(goals), axis=0)).max() / PERIOD_S <= SPEED
 
 
 def test_no_goal_leaves_before_the_servos_are_seeded() -> None:
@@ -217,6 +236,32 @@ def test_silence_of_the_commands_becomes_hold_within_the_timeout_and_one_tick() 
     assert 100_000_000 < rig.now_ns - last_ns <= 100_000_000 + TICK_NS
 
 
+def ten_hertz(rig: Rig, seconds: float) -> set[State]:
+    """Command the pose every 0.1 s and return the states seen."""
+    seen = set()
+    for tick in range(round(seconds * 60)):
+        if tick % 6 == 0:
+            rig.command(0.0)
+        rig.tick()
+        seen.add(rig.gate.state)
+    return seen
+
+
+def test_commands_at_ten_hertz_are_no_silence() -> None:
+    """fps may be 10, and command_timeout_s is 0.1."""
+    assert ten_hertz(Rig().start(), 3.0) == {State.ENGAGED}
+
+
+@pytest.mark.parametrize("seconds", [0.1, 3.0])
+def test_silence_after_slow_commands_is_noticed_within_a_quarter_of_a_second(seconds: float) -> None:
+    rig = Rig().start()
+    ten_hertz(rig, seconds)
+    since_ns = rig.now_ns - 6 * TICK_NS
+    while rig.gate.state is State.ENGAGED:
+        rig.tick()
+    assert rig.now_ns - since_ns <= 250_000_000 + 2 * TICK_NS
+
+
 def test_silence_in_the_middle_of_a_motion_brakes_evenly() -> None:
     rig = Rig(interpolate=False, command_timeout_s=0.02).start()
     for step in range(30):
@@ -284,6 +329,87 @@ def test_an_overload_asks_once_for_a_lower_torque_limit_of_that_joint() -> None:
     asked = [output for output in outputs if Action.LOWER_TORQUE in output.actions]
     assert len(asked) == 1
     assert asked[0].joints == (1,)
+
+
+def bits_of(joint: int, bit: StatusBits) -> Callable[[ArmReading], ArmReading]:
+    bits = np.zeros(6, dtype=np.int64)
+    bits[joint] = bit
+    return lambda reading: replace(reading, error_bits=bits)
+
+
+def test_an_overloaded_joint_has_its_goal_taken_to_the_other_side_of_its_pose_and_the_others_none() -> None:
+    """Only a goal in the other direction ends an overload."""
+    rig = Rig().start()
+    rig.drive(0.1, 10)
+    rig.follows = False
+    rig.pose = np.full(6, 0.1)
+    rig.pose[1] = 0.05  # the load holds it back
+    rig.change = overload
+    rig.tick(10)
+    assert rig.cause == causes.OVERLOAD
+    assert rig.gate.status.goal == pytest.approx([0.1, 0.03, 0.1, 0.1, 0.1, 0.1])
+
+
+def test_a_refused_reset_takes_the_goal_of_an_overloaded_joint_that_sank_back_again() -> None:
+    rig = Rig().start()
+    rig.follows = False
+    rig.pose[1] = -0.05
+    rig.change = overload
+    rig.tick(10)
+    rig.pose[1] = -0.5  # with a fifth of its torque
+    rig.tick(10)
+    assert rig.gate.status.goal[1] == pytest.approx(-0.07)  # by itself it does not follow
+    outcome = rig.gate.reset()
+    rig.tick(20)
+    assert not outcome.accepted
+    assert "taken back" in outcome.message
+    assert rig.gate.status.goal[1] == pytest.approx(-0.52)
+    assert rig.gate.state is State.LATCHED
+
+
+def test_a_gripper_that_latches_on_overload_does_not_let_go() -> None:
+    rig = Rig(faults=FaultLimits(gripper_overload_latches=True)).start()
+    rig.follows = False
+    rig.pose[5] = 0.1
+    rig.change = bits_of(5, StatusBits.OVERLOAD)
+    rig.tick(10)
+    assert rig.cause == causes.OVERLOAD
+    assert rig.gate.status.goal[5] == pytest.approx(0.0)
+
+
+def test_overcurrent_lets_a_reset_through_since_only_that_ends_it() -> None:
+    rig = Rig().start()
+    rig.change = bits_of(1, StatusBits.OVERCURRENT)
+    rig.tick(10)
+    assert rig.cause == causes.OVERCURRENT
+    assert rig.gate.reset().accepted
+    assert Action.PREPARE in rig.tick().actions
+
+
+def test_a_joint_that_suffers_later_is_lowered_too_and_named() -> None:
+    rig = Rig().start()
+    rig.change = overload
+    rig.tick(10)
+    hot = np.full(6, 30.0)
+    hot[[2, 4]] = 90.0
+    rig.change = lambda reading: replace(overload(reading), temperatures=hot)
+    outputs = [rig.tick() for _ in range(10)]
+    asked = [output.joints for output in outputs if Action.LOWER_TORQUE in output.actions]
+    assert asked == [(1, 2, 4)]
+    assert rig.cause == causes.OVERLOAD
+    assert "elbow_flex" in rig.gate.status.message
+
+
+@pytest.mark.parametrize(("sank", "followed"), [(0.05, False), (0.6, True)])
+def test_the_goal_of_a_joint_that_heat_made_limp_follows_where_it_sank(sank: float, followed: bool) -> None:
+    """Or the servo, when it has cooled, would leap back to it by itself. One that still holds must not creep down."""
+    rig = Rig().start()
+    rig.follows = False
+    rig.change = bits_of(1, StatusBits.OVERHEAT)
+    rig.tick(10)
+    rig.pose[1] = -sank
+    rig.tick(30)
+    assert rig.gate.status.goal == pytest.approx([0.0, -sank if followed else 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
 def test_a_latched_fault_stays_until_reset_and_reset_is_refused_while_it_stands() -> None:
@@ -444,6 +570,31 @@ def test_parking_moves_slowly_and_ends_parked() -> None:
     assert rig.command(list(rig.pose))
 
 
+def test_an_arm_is_parked_when_it_is_there_and_not_when_the_time_is_over() -> None:
+    """Limits slower than the plan make it late."""
+    slow = MotionLimits(np.full(6, LOWER), np.full(6, UPPER), np.full(6, 0.2), np.full(6, 0.3))
+    rig = Rig(limits=slow, park_speed_rad_s=3.0).start()
+    rig.gate.park(rig.now_ns)
+    goals = [rig.gate.status.goal]
+    while rig.cause == causes.PARKING:
+        rig.tick()
+        goals.append(rig.gate.status.goal)
+        assert len(goals) < 6000
+    assert goals[-1] == pytest.approx(PARK, abs=0.001)
+    assert np.abs(np.diff(goals, axis=0)).max() / PERIOD_S <= 0.2 + 1e-6
+
+
+def test_the_park_pose_is_no_place_to_let_go_unless_the_arm_rests_there() -> None:
+    rig = Rig().start()
+    rig.gate.park(rig.now_ns)
+    rig.tick(300)
+    assert rig.gate.status.parked
+    outcome = rig.gate.release()
+    assert not outcome.accepted
+    assert "rests_when_parked" in outcome.message
+    assert "release_anywhere" in outcome.message
+
+
 def test_parking_is_refused_while_commands_are_followed_or_a_fault_is_latched() -> None:
     rig = Rig().start()
     rig.drive(0.0, 2)
@@ -463,7 +614,7 @@ def test_a_fault_ends_parking() -> None:
 
 
 def test_a_release_is_refused_unless_parked() -> None:
-    rig = Rig().start()
+    rig = Rig(rests_when_parked=True).start()
     assert not rig.gate.release().accepted
     rig.gate.park(rig.now_ns)
     assert not rig.gate.release().accepted
@@ -537,7 +688,8 @@ class AnythingHappens(RuleBasedStateMachine):
             if output.goal is None:
                 self.previous = None
                 continue
-            assert np.all((output.goal >= LOWER) & (output.goal <= UPPER))
+            start = output.goal if self.previous is None else self.previous  # torque may come on outside
+            assert np.all((output.goal >= np.minimum(LOWER, start)) & (output.goal <= np.maximum(UPPER, start)))
             assert state is not State.RELEASED
             if self.previous is not None:
                 speed = (output.goal - self.previous) / PERIOD_S

@@ -272,24 +272,19 @@ def test_commands_that_cannot_be_meant_are_ignored(bench: Bench) -> None:
     assert np.array(peer.status.goal) == pytest.approx(goal)
 
 
-def test_park_release_and_reset(bench: Bench) -> None:
+def test_parking_is_no_leave_to_let_go(bench: Bench) -> None:
     peer = bench.drive()
     path = wave(np.array(peer.status.goal))
     peer.send_all(path[:25])
     assert not peer.call("park").success  # commands are being followed
     peer.wait_for(DriverStatus.HOLD)
     peer.spin(0.3)
-    refused = peer.call("release")
-    assert not refused.success
-    assert "park" in refused.message
     assert peer.call("park").success
     peer.wait(lambda: peer.status.cause == causes.PARKING, "parking shown")
     peer.wait(lambda: peer.status.parked, "parked")
-    assert peer.call("release").success
-    peer.wait_for(DriverStatus.RELEASED)
-    assert list(peer.status.torque) == [False] * 6
-    assert peer.call("reset").success
-    peer.wait_for(DriverStatus.HOLD)
+    refused = peer.call("release")
+    assert not refused.success
+    assert "rests_when_parked" in refused.message
     assert list(peer.status.torque) == [True] * 6
 
 
@@ -436,6 +431,18 @@ def test_in_shadow_commands_are_followed_on_paper_only(bench: Bench) -> None:
     assert peer.status.shadow
     assert peer.status.state == DriverStatus.ENGAGED
     assert true_pose(bench.arm) == pytest.approx(before, abs=0.02)
+
+
+def test_park_release_and_reset_of_an_arm_that_rests_when_parked(bench: Bench) -> None:
+    peer = bench.drive("rests_when_parked:=true")
+    assert peer.call("park").success
+    peer.wait(lambda: peer.status.parked, "parked")
+    assert peer.call("release").success
+    peer.wait_for(DriverStatus.RELEASED)
+    assert list(peer.status.torque) == [False] * 6
+    assert peer.call("reset").success
+    peer.wait_for(DriverStatus.HOLD)
+    assert list(peer.status.torque) == [True] * 6
 
 
 def test_with_release_on_exit_the_arm_ends_limp_and_wrong_settings_keep_it_so(bench: Bench, tmp_path: Path) -> None:
