@@ -385,7 +385,13 @@ def test_a_damaged_stamp_counts_as_none(layout: Layout) -> None:
 
 
 def test_packages_with_missing_or_cut_files_are_found(tmp_path: Path) -> None:
-    for name, recorded, present in (("whole", 3, b"abc"), ("cut", 3, b"a"), ("gone", 3, None), ("unsized", "", b"abc")):
+    for name, recorded, present in (
+        ("whole", 3, b"abc"),
+        ("cut", 3, b"a"),
+        ("gone", 3, None),
+        ("unsized", "", b"abc"),
+        ("grown", 3, b"abcd"),
+    ):
         info = tmp_path / f"{name}_pkg-1.0.dist-info"
         info.mkdir()
         (info / "RECORD").write_text(

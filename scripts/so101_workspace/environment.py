@@ -105,7 +105,9 @@ def _install(layout: Layout, uv: str, env: dict[str, str], groups: frozenset[str
     size = "3.5 GB" if "server" in groups else "0.3 GB"
     say(f"installing packages ({', '.join(sorted(groups))}); the first time downloads {size}")
     broken: set[str] = set()
-    for _attempt in range(2):
+    for attempt in range(3):
+        if attempt == 2:  # as broken as before: uv links files out of its cache, so what spoils them spoils these too
+            run_quiet([uv, "cache", "clean", *sorted(broken)], env)
         again = [option for name in sorted(broken) for option in ("--reinstall-package", name)]
         # Every version is pinned, so what uv's cache holds is as good as the index, which may take a minute to ask
         # or be out of reach. If anything is missing there this ends within a second.
@@ -124,7 +126,10 @@ def _install(layout: Layout, uv: str, env: dict[str, str], groups: frozenset[str
 
 
 def damaged_packages(site_packages: Path) -> set[str]:
-    """Names of packages of which a file listed in their own RECORD is missing or has another size."""
+    """Names of packages of which a file listed in their own RECORD is missing or cut short.
+
+    One that has grown was changed by somebody: many networks add their own certificate to certifi's.
+    """
     damaged = set()
     for info in site_packages.glob("*.dist-info"):
         name = re.split(r"-\d", info.name, maxsplit=1)[0].replace("_", "-")
@@ -147,7 +152,7 @@ def _as_recorded(site_packages: Path, row: list[str]) -> bool:
         found = (site_packages / path).stat().st_size
     except OSError:
         return False
-    return not size or found == int(size)
+    return not size or found >= int(size)
 
 
 def _write_underlay_scripts(layout: Layout) -> None:
