@@ -23,6 +23,14 @@ WAIT_S = 60.0
 type Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(autouse=True)
+def hang_up() -> Iterator[None]:
+    """SIGHUP as a terminal's programs have it, though whoever runs these tests may have said nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A workspace with the entry script, its requirements and one package; no environment."""
