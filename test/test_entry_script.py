@@ -158,6 +158,21 @@ def test_without_python_3_12_and_network_the_remedy_is_named(so101: Run, bin_fol
     assert "no Python 3.12 found" in line and "pyenv install 3.12" in line
 
 
+def with_uv_that(bin_folder: Path, installs: str) -> None:
+    """A machine with compiler, Python 3.12 and a uv that makes the venv, and runs these shell words to install."""
+    with_compiler(bin_folder)
+    (bin_folder / "python3.12").symlink_to(Path(sys.executable).resolve())
+    program(
+        bin_folder,
+        "uv",
+        f"""case "$1" in
+        --version) echo "uv 0.9.0";;
+        venv) for last; do :; done; exec {sys.executable} -ISs -m venv --without-pip "$last";;
+        *) {installs};;
+        esac""",
+    )
+
+
 @pytest.mark.parametrize(
     ("says", "remedy"),
     [
@@ -167,32 +182,12 @@ def test_without_python_3_12_and_network_the_remedy_is_named(so101: Run, bin_fol
     ],
 )
 def test_a_failed_installation_names_its_remedy(so101: Run, bin_folder: Path, says: str, remedy: str) -> None:
-    with_compiler(bin_folder)
-    (bin_folder / "python3.12").symlink_to(Path(sys.executable).resolve())
-    program(
-        bin_folder,
-        "uv",
-        f"""case "$1" in
-        --version) echo "uv 0.9.0";;
-        venv) for last; do :; done; exec {sys.executable} -ISs -m venv --without-pip "$last";;
-        *) echo '{says}'; exit 2;;
-        esac""",
-    )
+    with_uv_that(bin_folder, f"""echo '{says}'; exit 2""")
     assert remedy in complaint(so101("setup", "robot"))
 
 
 def test_an_interrupted_setup_leaves_no_program_and_no_stamp(workspace: Path, bin_folder: Path, tmp_path: Path) -> None:
-    with_compiler(bin_folder)
-    (bin_folder / "python3.12").symlink_to(Path(sys.executable).resolve())
-    program(
-        bin_folder,
-        "uv",
-        f"""case "$1" in
-        --version) echo "uv 0.9.0";;
-        venv) for last; do :; done; exec {sys.executable} -ISs -m venv --without-pip "$last";;
-        *) echo $$ > {tmp_path}/pid; exec sleep 600;;
-        esac""",
-    )
+    with_uv_that(bin_folder, f"""echo $$ > {tmp_path}/pid; exec sleep 600""")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         (tmp_path / "pid").unlink(missing_ok=True)
         # As a background command of a script: SIGINT is ignored until somebody takes it up again.
@@ -213,17 +208,7 @@ def test_an_interrupted_setup_leaves_no_program_and_no_stamp(workspace: Path, bi
 @pytest.fixture
 def slow_to_end(bin_folder: Path, tmp_path: Path) -> Path:
     """A uv that takes half a second to end when it is interrupted; returns the file with its process id."""
-    with_compiler(bin_folder)
-    (bin_folder / "python3.12").symlink_to(Path(sys.executable).resolve())
-    program(
-        bin_folder,
-        "uv",
-        f"""case "$1" in
-        --version) echo "uv 0.9.0";;
-        venv) for last; do :; done; exec {sys.executable} -ISs -m venv --without-pip "$last";;
-        *) trap 'sleep 0.5; exit 1' INT; echo $$ > {tmp_path}/pid; while :; do sleep 0.1; done;;
-        esac""",
-    )
+    with_uv_that(bin_folder, f"""trap 'sleep 0.5; exit 1' INT; echo $$ > {tmp_path}/pid; while :; do sleep 0.1; done""")
     return tmp_path / "pid"
 
 

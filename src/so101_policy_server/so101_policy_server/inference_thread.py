@@ -23,8 +23,6 @@ from so101_policy_server.status_report import StatusReport
 DECODE_THREADS: Final = 4
 """One per camera of a usual arm and one to spare; decoding releases the interpreter."""
 
-THREAD_NAME: Final = "inference"
-
 Call = Callable[[PolicyServer, int], list[Effect]]
 """A call of the core, given the core and the server's monotonic time, ns."""
 
@@ -63,7 +61,7 @@ class InferenceThread:
         # Frames are the unit of parallelism; OpenCV's own threads on top would only take turns with the policy's.
         cv2.setNumThreads(1)
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
-        self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
     def start(self) -> None:
         """Start the thread and let the core begin with its policy."""
