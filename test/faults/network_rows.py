@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from fault_rig.far_server import system_on
 from fault_rig.rows import FaultTable
-from fault_rig.system import TICK_S, System, config_file
+from fault_rig.system import TICK_S, System
 from so101_msgs.msg import QueueStatus
 from so101_tools.two_hosts.hosts import TwoHosts
 from so101_tools.two_hosts.wire import Wire
@@ -29,19 +30,7 @@ def hosts() -> Iterator[TwoHosts]:
 
 @pytest.fixture(scope="module")
 def two_hosts_system(hosts: TwoHosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    robot = hosts.prefix("robot")
-    names = ("so101_driver", "action_queue", "top")
-    dds = {
-        "FASTRTPS_DEFAULT_PROFILES_FILE": str(config_file("fastdds_network.xml")),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
-    }
-    system = System(
-        tmp_path_factory.mktemp("two_hosts"),
-        prefixes=dict.fromkeys(names, robot) | {"policy_server": hosts.prefix("server")},
-        environments=dict.fromkeys((*names, "policy_server"), dds),
-        queue_parameters={"request_policy": "adaptive"},
-        network=robot[-2],
-    )
+    system = system_on(hosts, tmp_path_factory.mktemp("two_hosts"))
     try:
         system.start()
         yield system

@@ -51,12 +51,10 @@ def test_a_camera_that_gives_nothing_new_is_named_and_the_arm_holds_until_it_doe
             3 * FRAME_S + FRAMES_TIMEOUT_S,
             counted_from=lambda began, at: asked(system, began, at),
         )
-        # Both states hold the setpoint. Server and queue wait equally long, 1 s: when the refusal is the later one, the
-        # next question is out already whenever it comes, and the queue calls that STARVED.
-        holds = (QueueStatus.HOLDING, QueueStatus.STARVED)
         system.wait(
             lambda: system.watcher.first_tick(
-                refused_ns, lambda one: one.state in holds and "OBSERVATION_INCOMPLETE" in one.cause
+                refused_ns,
+                lambda one: one.state == QueueStatus.HOLDING and "OBSERVATION_INCOMPLETE" in one.cause,
             ),
             "the queue holds and says why",
         )

@@ -25,6 +25,7 @@ STATUS_S = 0.1
 STEP_ROW = 15  # executed before the next question is answered
 SEAMS = 5  # values that the driver limits in a few seconds of ordinary motion
 SEAM_RAD, WAVE_RAD = 0.05, 0.012
+HARDEST_GOALS_RAD_S2 = np.array(DriverParameters().max_joint_acceleration_rad_s2)
 
 
 def spoiled(value: float, row: int = 10) -> array.array:

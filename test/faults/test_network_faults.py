@@ -1,6 +1,7 @@
-"""Rows about the network between robot and server; they need root."""
+"""Rows about the network between robot and server, and about their clocks; they need root."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,14 @@ from so101_tools.two_hosts.hosts import why_not
 
 pytestmark = pytest.mark.faults
 
-ROWS = Path(__file__).with_name("network_rows.py")
+needs_two_hosts = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 
 
-@pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
-def test_a_network_that_is_cut_or_bad(table: FaultTable, tmp_path: Path) -> None:
+def run_rows(file: str, table: FaultTable, tmp_path: Path) -> None:
     cases = tmp_path / "cases.json"
+    rows = str(Path(__file__).with_name(file))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "faults", str(ROWS)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "faults", rows],
         env=os.environ | {CASES_FILE: str(cases)},
         capture_output=True,
         text=True,
@@ -26,3 +27,14 @@ def test_a_network_that_is_cut_or_bad(table: FaultTable, tmp_path: Path) -> None
     if cases.exists():
         table.read_cases(cases)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_two_hosts
+def test_a_network_that_is_cut_or_bad(table: FaultTable, tmp_path: Path) -> None:
+    run_rows("network_rows.py", table, tmp_path)
+
+
+@needs_two_hosts
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler (cc) for the clocks that are wrong")
+def test_clocks_that_are_apart_or_stepped(table: FaultTable, tmp_path: Path) -> None:
+    run_rows("clock_rows.py", table, tmp_path)

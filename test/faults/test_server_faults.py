@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from fault_rig.restart import measure_restart
 from fault_rig.rows import FaultTable
 from fault_rig.system import TICK_S, System
 from so101_msgs.msg import ActionChunk, PolicyStatus, QueueDecision, QueueStatus
@@ -53,29 +54,7 @@ def test_a_server_that_dies_or_hangs_is_noticed_played_out_and_taken_up_again(
 
 def test_a_restarted_server_is_served_again_without_touching_the_robot(system: System, table: FaultTable) -> None:
     with table.case(3, "server restarted") as case:
-        before = system.watcher.servers.newest.server_id
-        spec_id = system.watcher.servers.newest.spec_id
-
-        def is_ready_for_us(status: PolicyStatus) -> bool:
-            return status.server_id != before and status.state == PolicyStatus.READY and status.spec_id == spec_id
-
-        def restart() -> int:
-            began_ns = time.monotonic_ns()
-            system.server.kill()
-            system.server.start()
-            return system.wait(
-                lambda: system.watcher.servers.first(began_ns, is_ready_for_us), "the next server is READY"
-            )
-
-        case.run(
-            system,
-            restart,
-            lambda since: system.watcher.first_verdict(
-                since, QueueDecision.ACCEPTED, lambda chunk: chunk.server_id != before
-            ),
-            "first chunk of the new server in the queue, after READY",
-            1.0,
-        )
+        measure_restart(system, case)
 
 
 def test_an_inference_of_two_seconds_is_waited_out_and_its_past_rows_are_trimmed(

@@ -39,6 +39,7 @@ class Asker:
     def new_server(self) -> None:
         """Another server, or the same one anew, is ready: measure afresh and ask at once."""
         self.round_trips.new_server()
+        self.questions.new_server()
         self._at_once = True
 
     def see(self, pose: Pose | None) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from so101_action_queue.round_trip import RoundTrips
 from so101_action_queue.settings import Settings
 
+UNHEARD_PATIENCE_S = 0.2  # with a server that never answered yet, which may not hear us or the cameras yet
+UNHEARD_PATIENCE_GROWTH = 1.5
 FIRST_BACK_OFF_S = 0.2
 LONGEST_BACK_OFF_S = 2.0
 LONGEST_RETRY_AFTER_S = 10.0  # a server may ask for patience, not silence a robot for good
@@ -41,9 +43,16 @@ class Questions:
         self._not_before_ns: int | None = None
         self._back_off_s = FIRST_BACK_OFF_S
         self._busy_heard_ns = 0
+        self._unheard_patience_s = UNHEARD_PATIENCE_S
+
+    def new_server(self) -> None:
+        """Another server, or the same one anew: what is sent while DDS still connects to it may be lost."""
+        self._unheard_patience_s = UNHEARD_PATIENCE_S
 
     def ask(self, now_ns: int, step: int, executed: int, expected_delay_steps: int = 0) -> Asked:
         """Open the next question, which becomes the outstanding one."""
+        if self.outstanding is not None:
+            self._unheard_patience_s *= UNHEARD_PATIENCE_GROWTH
         self.last_id += 1
         asked = Asked(self.last_id, now_ns, step, executed, expected_delay_steps)
         self._open[asked.request_id] = asked
@@ -65,6 +74,7 @@ class Questions:
         """The question brought a chunk that was accepted; answers to older ones are of no use any more."""
         self._remember_answered(asked)
         self.last_accepted_id = asked.request_id
+        self._unheard_patience_s = math.inf
         for request_id in [known for known in self._open if known <= asked.request_id]:
             del self._open[request_id]
         self._back_off_s = FIRST_BACK_OFF_S
@@ -91,8 +101,9 @@ class Questions:
         self._open.pop(asked.request_id, None)
         self._remember_answered(asked)
         if self.outstanding is None or self.outstanding.request_id != asked.request_id:
-            return False
+            return False  # SUPERSEDED, for one: no sign yet that the newest came through
         self.outstanding = None
+        self._unheard_patience_s = math.inf
         return True
 
     def _remember_answered(self, asked: Asked) -> None:
@@ -109,19 +120,21 @@ class Questions:
     def server_is_busy_with_us(self, now_ns: int) -> None:
         """A heartbeat said that the server works on a question of this session."""
         self._busy_heard_ns = now_ns
+        self._unheard_patience_s = math.inf
 
     def is_overdue(self, now_ns: int, settings: Settings, round_trips: RoundTrips) -> bool:
         """Return whether the outstanding question should be asked again.
 
         After max(request_timeout_s, 2 x p95), counted anew with each heartbeat that says busy with ours, and after
-        `busy_timeout_s` whatever the server says.
+        `busy_timeout_s` whatever the server says. A server that gave no sign of any question yet is asked again after
+        0.2 s, then 0.3 s and so on up to request_timeout_s.
         """
         asked = self.outstanding
         if asked is None:
             return False
         if now_ns - asked.asked_ns > settings.busy_timeout_s * 1e9:
             return True
-        patience_s = settings.request_timeout_s
+        patience_s = min(settings.request_timeout_s, self._unheard_patience_s)
         if not math.isnan(round_trips.p95_s):
             patience_s = max(patience_s, 2.0 * round_trips.p95_s)
         return now_ns - max(asked.asked_ns, self._busy_heard_ns) > patience_s * 1e9

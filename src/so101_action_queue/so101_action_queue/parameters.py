@@ -72,7 +72,7 @@ class QueueParameters:
     )
     request_timeout_s: float = parameter(
         _DEFAULT.request_timeout_s,
-        "ask again after this long, or 2 x p95 of the round trip, s",
+        "ask again after this long, or 2 x p95 of the round trip; sooner while nothing was heard of a question yet, s",
         lower=0.05,
         upper=60.0,
         read_only=False,

@@ -313,7 +313,7 @@ class ActionQueue:
             self.state, self.cause = QueueState.RUNNING, trouble
         elif not self.execution.chunk_rows:
             self.state, self.cause = QueueState.WAITING, trouble or "waiting for the first answer"
-        elif silence or self._questions.outstanding is None:
+        elif silence or self._reception.is_refused or self._questions.outstanding is None:
             self.state, self.cause = QueueState.HOLDING, trouble or "waiting to ask again"
         else:
             self.state, self.cause = QueueState.STARVED, trouble or "waiting for an answer"

@@ -35,10 +35,14 @@ class Terms:
 
 
 class Reception:
-    """Takes answers for one session; `trouble` is what went wrong with the newest ones, "" after a good one."""
+    """Takes answers for one session; `trouble` is what went wrong with the newest ones, "" after a good one.
+
+    `is_refused`: the newest answer was an error or invalid, so that the next one will hardly be better.
+    """
 
     def __init__(self, execution: Execution, asker: Asker, counters: Counters) -> None:
         self.trouble = ""
+        self.is_refused = False
         self._execution = execution
         self._asker = asker
         self._counters = counters
@@ -76,12 +80,12 @@ class Reception:
             name = f"status {answer.status}"
         reason = f"{name}: {answer.message}" if answer.message else name
         if answer.status != AnswerStatus.SUPERSEDED:  # we superseded it ourselves
-            self.trouble = reason
+            self.trouble, self.is_refused = reason, True
         return self._drop(now_ns, terms, Verdict.ERROR_ANSWER, reason)
 
     def _take_invalid(self, now_ns: int, terms: Terms, asked: Asked, rejected: Rejected) -> ChunkDecision:
         self._asker.questions.close_failed(now_ns, asked)
-        self.trouble = f"{rejected.verdict.name}: {rejected.reason}"
+        self.trouble, self.is_refused = f"{rejected.verdict.name}: {rejected.reason}", True
         self._invalid_in_a_row += 1
         if self._invalid_in_a_row >= INVALID_IN_A_ROW:
             self.trouble = f"{self._invalid_in_a_row} invalid chunks in a row: {rejected.reason}"
@@ -91,7 +95,7 @@ class Reception:
     def _take_rows(self, now_ns: int, terms: Terms, bounds: Bounds, asked: Asked, admitted: Admitted) -> ChunkDecision:
         """Align, aggregate and ramp an admitted chunk into the rows ahead."""
         chunk = admitted.rows
-        self._invalid_in_a_row = 0
+        self._invalid_in_a_row, self.is_refused = 0, False
         age_s = (now_ns - asked.asked_ns) / 1e9
         limit_s = terms.settings.max_action_age_s
         if age_s > limit_s:

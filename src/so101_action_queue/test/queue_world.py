@@ -283,4 +283,4 @@ class QueueProcess:
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.communicate()
+            print(self.process.communicate()[0])  # shown with a test that failed

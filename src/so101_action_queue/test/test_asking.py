@@ -95,9 +95,50 @@ def test_an_error_answer_to_an_older_question_does_not_delay_the_next() -> None:
     assert not questions.is_waiting_to_retry(S)
 
 
+def test_a_server_that_gave_no_sign_yet_is_asked_again_soon_and_then_less_often() -> None:
+    settings = Settings(request_timeout_s=1.0)
+    questions = Questions()
+    asked_ns, waits = 0, []
+    questions.ask(0, 0, 0)
+    for now_ns in range(0, 4 * S, S // 100):
+        if questions.is_overdue(now_ns, settings, RoundTrips()):
+            questions.ask(now_ns, 0, 0)
+            waits.append(round((now_ns - asked_ns) / S, 2))
+            asked_ns = now_ns
+    assert waits == [0.21, 0.31, 0.46, 0.68, 1.01, 1.01]
+    questions.forget_outstanding()
+    questions.new_server()
+    questions.ask(5 * S, 0, 0)
+    assert questions.is_overdue(round(5.3 * S), settings, RoundTrips())
+
+
+def test_an_answer_to_an_overtaken_question_is_no_sign_that_the_newest_came_through() -> None:
+    settings = Settings(request_timeout_s=1.0)
+    questions = Questions()
+    first = questions.ask(0, 0, 0)
+    questions.ask(S, 0, 0)
+    questions.close_failed(S, first)
+    assert questions.is_overdue(round(1.4 * S), settings, RoundTrips())
+
+
+@pytest.mark.parametrize("sign", ["an answer", "busy with ours"])
+def test_a_server_that_gave_a_sign_gets_the_whole_timeout(sign: str) -> None:
+    settings = Settings(request_timeout_s=1.0)
+    questions = Questions()
+    first = questions.ask(0, 0, 0)
+    if sign == "an answer":
+        questions.close_accepted(first)
+        questions.ask(0, 0, 0)
+    else:
+        questions.server_is_busy_with_us(0)
+    assert not questions.is_overdue(S, settings, RoundTrips())
+    assert questions.is_overdue(S + 1, settings, RoundTrips())
+
+
 def test_a_question_is_asked_again_after_the_timeout_or_twice_the_usual_time() -> None:
     settings = Settings(request_timeout_s=1.0)
     questions = Questions()
+    questions.close_accepted(questions.ask(0, 0, 0))
     questions.ask(0, 0, 0)
     assert not questions.is_overdue(S, settings, RoundTrips())
     assert questions.is_overdue(S + 1, settings, RoundTrips())

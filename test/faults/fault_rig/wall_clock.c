@@ -2,6 +2,7 @@
  * of the real-time clock, whenever they change. The monotonic clock is left alone, as by a real step. LD_PRELOAD. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -65,10 +66,22 @@ typedef int (*condition_wait)(pthread_cond_t *, pthread_mutex_t *, const struct 
 typedef int (*mutex_wait)(pthread_mutex_t *, const struct timespec *);
 typedef int (*semaphore_wait)(sem_t *, const struct timespec *);
 
+static int is_past(const struct timespec *deadline) {
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+    return now.tv_sec > deadline->tv_sec || (now.tv_sec == deadline->tv_sec && now.tv_nsec >= deadline->tv_nsec);
+}
+
+/* A wait that a step back falls into goes on for that much longer, as the kernel has it. */
 int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct timespec *deadline) {
     REAL(condition_wait);
+    int result;
     struct timespec until = right(deadline);
-    return real(condition, mutex, &until);
+    do {
+        result = real(condition, mutex, &until);
+        until = right(deadline);
+    } while (result == ETIMEDOUT && deadline->tv_sec > LATER_THAN_ANY_UPTIME && !is_past(&until));
+    return result;
 }
 
 int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *deadline) {
