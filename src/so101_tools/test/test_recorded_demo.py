@@ -36,7 +36,8 @@ def test_a_recorded_demo_replays_bit_for_bit_and_holds_the_frames_of_its_episode
     assert replay([str(tmp_path / "bag"), "--to", "queue", "--report", str(tmp_path / "replay.json")]) == 0
     replayed = json.loads((tmp_path / "replay.json").read_text())
     assert replayed["identical"] and replayed["decisions"] > 200
-    assert replayed["recorded"]["chunks_accepted"] == report["chunks"]["accepted"]
+    late = replayed["recorded"]["chunks_accepted"] - report["chunks"]["accepted"]
+    assert 0 <= late <= 2  # what comes between the end of an episode and the queue's stop is in the bag alone
     assert replayed["recorded"]["starved_ticks"] == report["starved_ticks"]
     with Bag(tmp_path / "bag") as bag:
         streams = read_streams(bag, Units.DEGREES, ())

@@ -34,6 +34,7 @@ from std_srvs.srv import Trigger
 from so101_node import qos
 
 CALL_LIMIT_S = 20.0
+CALL_AGAIN_S = 4.0
 
 
 def monotonic_of(stamp: Any) -> int:
@@ -162,8 +163,17 @@ class Watcher:
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def call(self, service: str) -> Trigger.Response:
-        """Call a Trigger service and wait for the answer."""
-        return self._call(Trigger, service, Trigger.Request())
+        """Call a Trigger service and wait for the answer.
+
+        An answer is lost when the service has not yet discovered who asks; these services may be called twice.
+        """
+        end = time.monotonic() + CALL_LIMIT_S
+        while True:
+            try:
+                return self._call(Trigger, service, Trigger.Request(), CALL_AGAIN_S)
+            except TimeoutError:
+                if time.monotonic() > end:
+                    raise
 
     def change_state(self, node: str, transition: int) -> bool:
         """Put a lifecycle node through a transition; whether it went."""
@@ -176,17 +186,17 @@ class Watcher:
         request = SetParameters.Request(parameters=[parameter.to_parameter_msg()])
         return bool(self._call(SetParameters, f"{node}/set_parameters", request).results[0].successful)
 
-    def _call(self, kind: Any, service: str, request: Any) -> Any:
+    def _call(self, kind: Any, service: str, request: Any, limit_s: float = CALL_LIMIT_S) -> Any:
         client = self._clients.get(service)
         if client is None:
             client = self._clients[service] = self.node.create_client(kind, service)
         if not client.wait_for_service(CALL_LIMIT_S):
             raise TimeoutError(f"no service {service} within {CALL_LIMIT_S:g} s")
         future = client.call_async(request)
-        end = time.monotonic() + CALL_LIMIT_S
+        end = time.monotonic() + limit_s
         while not future.done():
             if time.monotonic() > end:
-                raise TimeoutError(f"no answer of {service} within {CALL_LIMIT_S:g} s")
+                raise TimeoutError(f"no answer of {service} within {limit_s:g} s")
             time.sleep(0.005)
         return future.result()
 
