@@ -1,0 +1,256 @@
+"""What `./so101` decides without running anything: what a verb needs, what it trusts, builds, finds and runs with."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from so101_workspace import activation, build, command_line, environment, installer, interpreter, stamp
+from so101_workspace.failure import Failure
+from so101_workspace.layout import Layout
+from so101_workspace.terminal import Outcome
+
+# What a verb needs.
+
+BASE, ROBOT, SERVER, ALL = frozenset({"base"}), *(environment.PROFILES[name] for name in ("robot", "server", "all"))
+
+
+@pytest.mark.parametrize(
+    ("words", "needs"),
+    [
+        ("--show-args", BASE),
+        ("robot.launch.xml", ROBOT),
+        ("robot.launch.xml record:=false", ROBOT),
+        ("robot.launch.xml debug_visualize_queue_size:=true", ROBOT),
+        ("robot.launch.xml record:=true", ROBOT | {"tools"}),
+        ("launch/so101_lab_robot.launch.xml record:=True", ROBOT | {"tools"}),
+        ("server.launch.xml", SERVER),
+        ("view.launch.xml", ROBOT),
+        ("replay.launch.xml bag:=b", ROBOT | {"tools"}),
+        ("replay.launch.xml bag:=b to:=arm sim:=true", ROBOT | {"tools", "sim"}),
+        ("replay.launch.xml bag:=b to:=policy_server checkpoint:=none", ROBOT | {"tools"}),
+        ("replay.launch.xml bag:=b to:=policy_server checkpoint:=folder", ROBOT | {"tools", "server"}),
+        ("sim.launch.xml", ALL),
+        ("my_own.launch.xml", ALL),
+    ],
+)
+def test_a_launch_file_gets_what_it_starts_and_no_torch_beside_it(words: str, needs: frozenset[str]) -> None:
+    assert command_line._launch_needs(words.split()) == needs
+
+
+def test_the_doctor_brings_what_it_talks_to_the_arm_with_only_when_asked_about_the_robot() -> None:
+    assert command_line._tool_needs("doctor", ["--port", "/dev/ttyACM0", "robot"]) == ROBOT
+    assert command_line._tool_needs("doctor", ["network"]) == BASE
+
+
+# What is trusted.
+
+
+def finish(layout: Layout, groups: frozenset[str]) -> None:
+    inputs = environment._inputs(layout, groups)
+    stamp.write(layout.venv / ".so101.json", {"groups": sorted(groups), "inputs": inputs})
+
+
+def test_a_finished_environment_is_trusted_until_its_requirements_change(layout: Layout) -> None:
+    robot = environment.PROFILES["robot"]
+    assert environment.groups_installed(layout) == frozenset()
+    finish(layout, robot)
+    assert environment.groups_installed(layout) == robot
+    with (layout.requirements / "robot.txt").open("a") as file:
+        file.write("another\n")
+    assert environment.groups_installed(layout) == frozenset()
+
+
+def change_requirements(layout: Layout) -> None:
+    with (layout.requirements / "constraints.txt").open("a") as file:
+        file.write("another==1.0\n")
+
+
+@pytest.mark.parametrize(("had", "gets"), [(frozenset(), ALL), (ROBOT, ROBOT)])
+def test_a_verb_content_with_any_environment_renews_what_the_machine_had(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, had: frozenset[str], gets: frozenset[str]
+) -> None:
+    if had:
+        finish(layout, had)
+    change_requirements(layout)
+    installed = []
+    monkeypatch.setattr(environment, "check_host", lambda wanted: None)
+    monkeypatch.setattr(environment, "prepare", lambda layout, wanted: installed.append(wanted))
+    command_line.ready(layout, BASE)
+    assert installed == [gets]
+
+
+def test_a_renewal_that_fails_does_not_forget_what_the_machine_had(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: object) -> None:
+        raise Failure("the package index cannot be reached")
+
+    finish(layout, ROBOT)
+    monkeypatch.setattr(installer, "find_uv", lambda layout: "uv")
+    monkeypatch.setattr(environment, "_python_works", lambda layout: True)
+    monkeypatch.setattr(environment, "_install", no_network)
+    with pytest.raises(Failure):
+        environment.prepare(layout, BASE)
+    assert environment.groups_installed(layout) == frozenset()
+    assert environment.groups_recorded(layout) == ROBOT
+
+
+def test_an_environment_that_was_moved_is_not_trusted(layout: Layout) -> None:
+    finish(layout, environment.PROFILES["robot"])
+    moved = layout.root.with_name("moved")
+    layout.root.rename(moved)
+    assert environment.groups_installed(Layout(moved)) == frozenset()
+
+
+def test_a_damaged_stamp_counts_as_none(layout: Layout) -> None:
+    finish(layout, environment.PROFILES["robot"])
+    (layout.venv / ".so101.json").write_text('{"groups": ["ba')
+    assert environment.groups_installed(layout) == frozenset()
+
+
+def test_packages_with_missing_or_cut_files_are_found(tmp_path: Path) -> None:
+    for name, recorded, present in (
+        ("whole", 3, b"abc"),
+        ("cut", 3, b"a"),
+        ("gone", 3, None),
+        ("unsized", "", b"abc"),
+        ("grown", 3, b"abcd"),
+    ):
+        info = tmp_path / f"{name}_pkg-1.0.dist-info"
+        info.mkdir()
+        (info / "RECORD").write_text(
+            f"{name}.py,sha256=x,{recorded}\n{name}_pkg-1.0.dist-info/RECORD,,\n{name}.pyc,,9\n"
+        )
+        if present is not None:
+            (tmp_path / f"{name}.py").write_bytes(present)
+    (tmp_path / "norecord-2.0.dist-info").mkdir()
+    assert environment.damaged_packages(tmp_path) == {"cut-pkg", "gone-pkg", "norecord"}
+
+
+# What is built.
+
+
+@pytest.fixture
+def built(layout: Layout) -> Layout:
+    """A workspace whose packages all count as built."""
+    for name, folder in (("so101_msgs", "msg"), ("so101_tools", "src/so101_tools"), ("so101_bringup", "launch")):
+        (layout.root / folder).mkdir(exist_ok=True, parents=True)
+        (layout.root / folder / "package.xml").write_text(f"<package><name>{name}</name></package>")
+    (layout.root / "config").mkdir()
+    (layout.root / "msg" / "A.msg").write_text("int32 a\n")
+    layout.install.mkdir()
+    (layout.install / "setup.bash").write_text("")
+    stamp.write(layout.install / ".so101.json", {"packages": build.out_of_date(layout)})
+    return layout
+
+
+@pytest.mark.parametrize(
+    ("path", "package"),
+    [
+        ("msg/A.msg", "so101_msgs"),
+        ("msg/B.msg", "so101_msgs"),
+        ("src/so101_tools/setup.py", "so101_tools"),
+        ("src/so101_tools/policies/new/model.safetensors", "so101_tools"),
+        ("launch/new.launch.xml", "so101_bringup"),
+        ("config/new.yaml", "so101_bringup"),
+    ],
+)
+def test_only_the_package_that_changed_is_built_again(built: Layout, path: str, package: str) -> None:
+    assert build.out_of_date(built) == {}
+    file = built.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("int32 changed\n")
+    assert set(build.out_of_date(built)) == {package}
+
+
+@pytest.mark.parametrize("path", ["src/so101_tools/so101_tools/new.py", "src/so101_tools/test/test_new.py"])
+def test_python_modules_and_tests_need_no_build(built: Layout, path: str) -> None:
+    (built.root / path).parent.mkdir(parents=True, exist_ok=True)
+    (built.root / path).write_text("x = 1\n")
+    assert build.out_of_date(built) == {}
+
+
+def test_without_install_everything_is_built(built: Layout) -> None:
+    shutil.rmtree(built.install)
+    assert set(build.out_of_date(built)) == {"so101_msgs", "so101_tools", "so101_bringup"}
+
+
+def test_a_first_build_that_was_interrupted_is_known_as_ours(built: Layout) -> None:
+    def colcon(*_command: object, **_options: object) -> Outcome:
+        (built.install / ".colcon_install_layout").write_text("isolated\n")
+        raise KeyboardInterrupt
+
+    shutil.rmtree(built.install)
+    with pytest.raises(KeyboardInterrupt):
+        build.run(built, colcon)
+    build.refuse_foreign_install(built)
+    assert len(build.out_of_date(built)) == 3
+
+
+# What it finds.
+
+
+def test_a_virtual_environment_leads_to_the_python_it_was_made_of() -> None:
+    found = interpreter.probe(sys.executable)
+    assert found is not None
+    assert found.version == sys.version_info[:2]
+    assert not Path(found.path).is_relative_to(sys.prefix) or sys.prefix == sys.base_prefix
+
+
+def test_a_program_that_is_no_python_is_passed_over() -> None:
+    assert interpreter.probe("/bin/true") is None
+    assert interpreter.probe("/no/such/python") is None
+
+
+def test_every_python_of_pyenv_is_a_candidate_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in ("3.12.1", "3.12.10", "3.11.7"):
+        path = tmp_path / "versions" / version / "bin" / "python3.12"
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    found = [path for path in interpreter.candidates() if path.startswith(str(tmp_path))]
+    assert [Path(path).parents[1].name for path in found] == ["3.12.10", "3.12.1"]
+
+
+def test_uv_is_given_the_index_that_only_pip_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    config = tmp_path / "pip.conf"
+    config.write_text("[global]\nindex-url = https://mirror.example/simple\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    assert installer.environment(Layout(tmp_path))["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://other.example/simple")
+    assert installer.environment(Layout(tmp_path))["UV_DEFAULT_INDEX"] == "https://other.example/simple"
+
+
+def test_a_failed_download_is_told_from_a_full_disk(tmp_path: Path) -> None:
+    for text, word in (("Network is unreachable", "network"), ("No space left on device", "disk full")):
+        failure = installer.explain(Outcome(2, text), "installing packages", tmp_path)
+        assert isinstance(failure, Failure)
+        assert word in str(failure) and "\n" not in str(failure)
+
+
+# What programs run with.
+
+
+def test_another_ros_installation_does_not_shine_through(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMENT_PREFIX_PATH", "/opt/ros/jazzy")
+    monkeypatch.setenv("PYTHONPATH", "/opt/ros/jazzy/lib/python3.12/site-packages")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/ros/jazzy/lib:/usr/local/cuda/lib64")
+    env = activation.underlay(layout)
+    assert env["AMENT_PREFIX_PATH"] == str(layout.venv)
+    assert "PYTHONPATH" not in env
+    assert env["LD_LIBRARY_PATH"].split(":") == [str(layout.venv / "lib"), "/usr/local/cuda/lib64"]
+    assert env["PATH"].split(":")[0] == str(layout.venv / "bin")
+
+
+def test_what_the_setup_script_adds_is_put_before_what_is_there(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin")
+    layout.install.mkdir()
+    (layout.install / "setup.bash").write_text("export PATH=/ws/bin:$PATH PYTHONPATH=/ws/lib A='two words'\n")
+    env = activation.overlay(layout, activation.record(layout))
+    assert env["PATH"].split(":") == ["/ws/bin", str(layout.venv / "bin"), "/usr/bin"]
+    assert (env["PYTHONPATH"], env["A"]) == ("/ws/lib", "two words")
