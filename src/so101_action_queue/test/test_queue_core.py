@@ -402,6 +402,18 @@ def test_errors_are_shown_and_asked_again_with_growing_patience() -> None:
     assert any(line.startswith("Error receiving actions:") and "CUDA" in line for line in lines(session))
 
 
+def test_an_arm_without_rows_whose_newest_answer_was_an_error_holds_while_the_next_question_is_out_too() -> None:
+    session = running()
+    answer = session.answer
+    session.answer = (
+        lambda question, rows, **more: answer(  # type: ignore[method-assign]
+            question, rows[:0], **{"status": AnswerStatus.OBSERVATION_INCOMPLETE, **more}
+        )
+    )
+    states = session.run(5.0).states[-90:]
+    assert states == 90 * [QueueState.HOLDING]
+
+
 def test_the_servers_wish_for_patience_is_followed() -> None:
     trace = failing(AnswerStatus.OBSERVATION_INCOMPLETE, retry_after_s=0.5).run(5.0)
     gaps = np.diff(trace.question_ticks) * PERIOD
@@ -612,6 +624,20 @@ def test_a_restarted_server_is_bound_and_asked_without_any_help() -> None:
     trace = session.run(0.5)
     assert trace.states[-1] is QueueState.RUNNING
     assert session.journal.core.status(session.now_ns).server_id == 100
+
+
+def test_the_first_question_to_a_restarted_server_may_be_lost_and_is_asked_again_soon() -> None:
+    session = running()
+    session.server_speaks = False
+    session.link = Link(uplink_s=never)
+    session.run(3.0)
+    session.server = replace(session.server, server_id=100)
+    session.server_speaks = True
+    lost = session.trace.questions[-1].request_id + 1
+    session.link = Link(uplink_s=lambda number: None if number == lost else 0.002)
+    trace = session.run(0.5)
+    assert [question.request_id for question in trace.questions[-2:]] == [lost, lost + 1]
+    assert session.journal.core.status(session.now_ns).accepted_request_id == lost + 1
 
 
 def test_an_error_state_of_the_server_is_held_through_and_asked_again_when_ready() -> None:
