@@ -51,13 +51,9 @@ def wrong_clocks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, WallCloc
 @pytest.fixture(scope="module")
 def two_clocks(wrong_clocks: dict[str, WallClock], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     robot, server = wrong_clocks["robot"].environment, wrong_clocks["server"].environment
-    with TwoHosts(Wire(rate_mbit=100.0)) as hosts:
-        system = system_on(hosts, tmp_path_factory.mktemp("two_clocks"), robot, server)
-        try:
-            system.start()
-            yield system
-        finally:
-            system.close()
+    folder = tmp_path_factory.mktemp("two_clocks")
+    with TwoHosts(Wire(rate_mbit=100.0)) as hosts, system_on(hosts, folder, robot, server).running() as system:
+        yield system
 
 
 def apart_s(system: System, since_ns: int) -> list[float]:

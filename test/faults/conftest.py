@@ -25,12 +25,8 @@ def table(request: pytest.FixtureRequest) -> FaultTable:
 
 @pytest.fixture(scope="session")
 def only_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    system = System(tmp_path_factory.mktemp("faults"))
-    try:
-        system.start()
+    with System(tmp_path_factory.mktemp("faults")).running() as system:
         yield system
-    finally:
-        system.close()
 
 
 @pytest.hookimpl(wrapper=True)

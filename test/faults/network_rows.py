@@ -30,12 +30,8 @@ def hosts() -> Iterator[TwoHosts]:
 
 @pytest.fixture(scope="module")
 def two_hosts_system(hosts: TwoHosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    system = system_on(hosts, tmp_path_factory.mktemp("two_hosts"))
-    try:
-        system.start()
+    with system_on(hosts, tmp_path_factory.mktemp("two_hosts")).running() as system:
         yield system
-    finally:
-        system.close()
 
 
 @pytest.fixture

@@ -53,8 +53,7 @@ def test_a_camera_that_gives_nothing_new_is_named_and_the_arm_holds_until_it_doe
         )
         system.wait(
             lambda: system.watcher.first_tick(
-                refused_ns,
-                lambda one: one.state == QueueStatus.HOLDING and "OBSERVATION_INCOMPLETE" in one.cause,
+                refused_ns, lambda one: one.state == QueueStatus.HOLDING and "OBSERVATION_INCOMPLETE" in one.cause
             ),
             "the queue holds and says why",
         )

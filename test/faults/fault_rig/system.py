@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -128,8 +128,16 @@ class System:
 
     # -- coming and going --------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start everything; return when the arm waves."""
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        """The arm waves; at the end, of a start that failed too, nothing runs any more."""
+        try:
+            self._start()
+            yield self
+        finally:
+            self._close()
+
+    def _start(self) -> None:
         self.mood()
         _take_pictures(self._album)
         shutil.copytree(self._album, self.pictures)
@@ -147,8 +155,7 @@ class System:
             return True
         return False
 
-    def close(self) -> None:
-        """End everything that still runs."""
+    def _close(self) -> None:
         if hasattr(self, "watcher"):
             self.watcher.close()
             self.motion.close()
