@@ -613,13 +613,19 @@ def test_on_server_lost_stop_clears_at_once_and_stays_stopped() -> None:
     assert "`start` needed" in session.journal.core.cause
 
 
-def test_a_restarted_server_is_bound_and_asked_without_any_help() -> None:
+def with_a_restarted_server() -> VirtualSession:
+    """The server was away for 3 s and is just back, with another server_id; no link to it yet."""
     session = running()
     session.server_speaks = False
     session.link = Link(uplink_s=never)
     session.run(3.0)
     session.server = replace(session.server, server_id=100)
     session.server_speaks = True
+    return session
+
+
+def test_a_restarted_server_is_bound_and_asked_without_any_help() -> None:
+    session = with_a_restarted_server()
     session.link = Link()
     trace = session.run(0.5)
     assert trace.states[-1] is QueueState.RUNNING
@@ -627,12 +633,7 @@ def test_a_restarted_server_is_bound_and_asked_without_any_help() -> None:
 
 
 def test_the_first_question_to_a_restarted_server_may_be_lost_and_is_asked_again_soon() -> None:
-    session = running()
-    session.server_speaks = False
-    session.link = Link(uplink_s=never)
-    session.run(3.0)
-    session.server = replace(session.server, server_id=100)
-    session.server_speaks = True
+    session = with_a_restarted_server()
     lost = session.trace.questions[-1].request_id + 1
     session.link = Link(uplink_s=lambda number: None if number == lost else 0.002)
     trace = session.run(0.5)
