@@ -254,3 +254,14 @@ def test_what_the_setup_script_adds_is_put_before_what_is_there(
     env = activation.overlay(layout, activation.record(layout))
     assert env["PATH"].split(":") == ["/ws/bin", str(layout.venv / "bin"), "/usr/bin"]
     assert (env["PYTHONPATH"], env["A"]) == ("/ws/lib", "two words")
+
+
+def test_programs_meet_without_shared_memory_unless_somebody_chose(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    assert activation.overlay(layout, {})["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(
+        layout.root / "config" / "fastdds_udp.xml"
+    )
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "/my/own.xml")
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in activation.overlay(layout, {})

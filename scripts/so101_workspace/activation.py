@@ -26,6 +26,7 @@ _FOREIGN = (
     "VIRTUAL_ENV",
     "_ROS_WHEELS_BOOTSTRAP_COMPLETE",
 )
+_DDS_CHOICES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS")
 _LISTS = ("PATH", "LD_LIBRARY_PATH")
 
 
@@ -75,4 +76,7 @@ def overlay(layout: Layout, recorded: dict[str, str]) -> dict[str, str]:
             env[name] = ":".join(entry for entry in (value, env.get(name, "")) if entry)
         else:
             env[name] = value
+    if not any(name in env for name in _DDS_CHOICES):
+        # Programs that look on, such as `ros2 topic echo`, must not bring shared memory in: the file says why.
+        env["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(layout.root / "config" / "fastdds_udp.xml")
     return env

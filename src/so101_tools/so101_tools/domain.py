@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from ament_index_python.packages import get_package_share_directory
+
 # Above 101 the ports run into Linux's ephemeral range; 0 is everybody's default.
 DOMAINS = range(1, 102)
 PORT_BASE, PORTS_PER_DOMAIN = 7400, 250
@@ -18,6 +20,19 @@ PORT_BASE, PORTS_PER_DOMAIN = 7400, 250
 
 class NoFreeDomainError(RuntimeError):
     """Every domain is taken."""
+
+
+def environment(domain: int) -> dict[str, str]:
+    """Return the variables with which processes meet in that domain on this computer, without shared memory.
+
+    Why without: config/fastdds_udp.xml.
+    """
+    profile = Path(get_package_share_directory("so101_bringup")) / "config" / "fastdds_udp.xml"
+    return {
+        "ROS_DOMAIN_ID": str(domain),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(profile),
+    }
 
 
 def ports_in_use(tables: Iterable[Path] = (Path("/proc/net/udp"), Path("/proc/net/udp6"))) -> set[int]:

@@ -20,6 +20,8 @@ needs_hosts = pytest.mark.skipif(REASON is not None, reason=REASON or "")
 
 def environment(profile: str) -> dict[str, str]:
     result = {**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"):
+        result.pop(name, None)
     if profile != "none":
         result["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(CONFIG / f"fastdds_{profile}.xml")
     return result
@@ -63,8 +65,8 @@ def test_with_the_network_profile_no_observation_is_lost_on_a_lossy_wire() -> No
     assert sorted(time for time in times if time is not None)[len(times) // 2] < 200  # undisturbed: 25
 
 
-@pytest.mark.parametrize("profile", ["network", "shared_memory"])
-def test_a_profile_has_shared_memory_for_its_own_host_and_udp_for_others(profile: str) -> None:
+@pytest.mark.parametrize(("profile", "kinds"), [("network", ["UDPv4"]), ("shared_memory", ["SHM", "UDPv4"])])
+def test_a_profile_brings_its_own_transports(profile: str, kinds: list[str]) -> None:
     space = {"": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
     root = ET.parse(CONFIG / f"fastdds_{profile}.xml").getroot()
     described = {
@@ -72,12 +74,32 @@ def test_a_profile_has_shared_memory_for_its_own_host_and_udp_for_others(profile
         for one in root.iterfind(".//transport_descriptor", space)
     }
     used = [one.text for one in root.iterfind(".//userTransports/transport_id", space)]
-    assert [described[name] for name in used] == ["SHM", "UDPv4"]
+    assert [described[name] for name in used] == kinds
     assert root.findtext(".//useBuiltinTransports", namespaces=space) == "false"
     assert all(one.get("is_default_profile") == "true" for one in root.iterfind(".//*[@profile_name]", space))
 
 
-@pytest.mark.parametrize("profile", ["network", "shared_memory"])
+@pytest.mark.parametrize(
+    ("profile", "discovery"),
+    [("udp", "LOCALHOST"), ("network", "SUBNET"), ("none", "LOCALHOST"), ("none", "SUBNET")],
+)
+def test_with_udp_and_network_no_process_waits_for_a_lock_that_another_holds(profile: str, discovery: str) -> None:
+    """The locks are those of the ports in shared memory; that there are some without a profile is the control."""
+    code = (
+        "import rclpy; rclpy.init(); n = rclpy.create_node('has_ports');"
+        "print(sum('fastrtps_port' in line for line in open('/proc/self/maps'))); rclpy.shutdown()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment(profile), "ROS_AUTOMATIC_DISCOVERY_RANGE": discovery},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (int(done.stdout) > 0) == (profile == "none")
+
+
+@pytest.mark.parametrize("profile", ["udp", "network", "shared_memory"])
 def test_fast_dds_reads_the_profile_without_a_complaint(profile: str) -> None:
     """It only prints what it does not understand, and goes on with its defaults."""
     code = "import rclpy; rclpy.init(); n = rclpy.create_node('reads_profile'); rclpy.shutdown()"

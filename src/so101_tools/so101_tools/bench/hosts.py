@@ -14,7 +14,7 @@ class Hosts:
     server: tuple[str, ...] = ()
     server_address: str = "127.0.0.1"
     ros_environment: Mapping[str, str] = field(default_factory=lambda: {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
-    dds_profile: str = "none"
+    dds_profile: str = "udp"
 
 
 LOOPBACK = Hosts()

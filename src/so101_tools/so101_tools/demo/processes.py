@@ -10,7 +10,7 @@ import psutil
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
 
 from so101_tools.demo.options import DemoError, DemoOptions
-from so101_tools.domain import DomainLease, NoFreeDomainError
+from so101_tools.domain import DomainLease, NoFreeDomainError, environment
 from so101_tools.launching import LaunchFileError, ProcessSpec, Runner, resolve
 from so101_tools.launching.find_file import find_launch_file
 from so101_tools.shipped_policies import shipped_policy
@@ -40,7 +40,7 @@ class Chain:
         except NoFreeDomainError as error:
             raise DemoError(str(error)) from error
         # This process too: its own node must meet the others and nobody else.
-        self._environment = {"ROS_DOMAIN_ID": str(self.domain_id), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        self._environment = environment(self.domain_id)
         os.environ.update(self._environment)
         self._chain = self._runner(self._resolve(options))
         self._watchers: Runner | None = None

@@ -10,7 +10,7 @@ from typing import Self
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from so101_msgs.msg import PolicySpec
 
-from so101_tools.domain import DomainLease, NoFreeDomainError
+from so101_tools.domain import DomainLease, NoFreeDomainError, environment
 from so101_tools.launching import LaunchFileError, ProcessSpec, Runner, resolve
 from so101_tools.launching.find_file import find_launch_file
 from so101_tools.replay.errors import ReplayError
@@ -29,10 +29,10 @@ class OwnProcesses:
             self._lease = DomainLease()
         except NoFreeDomainError as error:
             raise ReplayError(str(error)) from error
-        environment = {"ROS_DOMAIN_ID": str(self._lease.id), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-        self._before = {name: os.environ.get(name) for name in environment}
-        os.environ.update(environment)
-        self._runner = Runner(processes, show=self._show, environment=environment)
+        own = environment(self._lease.id)
+        self._before = {name: os.environ.get(name) for name in own}
+        os.environ.update(own)
+        self._runner = Runner(processes, show=self._show, environment=own)
 
     def __enter__(self) -> Self:
         self._runner.start()
