@@ -32,7 +32,8 @@ CHUNK_READER = _profile(10, reliable=True)
 IMAGE = _profile(1, reliable=False)
 STATUS = _profile(1, reliable=False)
 PLAN = _profile(1, reliable=True)
-DECISIONS = _profile(100, reliable=True)
+# Latched: a recorder that matches a moment late must not miss the begin of a session, without which nothing repeats.
+DECISIONS = _profile(100, reliable=True, latched=True)
 TELEMETRY = _profile(1, reliable=False)
 # Latched: a recorder or observer that matches a moment late must not miss the begin of an episode.
 EVENTS = _profile(10, reliable=True, latched=True)

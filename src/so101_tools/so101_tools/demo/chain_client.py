@@ -66,7 +66,12 @@ class ChainClient:
 
     def missing(self, cameras: Sequence[str], watchers: Sequence[str]) -> list[tuple[str, str | None]]:
         """Return each part of the chain with what it still lacks, None where it is ready."""
-        listening = {info.node_name for info in self._node.get_subscriptions_info_by_topic("episode")}
+        listening, logging = (
+            {info.node_name for info in self._node.get_subscriptions_info_by_topic(topic)}
+            for topic in ("episode", "action_queue/decisions")
+        )
+        if "recorder" not in logging:  # it takes up topic by topic
+            listening.discard("recorder")
         unheard = [name for name in watchers if name not in listening]
         driver = None if self.driver is None else DRIVER_STATES.get(self.driver.state, "?")
         absent = [name for name in cameras if not self._node.count_publishers(f"{name}/observation")]
