@@ -1,4 +1,4 @@
-"""The real policy server with a policy of a few lines in place of the network: no torch, ready in a second.
+"""The real policy server with a policy of a few lines in place of the network: no torch, ready in two seconds.
 
 Everything between DDS and the policy is what robots meet: intake, frames, decoding, threads, heartbeat, errors. The
 policy waves two joints around the home pose, going on from the measured pose as a trained one does. Before each
@@ -36,6 +36,7 @@ HOME_RAD = (0.0, -1.2, 1.1, 1.0, 0.0)  # park_positions of config/sim.yaml, with
 AMPLITUDE_RAD = 0.2
 PERIOD_S = 4.0
 SETTLE_S = 0.5
+LOAD_S = 1.5  # a trained policy takes longer, and DDS, which repeats what it lost at a start every second, has it too
 GRIPPER_PERCENT = 40.0
 
 
@@ -81,6 +82,7 @@ def main() -> None:
     own, _ = parser.parse_known_args()
 
     def load(source: PolicySource, progress: Progress) -> WavingPolicy:
+        time.sleep(LOAD_S)
         return WavingPolicy(source.path, own.mood)
 
     sys.exit(run_node(lambda: PolicyServerNode(load)))
