@@ -10,8 +10,7 @@ from fault_rig.rows import CASES_FILE, FaultTable
 from fault_rig.system import System
 
 REPEATS = 2
-STARVED_S = 1 / 30  # for a thread of the test: bounds of one tick mean nothing then
-STALLED_S = 0.01  # for what has precedence over everything
+STARVED_S = 0.05  # three periods of the driver
 TABLE = pytest.StashKey[FaultTable]()
 
 
@@ -35,8 +34,7 @@ def only_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
     """Repeat a case of a shared system that failed while the machine did not run its processes in time.
 
-    A thread that wants to run every 4 ms tells, and a witness on every core. A starved machine proves nothing about the
-    system either way.
+    A thread that wants to run every 4 ms tells. A starved machine proves nothing about the system either way.
     """
     for left in range(REPEATS, -1, -1):
         system = next((one for one in pyfuncitem.funcargs.values() if isinstance(one, System)), None)
@@ -52,14 +50,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
             if system is None:
                 raise
             print(system.story(began_ns))
-            if not left:
-                raise
             gap_s = system.motion.longest_gap_s
-            stalled_s = system.witnesses.stalled_s(began_ns, time.monotonic_ns())
-            if gap_s < STARVED_S and stalled_s < STALLED_S:
+            if gap_s < STARVED_S or not left:
                 raise
-            print(f"repeated, since the machine ran a thread only after {gap_s:.3f} s, a core stood {stalled_s:.3f} s:")
-            print(f"  {type(error).__name__}: {error}")
+            print(f"repeated: the machine did not run this test for {gap_s:.3f} s; {type(error).__name__}: {error}")
             del pyfuncitem.config.stash[TABLE].cases[cases:]
             system.recover()
 

@@ -24,7 +24,6 @@ from so101_tools.domain import DomainLease
 from fault_rig.motion import Bounds, MotionRecorder
 from fault_rig.processes import SystemProcess
 from fault_rig.watcher import Watcher
-from fault_rig.witness import Witnesses
 
 TICK_S = 1.0 / 30.0
 PATIENCE_S = 30.0
@@ -95,7 +94,6 @@ class System:
         self._respawns_left = 0
         self.watcher: Watcher
         self.motion: MotionRecorder
-        self.witnesses: Witnesses
 
     def make_server(self, name: str, *parameters: str) -> SystemProcess:
         """A light policy server that is not started yet; `parameters` as name:=value."""
@@ -149,7 +147,6 @@ class System:
         for process in (self.driver, self.queue, self.camera, self.server):
             process.start()
         self.motion = MotionRecorder(self.sim_dir / "state")
-        self.witnesses = Witnesses()
         self.watcher = Watcher(self.domain, self._network)
         self.recover()
 
@@ -163,7 +160,6 @@ class System:
         if hasattr(self, "watcher"):
             self.watcher.close()
             self.motion.close()
-            self.witnesses.close()
         for process in (self.server, self.queue, self.camera, self.driver, self.arm):
             if process.is_running:
                 process.end()
@@ -314,15 +310,12 @@ class System:
         ticks = self.watcher.ticks(since_ns)
         return len(ticks), sum(one.state != QueueStatus.RUNNING for _, one in ticks)
 
-    def tick_error_s(self, since_ns: int, percent: float = 99) -> float:
-        """That percentile of how far ticks were off their grid since then, s; not for what the machine withheld."""
-        errors = []
-        for at_ns, one in self.watcher.queue.since(since_ns):
-            withheld_s = self.witnesses.stalled_s(at_ns - round(max(0.0, one.tick_error) * 1e9), at_ns)
-            errors.append(max(0.0, abs(one.tick_error) - withheld_s))
+    def tick_error_s(self, since_ns: int) -> float:
+        """The 99th percentile of how far ticks were off their grid since then, s."""
+        errors = [abs(one.tick_error) for _, one in self.watcher.queue.since(since_ns)]
         if not errors:
             raise NotInTimeError("no tick was heard of")
-        return float(np.percentile(errors, percent))
+        return float(np.percentile(errors, 99))
 
     def end_of_queue(self, _began_ns: int, at_ns: int) -> int:
         """When the period of the last row before `at_ns` was over, ns; see Case.run."""
