@@ -13,7 +13,7 @@ from so101_camera.camera_info import CameraInfoError, load_camera_info
 from so101_camera.camera_publisher import CameraPublisher
 from so101_camera.capture_loop import CaptureLoop
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
-from so101_camera.opencv_source import OpenCvSource
+from so101_camera.rotated_source import ROTATIONS
 from so101_camera.source_choice import make_source
 from so101_camera.video_source import SourceMissingError, SourceSettings
 
@@ -32,8 +32,13 @@ class CameraParameters:
 
     camera_name: str = parameter("", "name as in the policy's cameras; empty = the node's name")
     device: str = parameter("", "/dev/video0, /dev/v4l/by-id/..., an index, a video file or a folder of JPEG files")
-    width: int = parameter(640, "width asked of the device, pixels", lower=16, upper=8192)
-    height: int = parameter(480, "height asked of the device, pixels", lower=16, upper=8192)
+    width: int = parameter(640, "width of the frames, after rotation, pixels; asked of a device", lower=16, upper=8192)
+    height: int = parameter(
+        480, "height of the frames, after rotation, pixels; asked of a device", lower=16, upper=8192
+    )
+    rotation: int = parameter(
+        0, "degrees by which frames are turned clockwise, as LeRobot's rotation; -90 is 270", choices=ROTATIONS
+    )
     fps: float = parameter(30.0, "frames a second asked of the device; files loop at this rate", lower=1.0, upper=240.0)
     fourcc: str = parameter("MJPG", "pixel format asked of the device; MJPG passes its JPEG bytes through untouched")
     jpeg_quality: int = parameter(
@@ -67,7 +72,12 @@ class CameraNode(Node):
             info = load_camera_info(_plain_path(parameters.camera_info_url)) if parameters.camera_info_url else None
             self._source = make_source(
                 SourceSettings(
-                    parameters.device, parameters.width, parameters.height, parameters.fps, parameters.fourcc
+                    parameters.device,
+                    parameters.width,
+                    parameters.height,
+                    parameters.fps,
+                    parameters.fourcc,
+                    parameters.rotation,
                 )
             )
         except (SourceMissingError, CameraInfoError) as error:
@@ -99,7 +109,7 @@ class CameraNode(Node):
         state = self._loop.state
         if not self._loop.is_running:
             raise NodeError(f"{self._camera}: the capture thread ended unexpectedly; its traceback is above")
-        if state.openings > self._openings_before and isinstance(self._source, OpenCvSource):
+        if state.openings > self._openings_before:
             mismatch = self._source.mismatch()
             if mismatch:
                 self.get_logger().warning(f"{self._camera}: {mismatch}")

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from so101_camera.frame import Frame
-from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError, pixels_of
+from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError, picture_size, pixels_of
 from so101_camera.observation_publisher import ObservationPublisher
 from so101_node import qos
 
@@ -93,9 +93,7 @@ class CameraPublisher:
         try:
             pixels = pixels_of(frame)
         except ImageCodecError as error:
-            self._node.get_logger().error(
-                f"Error capturing observation: {self._camera}: frame {frame.seq}: {error}", throttle_duration_sec=1.0
-            )
+            self._report(frame, error)
             return
         # The header is set apart: cv_bridge's pure Python build takes none.
         message = self._bridge.cv2_to_imgmsg(pixels, "bgr8")
@@ -103,8 +101,24 @@ class CameraPublisher:
         self._raw.publish(message)
 
     def _publish_info(self, frame: Frame) -> None:
-        message = self._camera_info or CameraInfo()
-        if message.width == 0 and frame.bgr is not None:
-            message.height, message.width = frame.bgr.shape[:2]
-        message.header = self._observations.header(frame)
-        self._info.publish(message)
+        try:
+            width, height = picture_size(frame)
+        except ImageCodecError as error:
+            self._report(frame, error)
+            return
+        info = self._camera_info
+        if info is None:
+            info = CameraInfo(width=width, height=height)
+        elif (info.width, info.height) != (width, height):
+            self._node.get_logger().warning(
+                f"{self._camera}: camera_info_url is of {info.width}x{info.height}, the frames are {width}x{height}: "
+                "calibrate with these settings (width, height, rotation), or set those it was made with",
+                throttle_duration_sec=60.0,
+            )
+        info.header = self._observations.header(frame)
+        self._info.publish(info)
+
+    def _report(self, frame: Frame, error: ImageCodecError) -> None:
+        self._node.get_logger().error(
+            f"Error capturing observation: {self._camera}: frame {frame.seq}: {error}", throttle_duration_sec=1.0
+        )

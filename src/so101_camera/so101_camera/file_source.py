@@ -62,6 +62,10 @@ class FileSource:
             self._video = None
         self._is_open = False
 
+    def mismatch(self) -> str:
+        """Files are played as they are; see FrameSource."""
+        return ""
+
     def _wait(self) -> None:
         """Sleep until the next frame is due; a reader that fell behind starts a new grid instead of hurrying."""
         now_ns = time.monotonic_ns()

@@ -17,6 +17,7 @@ from so101_node.process import run_process
 from so101_camera.foreign_frames import ForeignFrames
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError
 from so101_camera.observation_publisher import ObservationPublisher
+from so101_camera.rotated_source import ROTATIONS, rotated_frame
 from so101_node import qos
 
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -32,6 +33,9 @@ class FrameGateParameters:
         "compressed",
         "compressed: <image_topic>/compressed, JPEG bytes are passed on untouched; raw: <image_topic>, encoded here",
         choices=("compressed", "raw"),
+    )
+    rotation: int = parameter(
+        0, "degrees by which frames are turned clockwise, as LeRobot's rotation; -90 is 270", choices=ROTATIONS
     )
     jpeg_quality: int = parameter(
         DEFAULT_JPEG_QUALITY, "JPEG quality for pictures that come raw, 1 to 100", lower=1, upper=100
@@ -61,6 +65,7 @@ class FrameGateNode(Node):
         parameters = declare(self, FrameGateParameters)
         self._camera = parameters.camera_name or self.get_name()
         self._frames = ForeignFrames()
+        self._rotation = parameters.rotation
         self._observations = ObservationPublisher(
             self,
             self._camera,
@@ -80,6 +85,7 @@ class FrameGateNode(Node):
     def _on_image(self, message: CompressedImage | Image) -> None:
         try:
             frame = self._frames.frame_of(message, time.monotonic_ns())
+            frame = frame and rotated_frame(frame, self._rotation)
         except ImageCodecError as error:
             self._error = str(error)
             self.get_logger().error(f"Error capturing observation: {self._camera}: {error}", throttle_duration_sec=1.0)

@@ -4,6 +4,8 @@ The camera nodes, the virtual cameras and the recording of training data all enc
 same JPEG artefacts in training as later on the arm.
 """
 
+import struct
+
 import cv2
 import numpy as np
 
@@ -14,6 +16,10 @@ from so101_camera.frame import Frame, Image
 DEFAULT_JPEG_QUALITY = 90
 
 JPEG_START = b"\xff\xd8"
+_MARKER = 0xFF
+_EXIF = 0xE1
+# Start-of-frame markers: baseline, progressive and so on; C4, C8 and CC in between are tables.
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class ImageCodecError(ValueError):
@@ -40,6 +46,31 @@ def decode_image(data: bytes) -> Image:
     if pixels is None:
         raise ImageCodecError(f"{len(data)} bytes that are no readable JPEG or PNG")
     return np.asarray(pixels, np.uint8)
+
+
+def picture_size(frame: Frame) -> tuple[int, int]:
+    """Return the frame's width and height, pixels; of JPEG bytes only the header is read.
+
+    Raises:
+        ImageCodecError: the frame's JPEG has no header that says them.
+    """
+    if frame.bgr is not None:
+        return frame.bgr.shape[1], frame.bgr.shape[0]
+    assert frame.jpeg is not None  # Frame guarantees one of the two
+    at = len(JPEG_START)
+    while at + 9 <= len(frame.jpeg) and frame.jpeg[at] == _MARKER:
+        kind = frame.jpeg[at + 1]
+        if kind == _MARKER:  # a fill byte
+            at += 1
+        elif kind == _EXIF:  # it may say that the picture lies on its side, which decoding obeys
+            height, width = decode_image(frame.jpeg).shape[:2]
+            return width, height
+        elif kind in _FRAME_HEADERS:  # length (2 bytes), bits per sample (1), height (2), width (2)
+            height, width = struct.unpack_from(">HH", frame.jpeg, at + 5)
+            return width, height
+        else:
+            at += 2 + struct.unpack_from(">H", frame.jpeg, at + 2)[0]
+    raise ImageCodecError(f"{len(frame.jpeg)} bytes of JPEG without a frame header")
 
 
 def jpeg_of(frame: Frame, quality: int = DEFAULT_JPEG_QUALITY) -> bytes:

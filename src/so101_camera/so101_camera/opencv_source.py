@@ -61,8 +61,9 @@ class OpenCvSource:
                 "or this user is not in group video"
             )
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self._settings.fourcc))
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._settings.width)
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._settings.height)
+        width, height = self._settings.captured_size
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
         capture.set(cv2.CAP_PROP_FPS, self._settings.fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
         self._passes_jpeg = _fourcc_name(capture.get(cv2.CAP_PROP_FOURCC)) in ("MJPG", "JPEG")
@@ -100,7 +101,7 @@ class OpenCvSource:
         """Return in words what the opened device gives otherwise than asked; empty when it is as asked."""
         if self._capture is None:
             return ""
-        wanted = (self._settings.width, self._settings.height, self._settings.fourcc)
+        wanted = (*self._settings.captured_size, self._settings.fourcc)
         given = (
             int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
             int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
@@ -108,7 +109,10 @@ class OpenCvSource:
         )
         if wanted == given:
             return ""
-        return "asked {}x{} {}, the camera gives {}x{} {}".format(*wanted, *given)
+        text = "asked {}x{} {}, the camera gives {}x{} {}".format(*wanted, *given)
+        if wanted[:2] == given[1::-1] and self._settings.captured_size != (self._settings.width, self._settings.height):
+            text += f"; width and height are those after rotation: write width: {given[1]}, height: {given[0]}"
+        return text
 
 
 def _fourcc_name(code: float) -> str:

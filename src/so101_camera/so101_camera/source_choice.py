@@ -4,15 +4,21 @@ from pathlib import Path
 
 from so101_camera.file_source import FileSource
 from so101_camera.opencv_source import OpenCvSource
+from so101_camera.rotated_source import RotatedSource
 from so101_camera.video_source import FrameSource, SourceMissingError, SourceSettings, device_path
 
 
 def make_source(settings: SourceSettings) -> FrameSource:
-    """Return the source for what `settings.device` names, not yet opened.
+    """Return the source for what `settings.device` names, turned as `settings.rotation` says, not yet opened.
 
     Raises:
         SourceMissingError: there is no such device, file or folder.
     """
+    source = _source_of(settings)
+    return RotatedSource(source, settings.rotation) if settings.rotation else source
+
+
+def _source_of(settings: SourceSettings) -> FrameSource:
     path = device_path(settings.device)
     if path.is_char_device():
         return OpenCvSource(settings)

@@ -35,6 +35,9 @@ class FrameSource(Protocol):
     def close(self) -> None:
         """Release the device. Does nothing when it is not open."""
 
+    def mismatch(self) -> str:
+        """Return in words what the opened device gives otherwise than asked; empty when it is as asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
@@ -43,9 +46,10 @@ class SourceSettings:
     Attributes:
         device: path such as /dev/video0 or /dev/v4l/by-id/..., an index such as "0", a video file, or a folder of
             JPEG files.
-        width, height: pixels.
+        width, height: pixels, of the frames after rotation, as in LeRobot's camera configuration.
         fps: frames a second; files loop at this rate.
         fourcc: pixel format asked of a device; MJPG passes the camera's own bytes through.
+        rotation: degrees by which frames are turned clockwise: 0, 90, 180, 270 or -90.
     """
 
     device: str
@@ -53,6 +57,12 @@ class SourceSettings:
     height: int = 480
     fps: float = 30.0
     fourcc: str = "MJPG"
+    rotation: int = 0
+
+    @property
+    def captured_size(self) -> tuple[int, int]:
+        """Width and height asked of the device: those before rotation."""
+        return (self.height, self.width) if self.rotation % 180 == 90 else (self.width, self.height)
 
 
 def device_path(device: str) -> Path:

@@ -167,11 +167,41 @@ def test_a_listener_gets_the_stream_the_decoded_picture_and_the_camera_info(
     assert (raw[0].encoding, raw[0].height, raw[0].width) == ("bgr8", 120, 160)
     assert raw[0].data.tobytes() in decoded
     assert infos[0].header.frame_id == "top_optical_frame"
+    assert (infos[0].width, infos[0].height) == (160, 120)  # of the JPEG that passes through
+    assert not any(infos[0].k)  # uncalibrated
+
+
+def test_a_rotated_camera_answers_streams_and_describes_the_turned_picture(robot: Robot, tmp_path: Path) -> None:
+    rows, columns = np.mgrid[0:120, 0:160].astype(np.uint8)
+    wide = np.ascontiguousarray(np.stack([rows * 2, columns, rows + columns // 2], axis=2))
+    data = encode_jpeg(wide)
+    (tmp_path / "0.jpg").write_bytes(data)
+    turned = np.rot90(decode_image(data), -1)
+    raw: list[Image] = []
+    infos: list[CameraInfo] = []
+    robot.node.create_subscription(Image, "side/image_raw", raw.append, qos.IMAGE)
+    robot.node.create_subscription(CameraInfo, "side/camera_info", infos.append, qos.IMAGE)
+    robot.node.create_subscription(ObservationImage, "side/observation", robot.images.append, qos.OBSERVATION)
+    camera = start("side", device=str(tmp_path), rotation="90", lossless="true")
+    try:
+        robot.spec.publish(spec("side"))
+        assert robot.wait(lambda: bool(raw and infos) and robot.node.count_publishers("side/observation") == 1)
+        assert (raw[0].height, raw[0].width) == (160, 120)
+        assert raw[0].data.tobytes() == turned.tobytes()
+        assert (infos[0].width, infos[0].height) == (120, 160)
+        robot.spin_for(0.3)
+        robot.ask(200)
+        assert robot.wait(lambda: len(robot.images) == 1, 5)
+        assert np.array_equal(decode_image(bytes(robot.images[0].image.data)), turned)
+    finally:
+        camera.send_signal(signal.SIGINT)
+        assert camera.wait(5) == 0
 
 
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
+        ({"device": "/tmp", "rotation": "45"}, "parameter rotation = 45: must be one of 0, 90, 180, 270, -90"),
         ({"device": "/dev/video99"}, "/dev/video99"),
         ({"device": "/tmp", "fourcc": "JPEGS"}, "four letters"),
         ({"device": "/tmp", "camera_info_url": "/nowhere/top.yaml"}, "/nowhere/top.yaml"),

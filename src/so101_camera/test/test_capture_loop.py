@@ -38,6 +38,9 @@ class ScriptedSource:
     def close(self) -> None:
         self.closed += 1
 
+    def mismatch(self) -> str:
+        return ""
+
 
 def run(source: ScriptedSource, until: Callable[[list[int]], bool]) -> tuple[list[int], list[str], CaptureLoop]:
     frames: list[int] = []

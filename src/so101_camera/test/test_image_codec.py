@@ -1,9 +1,18 @@
 """One codec for cameras, virtual cameras and data recording."""
 
+import cv2
 import numpy as np
 import pytest
 from so101_camera.frame import Frame
-from so101_camera.image_codec import ImageCodecError, decode_image, encode_jpeg, encode_png, jpeg_of, pixels_of
+from so101_camera.image_codec import (
+    ImageCodecError,
+    decode_image,
+    encode_jpeg,
+    encode_png,
+    jpeg_of,
+    picture_size,
+    pixels_of,
+)
 
 
 def gradient() -> np.ndarray:
@@ -43,3 +52,29 @@ def test_a_frames_own_jpeg_bytes_are_handed_on_unchanged() -> None:
 def test_pixels_of_a_jpeg_frame_are_decoded() -> None:
     data = encode_jpeg(gradient())
     assert np.array_equal(pixels_of(Frame(1, 0, jpeg=data)), decode_image(data))
+
+
+@pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 4]])
+def test_the_size_of_a_jpeg_is_read_from_its_header(options: list[int]) -> None:
+    data = bytes(cv2.imencode(".jpg", gradient(), options)[1])
+    assert picture_size(Frame(1, 0, jpeg=data)) == (64, 48)
+    assert picture_size(Frame(1, 0, bgr=gradient())) == (64, 48)
+    table, fill = b"\xff\xdb\x00\x04\x00\x00", b"\xff"
+    assert picture_size(Frame(1, 0, jpeg=data[:2] + table + fill + data[2:])) == (64, 48)
+
+
+def test_a_picture_that_says_it_lies_on_its_side_has_the_size_it_is_decoded_to() -> None:
+    tiff = b"II*\0\x08\0\0\0" + b"\x01\0" + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0" + bytes(4)
+    exif = b"\xff\xe1" + (len(tiff) + 8).to_bytes(2, "big") + b"Exif\0\0" + tiff
+    data = encode_jpeg(gradient())
+    frame = Frame(1, 0, jpeg=data[:2] + exif + data[2:])
+    assert pixels_of(frame).shape == (64, 48, 3)
+    assert picture_size(frame) == (48, 64)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xd8", b"\xff\xd8\xff\xc0\x00", b"\xff\xd8" + b"\xff" * 40, b"\xff\xd8" + bytes(40)]
+)
+def test_a_torn_header_has_no_size(data: bytes) -> None:
+    with pytest.raises(ImageCodecError, match=f"{len(data)} bytes of JPEG without a frame header"):
+        picture_size(Frame(1, 0, jpeg=data))
