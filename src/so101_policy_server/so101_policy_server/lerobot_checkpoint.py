@@ -86,6 +86,7 @@ def _check_weights(checkpoint: Checkpoint, policy: Any) -> None:
 
 def load_processors(checkpoint: Checkpoint, config: Any, device: str) -> tuple[Any, Any]:
     """Pre- and postprocessor of the checkpoint."""
+    get_policy_class(config.type)  # imports the policy's module, and with it the steps that it registers
     overrides: dict[str, Any] = {"device_processor": {"device": device}}
     try:
         return make_pre_post_processors(  # type: ignore[no-any-return]

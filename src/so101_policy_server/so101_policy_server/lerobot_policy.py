@@ -22,14 +22,12 @@ from lerobot.utils.constants import ACTION, OBS_IMAGES, OBS_STATE
 from so101_policy_server.checkpoint import find_checkpoint
 from so101_policy_server.lerobot_checkpoint import (
     check_device,
-    describe,
     explain,
     hub_access,
-    load_config,
-    load_processors,
     load_weights,
     one_line,
 )
+from so101_policy_server.lerobot_preflight import examine, refuse_what_is_red
 from so101_policy_server.policy import (
     Leftover,
     Observation,
@@ -64,17 +62,18 @@ def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
     with hub_access(offline=checkpoint.is_local and not source.allow_download):
         try:
             progress("reading the configuration")
-            config = load_config(checkpoint, source)
-            description = describe(checkpoint.path, config, source.device)
+            examined = examine(checkpoint, source)
+            refuse_what_is_red(checkpoint, examined.findings)
             progress("loading weights")
-            policy = load_weights(checkpoint, config)
-            preprocessor, postprocessor = load_processors(checkpoint, config, source.device)
+            policy = load_weights(checkpoint, examined.config)
         except PolicyLoadError:
             raise
         except Exception as error:  # LeRobot, transformers and hub raise dozens of types here
             raise PolicyLoadError(explain(error, checkpoint)) from error
     progress("warming up")
-    loaded = LeRobotPolicy(description, config, policy, preprocessor, postprocessor, source)
+    loaded = LeRobotPolicy(
+        examined.description, examined.config, policy, examined.preprocessor, examined.postprocessor, source
+    )
     loaded.warm_up()
     gc.collect()
     # With LeRobot loaded a full collection takes 237 ms; what loading made is never garbage.

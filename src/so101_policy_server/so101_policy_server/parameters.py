@@ -52,6 +52,14 @@ class ServerParameters:
     allow_download: bool = parameter(
         False, "whether a local checkpoint may fetch parts that it names, such as a tokenizer, from the hub"
     )
+    statistics_from: list[str] = parameter(
+        [],
+        "which statistics the policy is normalised with, where the checkpoint keeps several or others: so100.buffer.* "
+        "(* is the feature's name), action=KEY, or the path of a dataset's meta/stats.json; the first that fits wins",
+    )
+    accepted_findings: list[str] = parameter(
+        [], "keys of findings about the checkpoint that are implausible but meant, such as units.action"
+    )
     server_name: str = parameter("policy_server", "name that robots bind to")
     robots: list[str] = parameter([], "namespaces of the robots to serve; empty = the node's own")
     units: str = parameter(
@@ -108,6 +116,8 @@ class ServerParameters:
                 torch_threads=self.torch_threads,
                 min_inference_s=self.min_inference_s,
                 allow_download=self.allow_download,
+                statistics_from=tuple(self.statistics_from),
+                accepted_findings=tuple(self.accepted_findings),
             ),
             served=Served(
                 joint_names=tuple(self.joint_names),

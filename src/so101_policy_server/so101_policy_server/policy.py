@@ -31,6 +31,8 @@ class PolicySource:
         torch_threads: CPU threads of the policy; 0 = torch's own choice.
         min_inference_s: predict_action_chunk is made to take at least this long, s.
         allow_download: whether a local checkpoint may fetch parts that it names (such as a tokenizer) from the hub.
+        statistics_from: which statistics to normalise with: `so100.buffer.*`, `action=KEY` or a dataset's stats.json.
+        accepted_findings: keys of implausible findings that a person vouches for.
     """
 
     path: str
@@ -39,6 +41,8 @@ class PolicySource:
     torch_threads: int = 0
     min_inference_s: float = 0.0
     allow_download: bool = False
+    statistics_from: tuple[str, ...] = ()
+    accepted_findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class PolicyDescription:
         n_obs_steps: observation steps that it reads.
         rename_map: observation keys that the checkpoint's own preprocessor renames, from -> to.
         action_names: names of the action's columns where the checkpoint has them, else empty.
+        warnings: what is unlikely to be meant about the checkpoint, a line each.
     """
 
     policy_type: str
@@ -86,6 +91,7 @@ class PolicyDescription:
     n_obs_steps: int = 1
     rename_map: Mapping[str, str] = field(default_factory=dict)
     action_names: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

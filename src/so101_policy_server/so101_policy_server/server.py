@@ -105,6 +105,7 @@ class PolicyServer:
         cameras = ", ".join(f"{image.camera} {image.width}x{image.height}" for image in policy.images) or "none"
         text = f"Policy ready: {policy.policy_type} from {policy.path} on {policy.device}, horizon {policy.horizon}"
         effects: list[Effect] = [Log(Level.INFO, f"{text}, cameras {cameras}")]
+        effects += [Log(Level.WARNING, line) for line in policy.warnings]
         for robot in self._robots.values():
             effects += self._check(robot)
         return effects

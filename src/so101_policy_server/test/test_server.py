@@ -378,3 +378,11 @@ def test_a_flood_of_strangers_fills_no_memory_and_each_question_has_one_answer(e
     assert len(answered) == 1000
     assert set(answered.values()) == {1}
     assert not frames._early
+
+
+def test_what_is_unlikely_about_a_checkpoint_is_a_warning_when_it_is_loaded(examples) -> None:
+    server = PolicyServer(examples.config())
+    server.start()
+    effects = server.loaded(examples.description(warnings=("statistics: no feature has a norm mode",)), 0)
+    warned = [effect.text for effect in effects if isinstance(effect, Log) and effect.level is Level.WARNING]
+    assert warned == ["statistics: no feature has a norm mode"]

@@ -1,0 +1,63 @@
+"""Everything of a checkpoint that can be looked at before its weights are loaded, for the server and the doctor.
+
+Part of the adaptor to LeRobot; only `lerobot_policy` and the doctor import this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from so101_policy_server.checkpoint import WEIGHTS, Checkpoint
+from so101_policy_server.lerobot_checkpoint import describe, load_config, load_processors
+from so101_policy_server.lerobot_statistics import examine_statistics, use_statistics_from
+from so101_policy_server.policy import PolicyDescription, PolicyLoadError, PolicySource
+from so101_policy_server.preflight import Finding, accept, refusal, warnings
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A checkpoint whose configuration and processors are loaded, and what was found about them."""
+
+    config: Any
+    description: PolicyDescription
+    preprocessor: Any
+    postprocessor: Any
+    findings: tuple[Finding, ...]
+
+
+def examine(checkpoint: Checkpoint, source: PolicySource) -> Examined:
+    """Load configuration and processors for real, as the server does, and look at them. No weights are loaded.
+
+    Raises:
+        PolicyLoadError: they cannot be loaded at all.
+    """
+    config = load_config(checkpoint, source)
+    description = describe(checkpoint.path, config, source.device)
+    preprocessor, postprocessor = load_processors(checkpoint, config, source.device)
+    if source.statistics_from:
+        use_statistics_from(source.statistics_from, preprocessor, postprocessor)
+    findings = examine_statistics(
+        config, preprocessor, postprocessor, _weight_names(checkpoint), source.statistics_from
+    )
+    found = accept(findings, source.accepted_findings)
+    return Examined(config, replace(description, warnings=warnings(found)), preprocessor, postprocessor, found)
+
+
+def refuse_what_is_red(checkpoint: Checkpoint, findings: Iterable[Finding]) -> None:
+    """Raise PolicyLoadError with the words of all that is red."""
+    reason = refusal(findings)
+    if reason:
+        raise PolicyLoadError(f"{checkpoint.path}: {reason}")
+
+
+def _weight_names(checkpoint: Checkpoint) -> list[str]:
+    file = Path(checkpoint.path) / WEIGHTS
+    if not checkpoint.is_local or not file.is_file():
+        return []
+    with safe_open(file, framework="pt") as weights:
+        return list(weights.keys())

@@ -1,0 +1,176 @@
+"""The statistics that loaded processors really hold, and those that a person names instead.
+
+Part of the adaptor to LeRobot; only `lerobot_preflight` imports this.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from lerobot.configs import NormalizationMode
+from lerobot.processor import NormalizerProcessorStep, UnnormalizerProcessorStep
+from lerobot.utils.constants import ACTION
+
+from so101_policy_server.feature_statistics import IDENTITY, Array, NormalisedFeature, check_statistics, select
+from so101_policy_server.policy import PolicyLoadError
+from so101_policy_server.preflight import Finding, green, red, yellow
+
+_NORMALISERS: Final = (NormalizerProcessorStep, UnnormalizerProcessorStep)
+_INSIDE: Final = re.compile(r"(?:^|\.)(?:un)?normalize_(?:inputs|outputs|targets)\.(?:buffer_)?(?P<key>.+)\.\w+$")
+"""Weights in which policies before LeRobot 0.5 keep statistics: normalize_inputs.buffer_observation_state.mean."""
+
+
+def use_statistics_from(patterns: Sequence[str], preprocessor: Any, postprocessor: Any) -> None:
+    """Give each normalising step the statistics that `statistics_from` names.
+
+    Raises:
+        PolicyLoadError: a file that it names cannot be read.
+    """
+    files = [pattern for pattern in patterns if pattern.endswith(".json")]
+    others = [pattern for pattern in patterns if pattern not in files]
+    for pipeline in (preprocessor, postprocessor):
+        for step in _normalisers(pipeline):
+            statistics = {key: dict(values) for key, values in (step.stats or {}).items()}
+            wanted = {*step.features, ACTION}
+            for file in files:
+                statistics |= {key: values for key, values in _read_statistics(file).items() if key in wanted}
+            chosen = select(others, wanted, statistics)
+            step.stats = {**statistics, **{feature: statistics[key] for feature, key in chosen.items()}}
+            step.to(device=step.device)  # makes the tensors that it computes with
+
+
+def _read_statistics(file: str) -> dict[str, dict[str, Array]]:
+    """A dataset's meta/stats.json."""
+    try:
+        content = json.loads(Path(file).expanduser().read_text(encoding="utf-8"))
+        return {
+            key: {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
+            for key, values in content.items()
+        }
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise PolicyLoadError(f"statistics_from = {file}: not a dataset's meta/stats.json: {reason}") from error
+
+
+def examine_statistics(
+    config: Any, preprocessor: Any, postprocessor: Any, weights: Iterable[str], patterns: Sequence[str] = ()
+) -> list[Finding]:
+    """Look at the statistics of loaded processors.
+
+    Args:
+        config: LeRobot's configuration of the policy.
+        preprocessor: as loaded, `use_statistics_from` applied.
+        postprocessor: likewise.
+        weights: names of the weights, in which a policy may keep statistics of its own.
+        patterns: `statistics_from`.
+    """
+    inside = {match["key"] for name in weights if (match := _INSIDE.search(name))}
+    if inside and not type(config).__module__.startswith("lerobot."):
+        return [green("statistics", f"within the policy itself, for {', '.join(sorted(inside))}")]
+    read = {key: feature for key, feature in (config.input_features or {}).items() if not _is_empty_camera(key)}
+    given = {key: feature for key, feature in (config.output_features or {}).items() if key == ACTION}
+    before = _features(preprocessor, "preprocessor", {**read, **(given if _continues_chunks(config) else {})})
+    after = _features(postprocessor, "postprocessor", given)
+    features = [*before, *after]
+    findings = check_statistics(features, _keys(preprocessor, postprocessor), patterns)
+    findings += _check_against_config(config, before, preprocessor, "preprocessor", read)
+    findings += _check_against_config(config, after, postprocessor, "postprocessor", given)
+    if inside and any(finding.verdict == "red" for finding in findings):
+        text = f"the weights hold statistics of {', '.join(sorted(inside))}, which LeRobot reads no more since 0.5"
+        findings.append(red("statistics.weights", text, f"./so101 policy migrate {config.pretrained_path}"))
+    return findings
+
+
+def policy_statistics(preprocessor: Any, postprocessor: Any) -> dict[str, dict[str, Array]]:
+    """Statistics of the state as it is read and of the action as it is given, by feature key."""
+    found = {}
+    for pipeline in (preprocessor, postprocessor):
+        for step in _normalisers(pipeline):
+            for key, values in _statistics(step).items():
+                found[key] = values
+    return found
+
+
+def _continues_chunks(config: Any) -> bool:
+    """Whether actions go through the preprocessor at inference: only as the leftover of real-time chunking."""
+    return hasattr(config, "rtc_config")
+
+
+def _normalisers(pipeline: Any) -> list[Any]:
+    return [step for step in pipeline.steps if isinstance(step, _NORMALISERS)]
+
+
+def _statistics(step: Any) -> dict[str, dict[str, Array]]:
+    return {
+        key: {
+            name: np.asarray(torch.as_tensor(value).detach().cpu().to(torch.float64))
+            for name, value in values.items()
+            if not isinstance(value, str)
+        }
+        for key, values in step._tensor_stats.items()
+    }
+
+
+def _keys(*pipelines: Any) -> set[str]:
+    return {key for pipeline in pipelines for step in _normalisers(pipeline) for key in step._tensor_stats}
+
+
+def _is_empty_camera(key: str) -> bool:
+    """LeRobot's name for a camera that nobody has; it is masked and never normalised."""
+    return ".empty_camera_" in key
+
+
+def _features(pipeline: Any, place: str, wanted: Mapping[str, Any]) -> list[NormalisedFeature]:
+    """Each wanted feature that the pipeline's steps treat, with the statistics that they use for it."""
+    found = []
+    for step in _normalisers(pipeline):
+        statistics = _statistics(step)
+        for key, named in wanted.items():
+            feature = step.features.get(key, named if key == ACTION else None)  # the action is treated in any case
+            selected = step.normalize_observation_keys
+            if feature is None or (selected is not None and key != ACTION and key not in selected):
+                continue
+            values = statistics.get(key)
+            mask = (values or {}).get("mask")
+            found.append(
+                NormalisedFeature(
+                    key=key,
+                    kind=feature.type.value,
+                    mode=step.norm_map.get(feature.type, NormalizationMode.IDENTITY).value,
+                    shape=tuple(feature.shape),
+                    place=place,
+                    statistics=values,
+                    masked=() if mask is None else tuple(bool(one) for one in np.ravel(mask)),
+                )
+            )
+    return found
+
+
+def _check_against_config(
+    config: Any, features: Sequence[NormalisedFeature], pipeline: Any, place: str, expected: Mapping[str, Any]
+) -> list[Finding]:
+    """Features that the configuration gives a norm mode, and no step of the processor normalises.
+
+    Steps that come with a policy (groot's, xvla's) may normalise in their own way: those are taken at their word.
+    """
+    treated = {feature.key for feature in features if feature.mode != IDENTITY}
+    mapping = getattr(config, "normalization_mapping", None) or {}
+    left = []
+    for key, feature in expected.items():
+        mode = mapping.get(feature.type.value, NormalizationMode.IDENTITY)
+        if key not in treated and mode is not NormalizationMode.IDENTITY:
+            left.append(f"{key} ({mode.value})")
+    own = [step for step in pipeline.steps if not type(step).__module__.startswith("lerobot.processor.")]
+    if not left:
+        return []
+    text = f"config.json normalises {', '.join(left)}, no step of the {place} does"
+    if own:
+        names = ", ".join(type(step).__name__ for step in own)
+        return [yellow(f"statistics.{place}", f"{text}, unless {names} of the policy's own do")]
+    return [red(f"statistics.{place}", text, f"take policy_{place}.json and its .safetensors from the training run")]
