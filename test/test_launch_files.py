@@ -54,8 +54,12 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "replay_to_a_virtual_arm": ("replay.launch.xml", {"bag": "/data/bag", "to": "arm", "sim": "true"}),
     "robot_with_the_queue_plot": ("robot.launch.xml", {"debug_visualize_queue_size": "true"}),
     "sim_with_the_queue_plot": ("sim.launch.xml", {"debug_visualize_queue_size": "true"}),
-    "view_without_rviz": ("view.launch.xml", {"rviz": "false", "meshes": "none"}),
-    "view_in_a_namespace": ("view.launch.xml", {"rviz": "false", "namespace": "left"}),
+    "view": ("view.launch.xml", {}),
+    "view_without_rviz": ("view.launch.xml", {"rviz": "false", "meshes": "none", "dds_profile": "none"}),
+    "view_of_a_bag_in_a_namespace": (
+        "view.launch.xml",
+        {"rqt": "true", "plotjuggler": "true", "namespace": "left", "use_sim_time": "true", "dds_profile": "udp"},
+    ),
     "so101_lab_robot": ("so101_lab_robot.launch.xml", {}),
     "so101_lab_robot_without_the_queue_plot": (
         "so101_lab_robot.launch.xml",

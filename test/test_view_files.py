@@ -1,29 +1,35 @@
 """The layouts for rviz, rqt and PlotJuggler: of the right form, with plugins that exist and topics that are ours.
 
-None of the three programs is installed where these tests run; what can be checked without them is.
+None of the three programs is installed where these tests run. The layouts of rviz and rqt were saved by the programs
+themselves; these tests keep them at that.
 """
 
 import ast
 import json
+import os
 import re
+import struct
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import rclpy
 import yaml
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import ActionChunk, PolicyStatus, QueueStatus, ServoTelemetry
 from so101_tools.launching import resolve
 from so101_tools.launching.find_file import launch_folder
+from so101_tools.launching.process_spec import ProcessSpec
+from so101_tools.view.desktop_program import PROGRAMS
 
-CONFIG = Path(__file__).parents[1] / "config"
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "config"
 
 # Plugins by the names under which ROS 2 Jazzy registers them: rviz_default_plugins/plugins_description.xml and
 # rviz_common (ros2/rviz, branch jazzy); plugin.xml of the rqt packages (ros-visualization).
 RVIZ_CLASSES = {
     "rviz_common/Displays",
-    "rviz_common/Views",
     "rviz_default_plugins/Grid",
     "rviz_default_plugins/RobotModel",
     "rviz_default_plugins/TF",
@@ -116,7 +122,7 @@ def test_rqt_shows_pictures_and_numbers_that_are_published() -> None:
         keys = group["groups"]["plugin"]["keys"]
         if "topic" in keys:
             shown.add(ast.literal_eval(keys["topic"]["repr"]))
-        else:
+        if "topics" in keys:
             plotted.update(ast.literal_eval(keys["topics"]["repr"]))
     assert shown == {picture for picture in PICTURES if not picture.endswith("/compressed")}
     assert plotted and all(is_number(name) for name in plotted)
@@ -160,32 +166,146 @@ def test_the_check_of_plotted_names_knows_what_is_wrong(name: str) -> None:
     assert not is_number(name)
 
 
+def started(**arguments: str) -> dict[str, ProcessSpec]:
+    return {spec.label: spec for spec in resolve(launch_folder() / "view.launch.xml", arguments)}
+
+
 def test_the_launch_file_opens_each_program_with_its_layout(tmp_path: Path) -> None:
-    """Resolved as on a machine that has the programs: their packages are made up, everything else is the real thing."""
-    from ament_index_python.packages import get_package_prefix
-
-    for package, program in (("rviz2", "rviz2"), ("rqt_gui", "rqt_gui"), ("plotjuggler", "plotjuggler")):
-        folder = tmp_path / "lib" / package
-        folder.mkdir(parents=True)
-        (folder / program).touch(mode=0o755)
-
-    def prefix(package: str) -> Path:
-        return tmp_path if (tmp_path / "lib" / package).is_dir() else Path(get_package_prefix(package))
-
-    arguments = {"rqt": "true", "plotjuggler": "true", "meshes": "none", "namespace": "left"}
-    specs = {spec.label: spec for spec in resolve(launch_folder() / "view.launch.xml", arguments, find_prefix=prefix)}
-    assert set(specs) == {"queue_plot", "gripper_path", "robot_state_publisher", "rviz2", "rqt", "plotjuggler"}
-    for label, option, file in (
-        ("rviz2", "-d", "view.rviz"),
-        ("rqt", "--perspective-file", "view.perspective"),
-        ("plotjuggler", "--layout", "view_plotjuggler.xml"),
+    """PlotJuggler without one: a layout that is loaded before there are data leaves its plots empty."""
+    specs = started(rqt="true", plotjuggler="true", meshes="none", namespace="left")
+    for label, executable, option, file in (
+        ("rviz2", "rviz2", "-d", "view.rviz"),
+        ("rqt", "rqt_gui", "--perspective-file", "view.perspective"),
+        ("diagnostic_aggregator", "aggregator_node", "--params-file", "view_diagnostics.yaml"),
     ):
+        assert specs[label].executable == executable
         words = specs[label].command(tmp_path)
         layout = Path(words[words.index(option) + 1])
         assert layout.name == file and layout.is_file()
+    assert "--layout" not in specs["plotjuggler"].command(tmp_path)
     assert "meshes:=none" in specs["robot_state_publisher"].command(tmp_path)
     for label in ("queue_plot", "gripper_path", "robot_state_publisher", "rviz2"):
         assert specs[label].namespace == "/left"
     # The frames of every arm have the same names.
     assert dict(specs["rviz2"].remappings) == dict(specs["robot_state_publisher"].remappings)
     assert dict(specs["rviz2"].remappings) == {"/tf": "tf", "/tf_static": "tf_static"}
+
+
+def test_without_a_word_rviz_alone_is_opened() -> None:
+    assert set(started()) == {"queue_plot", "gripper_path", "robot_state_publisher", "rviz2"}
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_every_program_that_knows_a_time_follows_the_clock_of_a_bag_when_asked(value: bool) -> None:
+    """robot_state_publisher drops joint states older than the last it saw: a second pass of a bag shows no motion."""
+    specs = started(rqt="true", plotjuggler="true", use_sim_time=str(value).lower())
+    told = {
+        label: source["use_sim_time"]
+        for label, spec in specs.items()
+        for source in spec.parameters
+        if isinstance(source, dict)
+    }
+    assert told == dict.fromkeys(set(specs) - {"plotjuggler"}, value)  # PlotJuggler's node has no use for it
+
+
+@pytest.mark.parametrize(
+    ("profile", "variables"),
+    [
+        ("", {"FASTRTPS_DEFAULT_PROFILES_FILE": "fastdds_network.xml"}),
+        ("udp", {"FASTRTPS_DEFAULT_PROFILES_FILE": "fastdds_udp.xml", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}),
+        ("none", {}),
+    ],
+)
+def test_a_viewer_hears_the_robot_over_the_robots_own_transport(profile: str, variables: dict[str, str]) -> None:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("FAST", "ROS_STATIC"))}
+    arguments = {"rqt": "true", "plotjuggler": "true", **({"dds_profile": profile} if profile else {})}
+    specs = resolve(launch_folder() / "view.launch.xml", arguments, environment=bare)
+    for spec in specs:
+        assert {name: Path(value).name for name, value in spec.environment.items()} == variables, spec.label
+
+
+# The sizes at which the programs saved their layouts. A layout without them opens as a row of slivers.
+
+
+def test_rviz_opens_in_a_window_in_which_every_picture_has_its_place() -> None:
+    window = rviz()["Window Geometry"]
+    assert window["Width"] >= 1400 and window["Height"] >= 800
+    pictures = [d["Name"] for d in rviz()["Visualization Manager"]["Displays"] if d["Class"].endswith("/Image")]
+    assert len(pictures) == 4 and all(name in window for name in pictures)
+    state = bytes.fromhex(window["QMainWindow State"])
+    for name in ["Displays", *pictures]:
+        assert name.encode("utf-16-be") in state, f"no dock for {name}"
+
+
+def test_rqt_opens_in_a_window_in_which_every_plugin_has_its_place() -> None:
+    keys = perspective()["groups"]["mainwindow"]["keys"]
+    state, geometry = (
+        bytes.fromhex(re.search(r"b'([0-9a-f]+)'", keys[name]["repr(QByteArray.hex)"])[1])  # type: ignore[index]
+        for name in ("state", "geometry")
+    )
+    running = ast.literal_eval(perspective()["groups"]["pluginmanager"]["keys"]["running-plugins"]["repr"])
+    for plugin, numbers in running.items():
+        for number in numbers:
+            dock = f"{plugin.replace('/', '__')}__{number}__"
+            assert dock.encode("utf-16-be") in state, f"no dock for {plugin} {number}"
+    left, top, right, bottom = struct.unpack(">4i", geometry[8:24])  # QWidget::saveGeometry: magic, version, frame
+    assert right - left >= 1400 and bottom - top >= 800
+
+
+@pytest.mark.parametrize("file", sorted(CONFIG.glob("view*")), ids=lambda file: file.name)
+def test_a_layout_names_no_place_of_the_machine_it_was_saved_on(file: Path) -> None:
+    assert re.findall(r"/(?:home|root|tmp|work|usr|opt|mnt)/\S*", file.read_text(encoding="utf-8")) == []
+
+
+# /diagnostics for rqt_robot_monitor.
+
+
+@pytest.mark.parametrize("namespace", ["/", "/left", "/lab/left"])
+def test_the_aggregator_takes_in_every_node_of_every_namespace(namespace: str, tmp_path: Path) -> None:
+    """Read by ROS itself as the aggregator reads it, and matched as GenericAnalyzer matches: `contains` in the name."""
+    spec = started(rqt="true")["diagnostic_aggregator"]
+    words = spec.command(tmp_path)
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context)
+    try:
+        node = rclpy.create_node(
+            "analyzers",  # its name within diagnostic_aggregator
+            namespace=namespace,
+            context=context,
+            cli_args=words[words.index("--ros-args") :],
+            automatically_declare_parameters_from_overrides=True,
+            start_parameter_services=False,
+            enable_rosout=False,
+        )
+        assert node.get_parameter("path").value == "SO101"
+        analyzers = {name for name in node.get_parameters_by_prefix("") if name.endswith(".type")}
+        assert analyzers == {"all.type"}
+        assert node.get_parameter("all.type").value == "diagnostic_aggregator/GenericAnalyzer"
+        contains = node.get_parameter("all.contains").value
+        for name in ("so101_driver", "action_queue", "front", "policy_server"):
+            published = f"{namespace.strip('/')}/{name}".lstrip("/")
+            assert any(part in published for part in contains)
+        node.destroy_node()
+    finally:
+        rclpy.shutdown(context=context)
+
+
+# What rosdep is told.
+
+
+def dependencies(package: Path) -> set[str]:
+    root = ElementTree.parse(package).getroot()
+    return {str(entry.text) for kind in ("depend", "exec_depend") for entry in root.findall(kind)}
+
+
+def test_rosdep_is_told_of_every_program_and_plugin_that_is_opened_and_a_robot_of_none() -> None:
+    opened = {program.package for program in PROGRAMS.values()}
+    opened.update(plugin for program in PROGRAMS.values() for plugin in program.plugins)
+    opened.add("robot_state_publisher")
+    assert dependencies(ROOT / "desktop" / "package.xml") == opened
+    # Every plugin of the layouts belongs to a package that is named.
+    assert {name.partition("/")[0] for name in RQT_PLUGINS} <= opened
+    assert {name.partition("/")[0] for name in RVIZ_CLASSES} - {"rviz_common"} <= opened
+    for folder in ("msg", "launch", "src"):
+        for package in (ROOT / folder).rglob("package.xml"):
+            assert dependencies(package) & opened <= {"robot_state_publisher"}, package

@@ -45,6 +45,11 @@ setup(
             "queue_plot = so101_tools.queue_plot.queue_plot_node:main",
             "gripper_path = so101_tools.view.gripper_path_node:main",
             "view = so101_tools.view.view_node:main",
+            # view.launch.xml starts these by the names of the programs that they become.
+            "rviz2 = so101_tools.view.desktop_program:main",
+            "rqt_gui = so101_tools.view.desktop_program:main",
+            "plotjuggler = so101_tools.view.desktop_program:main",
+            "aggregator_node = so101_tools.view.desktop_program:main",
         ],
     },
 )

@@ -86,10 +86,13 @@ sys.exit(run_node(Bad))
 
 
 def test_what_would_break_at_the_interpreters_exit_does_not_run() -> None:
-    body = PLAIN.replace("sys.exit(run_node(Plain))", "run_process(Plain)").replace('print("up", flush=True)', """
+    body = PLAIN.replace("sys.exit(run_node(Plain))", "run_process(Plain)").replace(
+        'print("up", flush=True)',
+        """
         import atexit, os, signal
         atexit.register(os.kill, os.getpid(), signal.SIGSEGV)
-        print("up", flush=True)""")
+        print("up", flush=True)""",
+    )
     process = start(body)
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGINT)

@@ -68,6 +68,14 @@ def test_the_trail_forgets_what_is_older_than_its_length_and_takes_no_point_that
     assert trail.points()[:, 0].tolist() == [float(tick) for tick in range(30, 40)]
 
 
+def test_where_time_goes_back_the_trail_begins_again() -> None:
+    """A bag that is played again with its clock: what the first pass left would stay for as long as the pass took."""
+    trail = Trail(1.0)
+    for time_ns in (5_000_000_000, 5_100_000_000, 1_000_000_000, 1_100_000_000):
+        trail.add(time_ns, np.array([time_ns * 1e-9, 0.0, 0.0]))
+    assert trail.points()[:, 0] == pytest.approx([1.0, 1.1])
+
+
 def test_a_plan_is_the_path_of_its_rows_and_a_row_that_does_not_fit_gives_none() -> None:
     names = ARM.joint_names
     rows = [[0.0] * 6, [0.5, 0.0, 0.0, 0.0, 0.0, 0.0]]

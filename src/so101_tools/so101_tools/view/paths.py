@@ -12,14 +12,19 @@ TRAIL_S = 3.0
 
 
 class Trail:
-    """The points of the last seconds. Times are one monotonic clock's, ns."""
+    """The points of the last seconds. Times are one clock's, ns."""
 
     def __init__(self, trail_s: float = TRAIL_S) -> None:
         self._trail_ns = int(trail_s * 1e9)
         self._points: deque[tuple[int, NDArray[np.float64]]] = deque()
 
     def add(self, now_ns: int, point: NDArray[np.float64]) -> None:
-        """Take in one point, (3,), m; one that is not finite is left out."""
+        """Take in one point, (3,), m; one that is not finite is left out.
+
+        Where time goes back, as when a bag is played again, the path begins again.
+        """
+        if self._points and now_ns < self._points[-1][0]:
+            self._points.clear()
         if np.isfinite(point).all():
             self._points.append((now_ns, point.copy()))
         while self._points and self._points[0][0] < now_ns - self._trail_ns:
