@@ -4,19 +4,22 @@ No thread, no clock: the ROS driver and the data recorder, which steps virtual t
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from so101_driver import registers as reg
+from so101_driver.arm_identity import other_arm
 from so101_driver.calibration import GRIPPER, JOINT_NAMES, RAD_PER_STEP, Calibration, FloatArray, IntArray
-from so101_driver.errors import NoAnswerError, ServoRefusedError, SettingsMismatchError
+from so101_driver.errors import NoAnswerError, OtherArmError, ServoRefusedError, SettingsMismatchError
 from so101_driver.registers import Register, ServoState, StatusBits
+from so101_driver.serial_ports import described_ports
 from so101_driver.servo_bus import ServoBus, StatesRead
-from so101_driver.servo_settings import ACCELERATION_VALUE, mismatches
+from so101_driver.servo_settings import ACCELERATION_VALUE, Gains, gains_advice, mismatches
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -67,11 +70,26 @@ class ArmReading:
 class Arm:
     """An SO-101 follower."""
 
-    def __init__(self, bus: ServoBus, calibration: Calibration, *, shadow: bool = False, repair: str = "") -> None:
-        """`shadow`: read everything, write nothing. `repair`: command named when settings differ."""
+    def __init__(
+        self,
+        bus: ServoBus,
+        calibration: Calibration,
+        *,
+        shadow: bool = False,
+        repair: str = "",
+        gains: Gains | None = None,
+        known: Iterable[Path] = (),
+    ) -> None:
+        """`shadow`: read everything, write nothing. `repair`: command named when settings differ.
+
+        `gains`: those that the servos should have; default: LeRobot's. `known`: calibration files of this computer,
+        to tell whose servos answer when they are not those of `calibration`.
+        """
         self._bus = bus
         self._calibration = calibration
         self._shadow = shadow
+        self._gains = gains or Gains()
+        self._known = tuple(known)
         self._repair = repair or "ros2 run so101_driver configure_servos"
         self._accepted = np.full(JOINTS, np.nan)
         self._doubtful = np.full(JOINTS, np.nan)
@@ -133,15 +151,27 @@ class Arm:
             raise ServoRefusedError(f"servos differ in firmware ({versions}): update them with Feetech's FD software")
 
     def verify_settings(self) -> None:
-        """Compare the EEPROM with LeRobot's settings and the calibration. Raises SettingsMismatchError."""
-        found = mismatches(self._calibration, self.read_eeprom())
-        if found:
-            shown = "; ".join(str(mismatch) for mismatch in found[:3])
-            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-            raise SettingsMismatchError(
-                f"{shown}{more} (calibration {self._calibration.path.name}); torque refused: with the driver stopped, "
-                f"run `{self._repair}`"
+        """Compare the EEPROM with the settings and the calibration.
+
+        Raises SettingsMismatchError; OtherArmError where the servos seem not to be those of the calibration at all.
+        """
+        eeprom = self.read_eeprom()
+        found = mismatches(self._calibration, eeprom, self._gains)
+        if not found:
+            return
+        arm_id = self._calibration.path.stem
+        if other := other_arm(self._calibration, eeprom, self._known):
+            raise OtherArmError(
+                f"{other}; torque refused: set `port` to that of {arm_id} ({described_ports()}); "
+                f"`{self._repair}` shows all differences"
             )
+        shown = "; ".join(str(mismatch) for mismatch in found[:3])
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        keep = f"; {advice}" if (advice := gains_advice(found)) else ""
+        raise SettingsMismatchError(
+            f"{shown}{more} (calibration {self._calibration.path.name}){keep}; torque refused: with the driver "
+            f"stopped, run `{self._repair}`"
+        )
 
     def read_eeprom(self) -> Mapping[int, bytes]:
         """EEPROM_BLOCK by servo id. Raises NoAnswerError."""

@@ -1,4 +1,4 @@
-"""LeRobot's calibration of an SO-101 follower: where the file lies, what it says, and encoder steps <-> radians.
+"""LeRobot's calibration of an SO-101 follower: what its file says, and encoder steps <-> radians.
 
 rad = (raw - (range_min + range_max) / 2) * 2 pi / 4095, so that degrees(rad) is exactly the value that LeRobot
 records in its unit mode DEGREES. `drive_mode` has no part in it, as in that mode; it is passed on for the policy
@@ -7,8 +7,7 @@ server, which needs it for LeRobot's other modes.
 
 import json
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,51 +75,6 @@ class Calibration:
 
     def _middles(self) -> FloatArray:
         return np.array([joint.middle for joint in self.joints])
-
-
-def calibration_root(environ: Mapping[str, str], home: Path) -> Path:
-    """LeRobot's calibration folder: HF_LEROBOT_CALIBRATION, else below HF_LEROBOT_HOME, HF_HOME, XDG_CACHE_HOME."""
-    if value := environ.get("HF_LEROBOT_CALIBRATION"):
-        return Path(value).expanduser()
-    if value := environ.get("HF_LEROBOT_HOME"):
-        return Path(value).expanduser() / "calibration"
-    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache").expanduser()
-    hugging_face = Path(environ.get("HF_HOME") or cache / "huggingface").expanduser()
-    return hugging_face / "lerobot" / "calibration"
-
-
-def find_calibration(
-    robot_id: str,
-    calibration_dir: str = "",
-    port: str = "/dev/ttyACM0",
-    environ: Mapping[str, str] | None = None,
-    home: Path | None = None,
-) -> Path:
-    """Path of the calibration of `robot_id`.
-
-    `calibration_dir` holds `<robot_id>.json` itself; empty means LeRobot's place, where the folder of LeRobot 0.5
-    (`so_follower`) goes before the older `so101_follower`. `port` only completes the command in the error.
-    Raises CalibrationError with the command that makes the file.
-    """
-    if calibration_dir:
-        folders = [Path(calibration_dir).expanduser()]
-    else:
-        root = calibration_root(os.environ if environ is None else environ, Path.home() if home is None else home)
-        folders = [root / "robots" / name for name in ("so_follower", "so101_follower")]
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.json")})
-    found = f"; found there: {', '.join(known)}" if known else ""
-    if not robot_id:
-        raise CalibrationError(
-            f"robot_id is empty: set it to the id given to lerobot-calibrate --robot.id (looked in {folders[0]}{found})"
-        )
-    for folder in folders:
-        if (path := folder / f"{robot_id}.json").is_file():
-            return path
-    places = " or ".join(str(folder / f"{robot_id}.json") for folder in folders)
-    raise CalibrationError(
-        f'no calibration for robot_id "{robot_id}": {places} does not exist{found}; make it with '
-        f"`lerobot-calibrate --robot.type=so101_follower --robot.port={port} --robot.id={robot_id}`"
-    )
 
 
 def load_calibration(path: Path) -> Calibration:

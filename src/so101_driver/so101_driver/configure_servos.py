@@ -1,22 +1,38 @@
 """configure_servos: compare the servos' settings with what LeRobot writes, and repair them when asked.
 
-Without an option that writes, it only reports. Nothing is written while a servo has its torque on. --release needs no
-calibration and no healthy arm: whichever servos answer let go.
+Without an option that writes, it only reports. Whoever lets it write names the arm (--arm-id, or typed when asked),
+since a leader's servos look like a follower's; what is written over is kept in a file first, which --restore writes
+back. Nothing is written while a servo has its torque on. --release needs no calibration and no healthy arm: whichever
+servos answer let go.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from so101_driver import registers as reg
+from so101_driver import servo_backup
 from so101_driver.arm import Arm
-from so101_driver.calibration import JOINT_NAMES, Calibration, find_calibration, load_calibration
+from so101_driver.arm_identity import other_arm
+from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
+from so101_driver.calibration_files import find_calibration, known_files
 from so101_driver.errors import CalibrationError, DriverError, NoAnswerError, ServoRefusedError
 from so101_driver.feetech_bus import FeetechBus
-from so101_driver.servo_settings import MAXIMUM_ACCELERATION, Mismatch, mismatches
+from so101_driver.serial_ports import described_ports
+from so101_driver.servo_backup import Write
+from so101_driver.servo_settings import (
+    MAXIMUM_ACCELERATION,
+    MAXIMUM_ACCELERATION_VALUE,
+    Gains,
+    Mismatch,
+    gains_advice,
+    mismatches,
+)
+from so101_driver.servo_writer import Order, perform
 
-_LEROBOT_IDS: Final = tuple(range(1, len(JOINT_NAMES) + 1))
+_PORT: Final = "/dev/ttyACM0"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="configure_servos", description=__doc__)
-    parser.add_argument("--port", default="/dev/ttyACM0", help="serial port of the arm")
+    parser.add_argument("--port", default="", help=f"serial port of the arm; default: {_PORT}")
     parser.add_argument("--robot-id", default="", help="id given to lerobot-calibrate")
     parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; empty: LeRobot's own place")
     parser.add_argument("--write-settings", action="store_true", help="write LeRobot's settings into the EEPROM")
@@ -40,46 +56,118 @@ def _parser() -> argparse.ArgumentParser:
         "--write-calibration", action="store_true", help="write homing offsets and limits of the file into the EEPROM"
     )
     parser.add_argument(
+        "--arm-id", default="", metavar="ID", help="id of the arm on this port, to confirm a write without being asked"
+    )
+    parser.add_argument(
+        "--backup-dir", type=Path, default=None, metavar="DIR",
+        help=f"where registers are kept before they are written; default: {servo_backup.default_folder()}",
+    )  # fmt: skip
+    parser.add_argument("--restore", type=Path, metavar="FILE", help="write the registers of a backup back")
+    parser.add_argument(
         "--release", action="store_true", help="switch torque off first: a raised arm falls; needs no id"
     )
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.restore is not None:
+        return _restore(options)
+    options.port = options.port or _PORT
     bus = FeetechBus(options.port, reply_timeout_s=0.02)
     if options.release:
-        released = _release(bus, _ids_to_release(options))
+        released = _release(bus, _joints_to_release(options))
         if not (options.robot_id or options.write_settings or options.write_calibration):
             return 0 if released else 1
-    calibration = load_calibration(find_calibration(options.robot_id, options.calibration_dir, options.port))
+    file = find_calibration(options.robot_id, options.calibration_dir, options.port)
+    for note in file.notes:
+        print(f"note: {note}", file=sys.stderr)
+    calibration = load_calibration(file.path)
     arm = Arm(bus, calibration)
     arm.open()
     try:
         arm.identify()
-        found = mismatches(calibration, arm.read_eeprom())
-        wanted = [m for m in found if (options.write_calibration if m.from_calibration else options.write_settings)]
-        if wanted or options.write_settings:
-            _write(bus, arm, calibration, wanted, options.write_settings)
-            found = mismatches(calibration, arm.read_eeprom())
-        return _report(found, calibration)
+        return _compare_and_write(options, bus, arm, calibration)
     finally:
         arm.close()
 
 
-def _ids_to_release(options: argparse.Namespace) -> Sequence[int]:
+def _compare_and_write(options: argparse.Namespace, bus: FeetechBus, arm: Arm, calibration: Calibration) -> int:
+    eeprom = arm.read_eeprom()
+    found = mismatches(calibration, eeprom, Gains())
+    other = other_arm(calibration, eeprom, known_files(options.calibration_dir))
+    wanted = [m for m in found if (options.write_calibration if m.from_calibration else options.write_settings)]
+    writes = [Write(m.servo_id, m.joint, m.register, m.found, m.wanted) for m in wanted]
+    now = servo_backup.read_registers(bus, calibration.servo_ids)
+    if options.write_settings:
+        writes += _accelerations(calibration, now)
+    if writes:
+        if other:
+            print(f"careful: {other}; {described_ports()}", file=sys.stderr)
+        perform(_order(options), bus, dict(zip(calibration.servo_ids, JOINT_NAMES, strict=True)), writes, now)
+        eeprom = arm.read_eeprom()
+        found = mismatches(calibration, eeprom, Gains())
+        other = other_arm(calibration, eeprom, known_files(options.calibration_dir))
+    return _report(found, calibration, other, options.port)
+
+
+def _accelerations(calibration: Calibration, now: Mapping[int, Mapping[str, int]]) -> list[Write]:
+    """LeRobot's Maximum_Acceleration, where it differs."""
+    return [
+        Write(servo_id, joint, MAXIMUM_ACCELERATION, found, MAXIMUM_ACCELERATION_VALUE)
+        for servo_id, joint in zip(calibration.servo_ids, JOINT_NAMES, strict=True)
+        if (found := now[servo_id][MAXIMUM_ACCELERATION.name]) != MAXIMUM_ACCELERATION_VALUE
+    ]
+
+
+def _restore(options: argparse.Namespace) -> int:
+    """Write the registers of a backup back: without a question where the servos are as its command left them."""
+    backup = servo_backup.load(options.restore)
+    options.port = options.port or backup.port
+    options.robot_id = backup.robot_id
+    bus = FeetechBus(options.port, reply_timeout_s=0.02)
+    if options.release:
+        _release(bus, backup.joints)
+    bus.open()
+    try:
+        now = servo_backup.read_registers(bus, list(backup.before))
+        writes = backup.differences(now)
+        if writes:
+            if stranger := backup.stranger(now):
+                print(f"careful: these servos are not as {options.restore} left them: {stranger}", file=sys.stderr)
+            perform(_order(options), bus, backup.joints, writes, now, known=not stranger)
+            now = servo_backup.read_registers(bus, list(backup.before))
+        if left := backup.differences(now):
+            raise ServoRefusedError(f"not restored: {left[0].joint} {left[0].register.name} is {left[0].before}")
+    finally:
+        bus.close()
+    print(f"all servos hold the registers of {options.restore}")
+    return 0
+
+
+def _order(options: argparse.Namespace) -> Order:
+    return Order(
+        port=options.port,
+        robot_id=options.robot_id,
+        arm_id=options.arm_id,
+        backup_folder=options.backup_dir or servo_backup.default_folder(),
+    )
+
+
+def _joints_to_release(options: argparse.Namespace) -> Mapping[int, str]:
     """Those of the calibration if there is one; it must not be needed for letting go."""
     try:
-        return load_calibration(find_calibration(options.robot_id, options.calibration_dir, options.port)).servo_ids
+        file = find_calibration(options.robot_id, options.calibration_dir, options.port)
+        return dict(zip(load_calibration(file.path).servo_ids, JOINT_NAMES, strict=True))
     except CalibrationError:
-        return _LEROBOT_IDS
+        return dict(enumerate(JOINT_NAMES, start=1))  # LeRobot's ids
 
 
-def _release(bus: FeetechBus, servo_ids: Sequence[int]) -> bool:
+def _release(bus: FeetechBus, joints: Mapping[int, str]) -> bool:
     """Switch off the torque of all servos that answer and name the others. Returns whether all did."""
     silent: list[str] = []
     bus.open()
     try:
-        for name, servo_id in zip(JOINT_NAMES, servo_ids, strict=True):
+        for servo_id, name in joints.items():
             try:
                 bus.write_register(servo_id, reg.TORQUE_ENABLE, 0)
             except NoAnswerError:
@@ -89,38 +177,31 @@ def _release(bus: FeetechBus, servo_ids: Sequence[int]) -> bool:
     if silent:
         names = ", ".join(silent)
         print(f"torque may still be on: no answer from {names}; try again, or cut the power", file=sys.stderr)
-    if len(silent) < len(servo_ids):
+    if len(silent) < len(joints):
         print("torque is off" + (" at the others" if silent else ""))
     return not silent
 
 
-def _write(bus: FeetechBus, arm: Arm, calibration: Calibration, wanted: Sequence[Mismatch], settings: bool) -> None:
-    """Write while unlocked, so that it lasts, and lock again."""
-    if arm.torque().any():
-        raise ServoRefusedError("torque is on: nothing is written; support the arm and add --release")
-    for servo_id in calibration.servo_ids:
-        bus.write_register(servo_id, reg.LOCK, 0)
-        try:
-            for mismatch in wanted:
-                if mismatch.servo_id == servo_id:
-                    bus.write_register(servo_id, mismatch.register, mismatch.wanted)
-                    print(f"{mismatch.joint} {mismatch.register.name}: {mismatch.found} -> {mismatch.wanted}")
-            if settings:
-                bus.write_register(servo_id, MAXIMUM_ACCELERATION, 254)
-        finally:
-            bus.write_register(servo_id, reg.LOCK, 1)
-
-
-def _report(found: Sequence[Mismatch], calibration: Calibration) -> int:
+def _report(found: Sequence[Mismatch], calibration: Calibration, other: str, port: str) -> int:
     for mismatch in found:
         print(mismatch)
     if not found:
         print(f"all servos agree with LeRobot and {calibration.path}")
         return 0
+    if other:
+        print(f"{other}; {described_ports()}")
+        arm_id = calibration.path.stem
+        print(
+            f"name the port of {arm_id} with --port; only if the arm on {port} is {arm_id} all the same does "
+            "--write-calibration belong here: it asks for the arm's id and keeps a backup"
+        )
+        return 1
     if any(mismatch.from_calibration for mismatch in found):
         print("to write the calibration into the servos: --write-calibration (or run lerobot-calibrate again)")
     if any(not mismatch.from_calibration for mismatch in found):
         print("to write LeRobot's settings: --write-settings")
+    if advice := gains_advice(found):
+        print(advice)
     return 1
 
 

@@ -10,7 +10,14 @@ import numpy as np
 
 from so101_driver import causes
 from so101_driver.arm import JOINTS, Arm, ArmReading, BoolArray
-from so101_driver.errors import DriverError, NoAnswerError, PortError, ServoRefusedError, SettingsMismatchError
+from so101_driver.errors import (
+    DriverError,
+    NoAnswerError,
+    OtherArmError,
+    PortError,
+    ServoRefusedError,
+    SettingsMismatchError,
+)
 from so101_driver.gate_values import Action, GateOutput, GateStatus
 from so101_driver.safety_gate import SafetyGate
 
@@ -141,6 +148,8 @@ class ControlCycle:
             self._arm.verify_settings()
             goal = self._arm.torque_on()
             self._gate.prepared(goal, self._known_torque())
+        except OtherArmError as error:
+            self._gate.refused(causes.OTHER_ARM, str(error), self._known_torque())
         except SettingsMismatchError as error:
             self._gate.refused(causes.SETTINGS_MISMATCH, str(error), self._known_torque())
         except ServoRefusedError as error:

@@ -82,6 +82,10 @@ BY_NAME: Final = {
             "stop the driver, which locks the port, run configure_servos as the message says, start the driver again",
         ),
         Cause(
+            causes.OTHER_ARM, Level.ERROR, "the servos hold the calibration of another arm, perhaps of the leader",
+            "set `port` to the follower's: /dev/serial/by-id tells arms apart; write nothing into this one",
+        ),
+        Cause(
             causes.PORT_LOST, Level.ERROR, "the serial port is gone or cannot be opened",
             "plug the arm in; the driver looks for it by itself",
         ),

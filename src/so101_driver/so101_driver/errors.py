@@ -23,3 +23,11 @@ class ServoRefusedError(DriverError):
 
 class SettingsMismatchError(ServoRefusedError):
     """Servo settings differ from what training relied on or from the calibration file."""
+
+
+class OtherArmError(SettingsMismatchError):
+    """The servos seem to be those of another arm: its calibration must not be written over."""
+
+
+class NotConfirmedError(DriverError):
+    """Something would be written into servos, and nobody has said which arm they belong to."""

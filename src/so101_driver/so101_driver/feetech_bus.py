@@ -21,6 +21,7 @@ import serial
 
 from so101_driver.errors import NoAnswerError, PortError
 from so101_driver.registers import BAUD_RATE, GOAL_POSITION, STATE_BLOCK, Register, ServoState
+from so101_driver.serial_ports import described_ports
 from so101_driver.servo_bus import StatesRead
 
 _OVERHEAD: Final = 6  # bytes of a status packet around its data: FF FF id length error ... checksum
@@ -262,9 +263,7 @@ def _open_failure(name: str, error: Exception) -> str:
     """One line for a port that does not open: what is wrong and what to do."""
     path = Path(name)
     if not path.exists():
-        ports = sorted(str(port) for pattern in ("ttyACM*", "ttyUSB*") for port in Path("/dev").glob(pattern))
-        found = f"serial ports here: {', '.join(ports)}" if ports else "this computer has no USB serial port now"
-        return f"port {name} does not exist ({found}); plug the arm in or set `port`"
+        return f"port {name} does not exist ({described_ports()}); plug the arm in or set `port`"
     if not os.access(path, os.R_OK | os.W_OK):
         return f"no permission for port {name}; run `sudo usermod -aG dialout $USER`, then log out and in"
     number = getattr(error, "errno", None)

@@ -1,6 +1,6 @@
 """Servo settings that training relied on: what LeRobot writes into every follower arm, and what differs from it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,16 +10,39 @@ from so101_driver.registers import Register
 
 ACCELERATION_VALUE: Final = 254  # LeRobot's; RAM, so the driver writes it at every start
 MAXIMUM_ACCELERATION: Final = Register("Maximum_Acceleration", 85, 1)
+MAXIMUM_ACCELERATION_VALUE: Final = 254
 
-_EVERY_JOINT: Final = (
-    (reg.RETURN_DELAY_TIME, 0),
-    (reg.RESPONSE_STATUS_LEVEL, 1),
-    (reg.P_COEFFICIENT, 16),
-    (reg.I_COEFFICIENT, 0),
-    (reg.D_COEFFICIENT, 32),
-    (reg.OPERATING_MODE, 0),
-)
+_EVERY_JOINT: Final = ((reg.RETURN_DELAY_TIME, 0), (reg.RESPONSE_STATUS_LEVEL, 1), (reg.OPERATING_MODE, 0))
 _GRIPPER: Final = ((reg.MAX_TORQUE_LIMIT, 500), (reg.PROTECTION_CURRENT, 250), (reg.OVERLOAD_TORQUE, 25))
+_CALIBRATED: Final = (reg.HOMING_OFFSET, reg.MIN_POSITION_LIMIT, reg.MAX_POSITION_LIMIT)
+
+GAIN_PARAMETERS: Final = {
+    reg.P_COEFFICIENT: "position_p_coefficient",
+    reg.I_COEFFICIENT: "position_i_coefficient",
+    reg.D_COEFFICIENT: "position_d_coefficient",
+}
+"""LeRobot's names, which are ours too, by register."""
+
+CONFIGURABLE: Final = (
+    *(register for register, _ in (*_EVERY_JOINT, *_GRIPPER)),
+    *GAIN_PARAMETERS,
+    reg.PHASE,
+    *_CALIBRATED,
+)
+"""EEPROM registers that configure_servos may write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """Gains of the servos' position loop, the same for all joints, 0..254; the defaults are LeRobot's."""
+
+    position_p_coefficient: int = 16
+    position_i_coefficient: int = 0
+    position_d_coefficient: int = 32
+
+    def wanted(self) -> list[tuple[Register, int]]:
+        """Registers and their values."""
+        return [(register, int(getattr(self, name))) for register, name in GAIN_PARAMETERS.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +61,18 @@ class Mismatch:
         return f"{self.joint} {self.register.name} is {self.found}, should be {self.wanted}"
 
 
-def mismatches(calibration: Calibration, eeprom: Mapping[int, bytes]) -> list[Mismatch]:
-    """Registers in `eeprom` (EEPROM_BLOCK by servo id) that differ from LeRobot's settings or the calibration."""
+def mismatches(calibration: Calibration, eeprom: Mapping[int, bytes], gains: Gains | None = None) -> list[Mismatch]:
+    """Registers in `eeprom` (EEPROM_BLOCK by servo id) that differ from the settings or the calibration.
+
+    The settings are LeRobot's, with `gains` (default: LeRobot's too).
+    """
     found: list[Mismatch] = []
     for name, joint in zip(JOINT_NAMES, calibration.joints, strict=True):
         block = eeprom[joint.servo_id]
         phase = reg.PHASE.decode(block)
         wanted = [
             *((register, value, False) for register, value in _EVERY_JOINT),
+            *((register, value, False) for register, value in (gains or Gains()).wanted()),
             *((register, value, False) for register, value in (_GRIPPER if name == "gripper" else ())),
             (reg.PHASE, phase & ~reg.PHASE_ANGLE_FEEDBACK, False),
             (reg.HOMING_OFFSET, joint.homing_offset, True),
@@ -56,3 +83,17 @@ def mismatches(calibration: Calibration, eeprom: Mapping[int, bytes]) -> list[Mi
             if (read := register.decode(block)) != value:
                 found.append(Mismatch(name, joint.servo_id, register, read, value, from_calibration))
     return found
+
+
+def gains_advice(found: Sequence[Mismatch]) -> str:
+    """How to keep gains that differ: somebody may have chosen them. Empty where none does."""
+    differing = [mismatch for mismatch in found if mismatch.register in GAIN_PARAMETERS]
+    values: dict[str, set[int]] = {}
+    for mismatch in differing:
+        values.setdefault(GAIN_PARAMETERS[mismatch.register], set()).add(mismatch.found)
+    if not values:
+        return ""
+    if any(len(each) > 1 for each in values.values()):
+        return "the gains differ from joint to joint; this driver and LeRobot have one set of gains for all joints"
+    kept = ", ".join(f"{name}: {each.pop()}" for name, each in values.items())
+    return f"to keep the servos' gains set {kept}"

@@ -19,7 +19,8 @@ from std_srvs.srv import Trigger
 from so101_driver import driver_messages as messages
 from so101_driver.arm import Arm
 from so101_driver.bus_thread import BusThread
-from so101_driver.calibration import JOINT_NAMES, Calibration, find_calibration, load_calibration
+from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
+from so101_driver.calibration_files import find_calibration, known_files
 from so101_driver.control_cycle import ControlCycle, Snapshot
 from so101_driver.driver_parameters import DriverParameters
 from so101_driver.errors import CalibrationError, DriverError
@@ -73,13 +74,17 @@ class So101DriverNode(AutostartNode):
         """Load the calibration, open the port and make sure that the right servos answer. Moves nothing."""
         p = self._settings
         try:
-            calibration = load_calibration(find_calibration(p.robot_id, p.calibration_dir, p.port))
+            file = find_calibration(p.robot_id, p.calibration_dir, p.port)
+            for note in file.notes:
+                self._log.warning(note)
+            calibration = load_calibration(file.path)
             limits = _motion_limits(p, calibration)
             repair = f"ros2 run so101_driver configure_servos --port {p.port} --robot-id {p.robot_id}"
             if p.calibration_dir:
                 repair += f" --calibration-dir {p.calibration_dir}"
             bus = FeetechBus(p.port, reply_timeout_s=p.reply_timeout_s)
-            self._arm = Arm(bus, calibration, shadow=p.shadow, repair=repair)
+            known = known_files(p.calibration_dir)
+            self._arm = Arm(bus, calibration, shadow=p.shadow, repair=repair, known=known)
             self._arm.open()
             self._arm.identify()
         except DriverError as error:

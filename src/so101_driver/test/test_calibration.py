@@ -13,7 +13,6 @@ from so101_driver.calibration import (
     JOINT_NAMES,
     Calibration,
     JointCalibration,
-    find_calibration,
     load_calibration,
 )
 from so101_driver.errors import CalibrationError
@@ -79,53 +78,6 @@ def test_degrees_of_our_radians_are_the_values_that_lerobot_records(calibration_
         raw = [round(j.range_min + share * (j.range_max - j.range_min)) for j in ours.joints]
         theirs = bus._normalize({index + 1: value for index, value in enumerate(raw)})
         assert np.degrees(ours.to_rad(raw)) == pytest.approx([theirs[index + 1] for index in range(6)], abs=1e-9)
-
-
-def test_the_file_is_found_where_lerobot_keeps_it_and_the_newer_folder_goes_first(tmp_path: Path) -> None:
-    root = tmp_path / ".cache/huggingface/lerobot/calibration/robots"
-    old, new = root / "so101_follower/arm.json", root / "so_follower/arm.json"
-    old.parent.mkdir(parents=True)
-    old.touch()
-    assert find_calibration("arm", environ={}, home=tmp_path) == old
-    new.parent.mkdir()
-    new.touch()
-    assert find_calibration("arm", environ={}, home=tmp_path) == new
-
-
-@pytest.mark.parametrize(
-    ("variable", "below"),
-    [
-        ("HF_LEROBOT_CALIBRATION", ""),
-        ("HF_LEROBOT_HOME", "calibration"),
-        ("HF_HOME", "lerobot/calibration"),
-        ("XDG_CACHE_HOME", "huggingface/lerobot/calibration"),
-    ],
-)
-def test_lerobots_environment_variables_move_the_place(tmp_path: Path, variable: str, below: str) -> None:
-    path = tmp_path / "elsewhere" / below / "robots/so_follower/arm.json"
-    path.parent.mkdir(parents=True)
-    path.touch()
-    environ = {variable: str(tmp_path / "elsewhere")}
-    assert find_calibration("arm", environ=environ, home=tmp_path) == path
-
-
-def test_a_missing_file_names_the_command_that_makes_it_and_the_ids_that_are_there(tmp_path: Path) -> None:
-    folder = tmp_path / "robots/so_follower"
-    folder.mkdir(parents=True)
-    (folder / "left_arm.json").touch()
-    with pytest.raises(CalibrationError) as caught:
-        find_calibration("arm", port="/dev/ttyACM3", environ={"HF_LEROBOT_CALIBRATION": str(tmp_path)}, home=tmp_path)
-    text = str(caught.value)
-    assert "lerobot-calibrate --robot.type=so101_follower --robot.port=/dev/ttyACM3 --robot.id=arm" in text
-    assert str(folder / "arm.json") in text
-    assert "left_arm" in text
-    assert "\n" not in text
-
-
-def test_an_empty_id_is_refused_even_where_a_file_could_be_guessed(tmp_path: Path) -> None:
-    (tmp_path / "arm.json").touch()
-    with pytest.raises(CalibrationError, match=r"robot_id is empty.*found there: arm"):
-        find_calibration("", str(tmp_path))
 
 
 @pytest.mark.parametrize(

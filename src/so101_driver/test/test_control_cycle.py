@@ -80,6 +80,17 @@ def test_wrong_settings_leave_torque_off_and_say_which(rig: Rig) -> None:
     assert rig.run(2).status.state is State.HOLD
 
 
+def test_another_arms_servos_leave_torque_off_under_a_cause_of_their_own(rig: Rig) -> None:
+    for servo_id in range(1, 7):
+        rig.bus.poke(servo_id, reg.HOMING_OFFSET, 700 + servo_id)
+    snapshot = rig.run(3)
+    assert (snapshot.status.state, snapshot.status.cause) == (State.RELEASED, causes.OTHER_ARM)
+    assert "looks like another arm" in snapshot.status.message[:80]
+    assert "set `port`" in snapshot.status.message
+    assert torques(rig.bus) == [0] * 6
+    assert rig.bus.writes == []
+
+
 def test_a_missing_servo_at_the_start_gets_no_torque_anywhere(rig: Rig) -> None:
     rig.bus.silent = {5}
     snapshot = rig.run(3)

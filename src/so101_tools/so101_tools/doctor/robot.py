@@ -10,16 +10,17 @@ import numpy as np
 from so101_camera.opencv_source import OpenCvSource
 from so101_camera.video_source import SourceError, SourceSettings
 from so101_driver.arm import Arm
-from so101_driver.calibration import JOINT_NAMES, Calibration, find_calibration, load_calibration
+from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
+from so101_driver.calibration_files import find_calibration, known_files, only_id
 from so101_driver.driver_parameters import DriverParameters
-from so101_driver.errors import CalibrationError, DriverError, SettingsMismatchError
+from so101_driver.errors import CalibrationError, DriverError, OtherArmError, SettingsMismatchError
 from so101_driver.feetech_bus import FeetechBus
+from so101_driver.serial_ports import serial_ports
 
 from so101_tools.doctor.check import Checks, Part
 
 _PART = Part("robot")
 _DEVICES = Path("/dev")
-_PORTS = ("ttyACM*", "ttyUSB*")
 _READS = 30
 _WARM_C = 55.0
 
@@ -38,8 +39,8 @@ def check_robot(question: RobotQuestion) -> Checks:
     """Port, calibration, servos, their settings, the bus; then the cameras."""
     port = question.port or _only_port()
     if not port:
-        found = _ports()
-        text = f"several: {', '.join(found)}" if found else "no arm is connected (/dev/ttyACM*, /dev/ttyUSB*)"
+        found = serial_ports(_DEVICES)
+        text = f"several: {', '.join(map(str, found))}" if found else "no arm is connected (/dev/ttyACM*, /dev/ttyUSB*)"
         remedy = "name the follower's with --port" if found else "plug in its USB cable and its power supply"
         yield _PART.red("port", text, remedy) if question.expected else _PART.yellow("port", text, remedy)
     else:
@@ -47,13 +48,9 @@ def check_robot(question: RobotQuestion) -> Checks:
     yield from _check_cameras(expected=question.expected)
 
 
-def _ports() -> list[str]:
-    return sorted(str(path) for pattern in _PORTS for path in _DEVICES.glob(pattern))
-
-
 def _only_port() -> str:
-    found = _ports()
-    return found[0] if len(found) == 1 else ""
+    found = serial_ports(_DEVICES)
+    return found[0].device if len(found) == 1 else ""
 
 
 def _check_port(port: str, question: RobotQuestion) -> Checks:
@@ -65,25 +62,24 @@ def _check_port(port: str, question: RobotQuestion) -> Checks:
         return
     yield _PART.green("port", port)
     try:
-        path = find_calibration(question.robot_id or _only_calibration(question), question.calibration_dir, port)
-        calibration = load_calibration(path)
+        robot_id = question.robot_id or only_id(question.calibration_dir)
+        file = find_calibration(robot_id, question.calibration_dir, port)
+        calibration = load_calibration(file.path)
     except CalibrationError as error:
         yield _PART.red("calibration", str(error))
         return
+    for note in file.notes:
+        yield _PART.yellow("calibration", note)
     yield _PART.green("calibration", str(calibration.path))
-    yield from _check_servos(port, calibration)
+    yield from _check_servos(port, calibration, question.calibration_dir)
 
 
-def _only_calibration(question: RobotQuestion) -> str:
-    """The one calibration there is; the error of `find_calibration` lists several."""
-    if question.calibration_dir:
-        found = sorted(Path(question.calibration_dir).expanduser().glob("*.json"))
-        return found[0].stem if len(found) == 1 else ""
-    return ""
-
-
-def _check_servos(port: str, calibration: Calibration) -> Checks:
-    arm = Arm(FeetechBus(port, reply_timeout_s=0.02), calibration, shadow=True)
+def _check_servos(port: str, calibration: Calibration, calibration_dir: str) -> Checks:
+    repair = f"ros2 run so101_driver configure_servos --port {port} --robot-id {calibration.path.stem}"
+    if calibration_dir:
+        repair += f" --calibration-dir {calibration_dir}"
+    bus = FeetechBus(port, reply_timeout_s=0.02)
+    arm = Arm(bus, calibration, shadow=True, repair=repair, known=known_files(calibration_dir))
     try:
         arm.open()
         arm.identify()
@@ -91,6 +87,8 @@ def _check_servos(port: str, calibration: Calibration) -> Checks:
         try:
             arm.verify_settings()
             yield _PART.green("settings", "as LeRobot writes them and as the calibration says")
+        except OtherArmError as error:
+            yield _PART.red("settings", str(error), "name the follower's port with --port")
         except SettingsMismatchError as error:
             yield _PART.red("settings", str(error))
         yield from _check_reads(arm)

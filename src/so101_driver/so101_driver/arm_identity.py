@@ -1,0 +1,67 @@
+"""Whether the servos on a port are those of the calibration: six homing offsets are as good as a serial number."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from so101_driver import registers as reg
+from so101_driver.calibration import JOINT_NAMES, MAX_RAW, Calibration, load_calibration
+from so101_driver.errors import CalibrationError
+
+_MANY: Final = 3
+"""Homing offsets that differ when it is another arm. One differs after a servo was replaced; of two arms all six do."""
+
+
+def other_arm(calibration: Calibration, eeprom: Mapping[int, bytes], known: Iterable[Path] = ()) -> str:
+    """Why the servos seem to belong to another arm than `calibration`; empty where they do not.
+
+    `eeprom`: EEPROM_BLOCK by servo id. `known`: calibration files of arms of this computer, leaders included.
+    """
+    differing = [
+        (name, reg.HOMING_OFFSET.decode(eeprom[joint.servo_id]), joint.homing_offset)
+        for name, joint in zip(JOINT_NAMES, calibration.joints, strict=True)
+        if reg.HOMING_OFFSET.decode(eeprom[joint.servo_id]) != joint.homing_offset
+    ]
+    if len(differing) < _MANY:
+        return ""
+    name, found, wanted = differing[0]
+    holder = next((path for path in known if path != calibration.path and _holds(path, eeprom)), None)
+    if _is_new(eeprom):
+        what = "its servos are as from the factory, without any calibration"
+    elif holder is not None:
+        what = f"its servos hold the calibration {_short(holder)}"
+    else:
+        what = "its servos hold no calibration that is known here"
+    return (
+        f"this looks like another arm than {calibration.path.stem}: {len(differing)} of {len(JOINT_NAMES)} homing "
+        f"offsets differ ({name} has {found}, {calibration.path.name} says {wanted}), and {what}"
+    )
+
+
+def _holds(path: Path, eeprom: Mapping[int, bytes]) -> bool:
+    """Whether the servos have just this calibration."""
+    try:
+        joints = load_calibration(path).joints
+    except CalibrationError:
+        return False
+    return all(
+        joint.servo_id in eeprom
+        and reg.HOMING_OFFSET.decode(eeprom[joint.servo_id]) == joint.homing_offset
+        and reg.MIN_POSITION_LIMIT.decode(eeprom[joint.servo_id]) == joint.range_min
+        and reg.MAX_POSITION_LIMIT.decode(eeprom[joint.servo_id]) == joint.range_max
+        for joint in joints
+    )
+
+
+def _is_new(eeprom: Mapping[int, bytes]) -> bool:
+    return all(
+        reg.HOMING_OFFSET.decode(block) == 0
+        and reg.MIN_POSITION_LIMIT.decode(block) == 0
+        and reg.MAX_POSITION_LIMIT.decode(block) == MAX_RAW
+        for block in eeprom.values()
+    )
+
+
+def _short(path: Path) -> str:
+    """For example `teleoperators/so_leader/my_leader.json`."""
+    return "/".join(path.parts[-3:])
