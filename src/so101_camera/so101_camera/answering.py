@@ -16,6 +16,9 @@ PENDING_LIMIT_NS = 500_000_000
 # few of them does not happen on one reliable topic.
 REMEMBERED = 32
 
+# Most observation steps that one request gets; the action queue asks for no more, and LeRobot's policies read 1 to 5.
+MAX_STEPS = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -34,8 +37,8 @@ class Request:
 
     @property
     def steps(self) -> int:
-        """Observation steps to send, at least one."""
-        return max(1, self.history)
+        """Observation steps to send, 1 to MAX_STEPS."""
+        return min(max(1, self.history), MAX_STEPS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,6 @@ class CameraParameters:
         DEFAULT_JPEG_QUALITY, "JPEG quality for sources that give pixels, 1 to 100", lower=1, upper=100
     )
     lossless: bool = parameter(False, "answer observation requests with PNG instead of JPEG")
-    observation_steps: int = parameter(1, "most observation steps a policy may ask for", lower=1, upper=64)
     frame_id: str = parameter("", "tf frame of the pictures; empty = <camera_name>_optical_frame")
     camera_info_url: str = parameter("", "YAML file of camera_calibration, a path or file:// URL; empty = uncalibrated")
 
@@ -88,7 +87,6 @@ class CameraNode(Node):
             frame_id=parameters.frame_id,
             jpeg_quality=parameters.jpeg_quality,
             lossless=parameters.lossless,
-            observation_steps=parameters.observation_steps,
             camera_info=info,
         )
         self._device = parameters.device

@@ -35,7 +35,6 @@ class CameraPublisher:
         frame_id: str = "",
         jpeg_quality: int = DEFAULT_JPEG_QUALITY,
         lossless: bool = False,
-        observation_steps: int = 1,
         camera_info: CameraInfo | None = None,
     ) -> None:
         """Create the topics.
@@ -46,7 +45,6 @@ class CameraPublisher:
             frame_id: tf frame of the pictures; empty = `<camera>_optical_frame`.
             jpeg_quality: for frames that come as pixels, 1 to 100.
             lossless: answer requests with PNG of the pixels instead of JPEG.
-            observation_steps: most steps one request may ask for; the depth of the answers' topic.
             camera_info: intrinsics; None publishes an uncalibrated one (K all zero, as REP 104 has it).
         """
         self._node = node
@@ -63,7 +61,6 @@ class CameraPublisher:
             frame_id=frame_id,
             jpeg_quality=jpeg_quality,
             lossless=lossless,
-            observation_steps=observation_steps,
         )
 
     @property

@@ -41,7 +41,6 @@ class FrameGateParameters:
         DEFAULT_JPEG_QUALITY, "JPEG quality for pictures that come raw, 1 to 100", lower=1, upper=100
     )
     lossless: bool = parameter(False, "answer observation requests with PNG instead of JPEG")
-    observation_steps: int = parameter(1, "most observation steps a policy may ask for", lower=1, upper=64)
 
     def validate(self) -> None:
         """Check the rules that ranges cannot say."""
@@ -71,7 +70,6 @@ class FrameGateNode(Node):
             self._camera,
             jpeg_quality=parameters.jpeg_quality,
             lossless=parameters.lossless,
-            observation_steps=parameters.observation_steps,
         )
         base = parameters.image_topic or f"{self._camera}/image_raw"
         compressed = parameters.image_transport == "compressed"

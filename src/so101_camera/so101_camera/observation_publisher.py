@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
 from std_msgs.msg import Header
 
-from so101_camera.answering import AnsweringRule, Request, Spec
+from so101_camera.answering import MAX_STEPS, AnsweringRule, Request, Spec
 from so101_camera.frame import Frame
 from so101_camera.history import FrameHistory
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError, encode_png, jpeg_of, pixels_of
@@ -30,7 +30,6 @@ class ObservationPublisher:
         frame_id: tf frame of the pictures; empty = `<camera>_optical_frame`. May be changed later.
         jpeg_quality: for frames that come as pixels, 1 to 100.
         lossless: answer with PNG of the pixels instead of JPEG.
-        observation_steps: most steps one request may ask for; the depth of the topic.
     """
 
     def __init__(
@@ -41,22 +40,21 @@ class ObservationPublisher:
         frame_id: str = "",
         jpeg_quality: int = DEFAULT_JPEG_QUALITY,
         lossless: bool = False,
-        observation_steps: int = 1,
     ) -> None:
         self._node = node
         self._camera = camera
         self.frame_id = frame_id or f"{camera}_optical_frame"
         self._jpeg_quality = jpeg_quality
         self._lossless = lossless
-        self._observation_steps = observation_steps
         self._lock = threading.Lock()
         self._history = FrameHistory()
         self._rule = AnsweringRule(camera)
         self.frames = self.answers = 0
 
-        self._observation = node.create_publisher(
-            ObservationImage, f"{camera}/observation", qos.observation(observation_steps)
-        )
+        self._sending = threading.Lock()  # guards the publisher and its depth, which a request may change
+        self._depth = 1
+        self._observation = node.create_publisher(ObservationImage, f"{camera}/observation", qos.observation())
+        self._is_connecting = False
         node.create_subscription(PolicySpec, "policy_spec", self._on_spec, qos.LATCHED)
         node.create_subscription(ObservationRequest, "observation_request", self._on_request, qos.REQUEST_READER)
 
@@ -101,22 +99,42 @@ class ObservationPublisher:
         self._answer_due()
 
     def _on_request(self, message: ObservationRequest) -> None:
-        if message.history > self._observation_steps:
+        request = Request(message.session, message.request_id, message.spec_id, message.history)
+        if message.history > MAX_STEPS:
             self._node.get_logger().warning(
-                f"{self._camera}: a request asks for {message.history} observation steps, "
-                f"observation_steps = {self._observation_steps} sends no more than that; raise it",
+                f"{self._camera}: a request asks for {message.history} observation steps: "
+                f"only the newest {MAX_STEPS} are sent",
                 throttle_duration_sec=10.0,
             )
-        request = Request(
-            message.session, message.request_id, message.spec_id, min(message.history, self._observation_steps)
-        )
         with self._lock:
             self._rule.on_request(request, time.monotonic_ns())
+        if request.steps > self._depth:
+            self._deepen(request.steps)
         self._answer_due()
+
+    def _deepen(self, steps: int) -> None:
+        """Make room for the frames of so many steps, which are sent in one burst.
+
+        No deeper than asked for: after an outage a deep topic would send what nobody waits for any more. The request
+        that brought this waits until a reader has found the new publisher.
+        """
+        with self._sending:
+            self._node.destroy_publisher(self._observation)
+            self._observation = self._node.create_publisher(
+                ObservationImage, f"{self._camera}/observation", qos.observation(steps)
+            )
+            self._depth, self._is_connecting = steps, True
+
+    def _can_send(self) -> bool:
+        if self._is_connecting:
+            with self._sending:
+                self._is_connecting = not self._observation.get_subscription_count()
+        return not self._is_connecting
 
     def _answer_due(self) -> None:
         with self._lock:
-            request = self._rule.due(time.monotonic_ns(), self._history.newest is not None)
+            ready = self._history.newest is not None and self._can_send()
+            request = self._rule.due(time.monotonic_ns(), ready)
             if request is None:
                 return
             spec = self._rule.spec
@@ -131,8 +149,9 @@ class ObservationPublisher:
                 f"Error capturing observation: {self._camera}: {error}", throttle_duration_sec=1.0
             )
             return
-        for message in answer:
-            self._observation.publish(message)
+        with self._sending:
+            for message in answer:
+                self._observation.publish(message)
         self.answers += 1
 
     def _observation_image(self, request: Request, index: int, frame: Frame) -> ObservationImage:

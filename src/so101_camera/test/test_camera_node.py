@@ -1,5 +1,6 @@
 """The camera node as its own process, over DDS."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -37,7 +38,7 @@ class Robot:
         self.images: list[ObservationImage] = []
         for camera in ("top", "front"):
             self.node.create_subscription(
-                ObservationImage, f"{camera}/observation", self.images.append, qos.observation(2)
+                ObservationImage, f"{camera}/observation", self.images.append, qos.observation(32)
             )
 
     def wait(self, condition: Callable[[], bool], limit_s: float = START_LIMIT_S) -> bool:
@@ -79,7 +80,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cameras(pictures: Path) -> Iterator[list[subprocess.Popen[str]]]:
-    processes = [start(name, device=str(pictures), observation_steps="2") for name in ("top", "front")]
+    processes = [start(name, device=str(pictures)) for name in ("top", "front")]
     yield processes
     for process in processes:
         process.send_signal(signal.SIGINT)
@@ -136,19 +137,24 @@ def test_a_named_camera_answers_each_request_once_with_the_files_own_bytes(
     assert robot.images[0].header.frame_id == "top_optical_frame"
 
 
-def test_two_observation_steps_are_two_frames_newest_first(robot: Robot, cameras: list[subprocess.Popen[str]]) -> None:
+@pytest.mark.parametrize("steps", [2, 5])
+def test_a_camera_learns_from_the_request_how_many_steps_are_wanted(
+    robot: Robot, cameras: list[subprocess.Popen[str]], steps: int
+) -> None:
     robot.spec.publish(spec("front"))
     assert connected(robot)
     robot.spin_for(0.3)
-    robot.ask(100, history=2)
-    assert robot.wait(lambda: len(robot.images) == 2, 5)
+    robot.ask(100 * steps, history=steps)
+    assert robot.wait(lambda: len(robot.images) == steps, 5), "the first such request, with little or no history yet"
+    assert sorted(image.history_index for image in robot.images) == list(range(steps))
     robot.images.clear()
-    robot.spin_for(0.3)  # the first such request makes the camera remember
-    robot.ask(101, history=2)
-    assert robot.wait(lambda: len(robot.images) == 2, 5)
-    newest, earlier = sorted(robot.images, key=lambda image: image.history_index)
-    assert newest.camera == earlier.camera == "front"
-    assert newest.frame_seq > earlier.frame_seq
+    robot.spin_for(0.5)  # the first such request makes the camera remember
+    robot.ask(100 * steps + 1, history=steps)
+    assert robot.wait(lambda: len(robot.images) == steps, 5)
+    frames = sorted(robot.images, key=lambda image: image.history_index)
+    assert {frame.camera for frame in frames} == {"front"}
+    seqs = [frame.frame_seq for frame in frames]
+    assert all(newer > older for newer, older in itertools.pairwise(seqs)), seqs
 
 
 def test_a_listener_gets_the_stream_the_decoded_picture_and_the_camera_info(

@@ -15,11 +15,12 @@ from typing import Final
 from so101_policy_server.image_decode import MAX_IMAGE_BYTES, Pixels
 from so101_policy_server.request import CameraNeed, Frame, RequestKey
 
-EARLY_FRAMES_KEPT: Final = 32
-"""Frames that overtook their request. At 100 kB each 3 MB; a request whose first copy got lost comes 10 ms later."""
+EARLY_FRAMES_KEPT: Final = 128
+"""Frames that overtook their request: all of 16 cameras and 8 observation steps. A request whose first copy got lost
+comes 10 ms later."""
 
 EARLY_BYTES_KEPT: Final = 32 * 1024 * 1024
-"""The same as a bound on memory, whatever somebody sends: 32 frames may have 8 MB each."""
+"""The same as a bound on memory, whatever somebody sends: one frame may have 8 MB."""
 
 NS_PER_S: Final = 1_000_000_000
 

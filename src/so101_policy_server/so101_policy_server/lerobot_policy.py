@@ -191,9 +191,13 @@ class LeRobotPolicy:
             batches.append(self._preprocessor(batch))
         newest = batches[-1]
         prefix = newest.pop(ACTION, None)
-        if steps > 1:
+        if self._reads_its_own_queues():
             self._fill_history(batches)
         return newest, None if leftover is None or prefix is None else prefix[0]
+
+    def _reads_its_own_queues(self) -> bool:
+        """Whether the policy takes its observations from queues: diffusion, VQ-BeT and multi-task DiT, one step too."""
+        return any(key in (getattr(self._policy, "_queues", None) or {}) for key in (OBS_STATE, OBS_IMAGES))
 
     def _fill_history(self, batches: list[dict[str, Any]]) -> None:
         """Give policies that read several steps their history the way their own `select_action` does."""

@@ -16,8 +16,9 @@ from so101_node.repeat import RepeatPublisher
 
 from so101_node import qos
 
-FRAMES_DEPTH = 4
-"""Frames of a camera that may wait for the executor; policies that read several steps get them in one burst."""
+FRAMES_DEPTH = 32
+"""Frames of a camera that may wait for the executor: policies that read several steps get them in one burst, and a
+camera sends at most so many."""
 
 
 @dataclass(frozen=True, slots=True)

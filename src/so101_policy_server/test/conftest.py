@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,3 +162,14 @@ def tiny_smolvla() -> Path:
 @pytest.fixture(scope="session")
 def tiny_vqbet() -> Path:
     return _checkpoint("vqbet")
+
+
+@pytest.fixture(scope="session")
+def tiny_diffusion() -> Path:
+    return _checkpoint("diffusion")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint() -> Callable[[str], Path]:
+    """Makes a checkpoint of the kind that it is called with."""
+    return _checkpoint

@@ -245,6 +245,30 @@ def test_a_policy_of_several_observation_steps_reads_each_in_its_place(tiny_vqbe
         assert not np.array_equal(chunk(now), chunk(replace(now, state=moved)))
 
 
+@pytest.mark.parametrize("kind", ["diffusion", "diffusion_1", "multi_task_dit"])
+def test_a_policy_with_queues_of_observations_gives_what_its_own_select_action_gives(kind: str, tiny_checkpoint) -> None:
+    import torch
+    from lerobot.policies.utils import prepare_observation_for_inference
+
+    loaded = load(tiny_checkpoint(kind))
+    observation = observe(loaded)
+    observation.state[:] += np.arange(len(observation.state))[:, np.newaxis]
+    loaded.reset()
+    for step, state in enumerate(observation.state):
+        frame = {key: pictures[step] for key, pictures in observation.images.items()}
+        frame["observation.state"] = state.astype(np.float32)
+        batch = prepare_observation_for_inference(frame, torch.device("cpu"), observation.task, "so101_follower")
+        batch = loaded._preprocessor(batch)
+        loaded._policy._queues["action"].clear()  # it would play out its chunk before it looks again
+        torch.manual_seed(3)
+        loaded._policy.select_action(batch)
+        queued = torch.cat(list(loaded._policy._queues["action"]))
+    torch.manual_seed(3)
+    rows = loaded.infer(observation, None).actions
+    assert rows.shape == (12, 6)
+    assert np.array_equal(rows[1:], loaded._postprocessor(queued).numpy())
+
+
 def test_a_policy_that_raises_is_one_line(act, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_batch):
         raise RuntimeError("something\nwith two lines")

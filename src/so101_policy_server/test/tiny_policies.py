@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -113,6 +114,55 @@ def make_vqbet(folder: Path) -> None:
     _save(policy, folder)
 
 
+def make_diffusion(folder: Path, steps: int = 2) -> None:
+    """Diffusion policy, which reads two observation steps of three cameras."""
+    import torch
+    from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
+    from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
+
+    torch.manual_seed(0)
+    config = DiffusionConfig(
+        **_features(),
+        n_obs_steps=steps,
+        horizon=16,
+        n_action_steps=12,
+        down_dims=(16, 32),
+        kernel_size=3,
+        n_groups=4,
+        diffusion_step_embed_dim=16,
+        num_train_timesteps=4,
+        spatial_softmax_num_keypoints=4,
+        pretrained_backbone_weights=None,
+    )
+    _save(DiffusionPolicy(config), folder)
+
+
+def make_multi_task_dit(folder: Path) -> None:
+    """Multi-task DiT, which reads two observation steps and the task, with a CLIP of its size in FOLDER + "_clip"."""
+    import torch
+    from lerobot.policies.multi_task_dit.configuration_multi_task_dit import MultiTaskDiTConfig
+    from lerobot.policies.multi_task_dit.modeling_multi_task_dit import MultiTaskDiTPolicy
+
+    clip = folder.with_name(folder.name + "_clip")
+    _make_clip(clip)
+    torch.manual_seed(0)
+    config = MultiTaskDiTConfig(
+        **_features(),
+        horizon=16,
+        n_action_steps=12,
+        num_train_timesteps=4,
+        hidden_dim=32,
+        num_layers=1,
+        num_heads=2,
+        timestep_embed_dim=16,
+        vision_encoder_name=str(clip),
+        text_encoder_name=str(clip),
+        tokenizer_max_length=16,
+        image_crop_shape=(32, 32),
+    )
+    _save(MultiTaskDiTPolicy(config), folder)
+
+
 def _features(cameras: tuple[str, ...] = CAMERAS) -> dict:
     from lerobot.configs import FeatureType, PolicyFeature
 
@@ -148,6 +198,25 @@ def _save(policy, folder: Path) -> None:
     policy.save_pretrained(folder)
     preprocessor.save_pretrained(folder)
     postprocessor.save_pretrained(folder)
+
+
+def _make_clip(folder: Path) -> None:
+    import json
+
+    from transformers import CLIPConfig, CLIPModel, CLIPTokenizerFast
+
+    folder.mkdir(exist_ok=True)
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    tokenizer = CLIPTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    tokenizer.save_pretrained(folder)
+    tower = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ids = {"bos_token_id": len(words) - 2, "eos_token_id": len(words) - 1, "pad_token_id": len(words) - 1}
+    text = {**tower, **ids, "vocab_size": len(words), "max_position_embeddings": 32}
+    vision = {**tower, "image_size": 32, "patch_size": 16}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).save_pretrained(folder)
 
 
 def _make_vlm(folder: Path) -> None:
@@ -224,7 +293,14 @@ def _make_vlm(folder: Path) -> None:
     processor.save_pretrained(folder)
 
 
-MAKERS: dict[str, Callable[[Path], None]] = {"act": make_act, "smolvla": make_smolvla, "vqbet": make_vqbet}
+MAKERS: dict[str, Callable[[Path], None]] = {
+    "act": make_act,
+    "smolvla": make_smolvla,
+    "vqbet": make_vqbet,
+    "diffusion": make_diffusion,
+    "diffusion_1": partial(make_diffusion, steps=1),
+    "multi_task_dit": make_multi_task_dit,
+}
 
 if __name__ == "__main__":
     MAKERS[sys.argv[1]](Path(sys.argv[2]))

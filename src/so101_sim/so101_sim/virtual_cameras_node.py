@@ -38,7 +38,6 @@ class VirtualCamerasParameters:
     fps: float = parameter(30.0, "pictures a second of each camera", lower=1.0, upper=120.0)
     jpeg_quality: int = parameter(DEFAULT_JPEG_QUALITY, "JPEG quality, 1 to 100", lower=1, upper=100)
     lossless: bool = parameter(False, "answer observation requests with PNG instead of JPEG")
-    observation_steps: int = parameter(1, "most observation steps a policy may ask for", lower=1, upper=64)
     render_unwatched: bool = parameter(False, "render also the cameras that no policy and no listener wants")
     render_niceness: int = parameter(10, "niceness of the rendering thread", lower=0, upper=19)
     gl_library: str = parameter("", "GL library; empty = whichever works", choices=("", "egl", "osmesa"))
@@ -68,7 +67,6 @@ class VirtualCamerasNode(Node):
                 camera,
                 jpeg_quality=parameters.jpeg_quality,
                 lossless=parameters.lossless,
-                observation_steps=parameters.observation_steps,
                 camera_info=pinhole_camera_info(IMAGE_WIDTH, IMAGE_HEIGHT, math.radians(model.camera(camera).fovy[0])),
             )
             for camera in parameters.cameras
