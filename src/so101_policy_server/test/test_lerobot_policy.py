@@ -246,7 +246,7 @@ def test_a_policy_of_several_observation_steps_reads_each_in_its_place(tiny_vqbe
 
 
 @pytest.mark.parametrize("kind", ["diffusion", "diffusion_1", "multi_task_dit"])
-def test_a_policy_with_queues_of_observations_gives_what_its_own_select_action_gives(kind: str, tiny_checkpoint) -> None:
+def test_a_policy_with_queues_of_observations_gives_what_its_select_action_gives(kind: str, tiny_checkpoint) -> None:
     import torch
     from lerobot.policies.utils import prepare_observation_for_inference
 
