@@ -18,5 +18,8 @@ setup(
     maintainer_email="maintainers@example.org",
     description="Keeps an SO-101 arm moving while a remote policy computes the next chunk of actions.",
     license="Apache-2.0",
-    entry_points={"console_scripts": ["action_queue = so101_action_queue.start:main"]},
+    entry_points={
+        "console_scripts": ["action_queue = so101_action_queue.start:main"],
+        "so101.parameters": ["action_queue = so101_action_queue.parameters:QueueParameters"],
+    },
 )

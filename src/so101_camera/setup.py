@@ -22,6 +22,10 @@ setup(
         "console_scripts": [
             "camera = so101_camera.start:main",
             "frame_gate = so101_camera.frame_gate_node:main",
-        ]
+        ],
+        "so101.parameters": [
+            "camera = so101_camera.camera_node:CameraParameters",
+            "frame_gate = so101_camera.frame_gate_node:FrameGateParameters",
+        ],
     },
 )

@@ -25,5 +25,8 @@ setup(
             "so101_driver = so101_driver.start:main",
             "configure_servos = so101_driver.configure_servos:main",
         ],
+        "so101.parameters": [
+            "so101_driver = so101_driver.driver_parameters:DriverParameters",
+        ],
     },
 )

@@ -19,5 +19,8 @@ setup(
     maintainer_email="maintainers@example.org",
     description="Serves any LeRobot policy to SO-101 arms over ROS 2 topics.",
     license="Apache-2.0",
-    entry_points={"console_scripts": ["policy_server = so101_policy_server.start:main"]},
+    entry_points={
+        "console_scripts": ["policy_server = so101_policy_server.start:main"],
+        "so101.parameters": ["policy_server = so101_policy_server.parameters:ServerParameters"],
+    },
 )

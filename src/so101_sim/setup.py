@@ -25,5 +25,10 @@ setup(
             "judge = so101_sim.judge_node:main",
             "expert_policy = so101_sim.expert_policy_node:main",
         ],
+        "so101.parameters": [
+            "virtual_cameras = so101_sim.parameters:VirtualCamerasParameters",
+            "judge = so101_sim.parameters:JudgeParameters",
+            "expert_policy = so101_sim.parameters:ExpertPolicyParameters",
+        ],
     },
 )

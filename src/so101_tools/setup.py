@@ -44,13 +44,20 @@ setup(
             "film_recorder = so101_tools.film.film_recorder_node:main",
             "queue_plot = so101_tools.queue_plot.queue_plot_node:main",
             "gripper_path = so101_tools.view.gripper_path_node:main",
-            "numbers = so101_tools.view.numbers_node:main",
             "view = so101_tools.view.view_node:main",
             # view.launch.xml starts these by the names of the programs that they become.
             "rviz2 = so101_tools.view.desktop_program:main",
             "rqt_gui = so101_tools.view.desktop_program:main",
             "plotjuggler = so101_tools.view.desktop_program:main",
             "aggregator_node = so101_tools.view.desktop_program:main",
+        ],
+        "so101.parameters": [
+            "observer = so101_tools.observer.observer_node:ObserverParameters",
+            "recorder = so101_tools.record.recorder_parameters:RecorderParameters",
+            "queue_plot = so101_tools.queue_plot.queue_plot_node:QueuePlotParameters",
+            "view = so101_tools.view.view_parameters:ViewParameters",
+            "gripper_path = so101_tools.view.gripper_path_parameters:GripperPathParameters",
+            "film_recorder = so101_tools.film.film_recorder_node:FilmRecorderParameters",
         ],
     },
 )

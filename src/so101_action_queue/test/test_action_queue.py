@@ -277,7 +277,7 @@ def test_start_without_a_driver_is_refused_with_the_reason_in_a_namespace_too(qu
 
 def test_a_bad_parameter_is_one_line_with_what_would_be_accepted(queue: Start) -> None:
     code, output = queue(aggregate_fn_name="magic").finish()
-    assert code == 1
+    assert code == 78
     assert len(output.strip().splitlines()) == 1
     assert "aggregate_fn_name = 'magic'" in output
     assert "weighted_average, latest_only, average, conservative" in output

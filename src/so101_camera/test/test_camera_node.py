@@ -214,9 +214,9 @@ def test_a_rotated_camera_answers_streams_and_describes_the_turned_picture(robot
         ({}, "give a camera"),
     ],
 )
-def test_a_users_mistake_is_one_line_and_exit_code_1(parameters: dict[str, str], expected: str) -> None:
+def test_a_users_mistake_is_one_line_and_a_failure(parameters: dict[str, str], expected: str) -> None:
     process = start("top", **parameters)
     _, errors = process.communicate(timeout=START_LIMIT_S)
-    assert process.returncode == 1
+    assert process.returncode == (78 if "error: parameter" in errors else 1)  # 78: the same again would fail again
     assert len(errors.strip().splitlines()) == 1
     assert expected in errors

@@ -1,13 +1,14 @@
 """Parameters of a node as one frozen dataclass: declared, described, bounded and checked as a whole at start.
 
 Each field of the dataclass is made by `parameter(default, description, ...)`; an optional method `validate()` holds the
-rules across fields and raises ParameterError; `declare(node, TheDataclass)` returns the values in force.
+rules across fields and raises ParameterError; `declare(node, TheDataclass)` returns the values in force, and refuses
+those that were given under names that the node does not have.
 """
 
 import dataclasses
 import math
 import types
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -18,6 +19,8 @@ from rclpy.exceptions import (
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from so101_node import known_nodes, parameter_files, unknown_parameters
 
 T = TypeVar("T")
 
@@ -105,18 +108,49 @@ def build[T](cls: type[T], values: dict[str, Any]) -> T:
     return result
 
 
-def declare[T](node: Node, cls: type[T]) -> T:
+def declare[T](node: Node, cls: type[T], *, complete: bool = True) -> T:
     """Declare every field of `cls` on the node, read the values in force and return them checked.
 
-    A whole number given for a float parameter is accepted (YAML's `fps: 30`).
+    A whole number given for a float parameter is accepted (YAML's `fps: 30`). `complete` is False where the node
+    declares more later: only the last call knows which names are wrong.
+
+    Raises:
+        ParameterError: a value is not accepted, or was given under a name that the node does not have.
     """
     values: dict[str, Any] = {}
     hints = get_type_hints(cls)
+    if complete:
+        # Before the values: a mistyped name is the reason why another value is missing.
+        foreign = refuse_unknown(node, hints)
+        if foreign:
+            node.get_logger().info(f"left to other nodes, from the section for all nodes: {', '.join(foreign)}")
+        for line in unknown_parameters.lost_sections(
+            node.get_fully_qualified_name(), hints, parameter_files.in_force(), known_nodes.node_names
+        ):
+            node.get_logger().warning(line)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
         values[field.name] = _declare_one(node, field.name, hints[field.name], default, field.metadata["rule"])
     return build(cls, values)
+
+
+def refuse_unknown(node: Node, declared: Collection[str] = ()) -> tuple[str, ...]:
+    """Raise ParameterError where the node was given parameters that it neither has nor is about to have (`declared`).
+
+    Returns:
+        the keys of a section for all nodes (`/**:`) that only other nodes declare.
+    """
+    found = unknown_parameters.look(
+        node.get_fully_qualified_name(),
+        node._parameter_overrides,
+        {*node._parameters, *declared},
+        parameter_files.in_force(),
+        known_nodes,
+    )
+    if found.errors:
+        raise ParameterError("; ".join(found.errors))
+    return found.foreign
 
 
 def changed[T](cls: type[T], current: T, updates: Sequence[Parameter]) -> T:

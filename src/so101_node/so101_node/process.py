@@ -20,7 +20,9 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 
-from so101_node.parameters import ParameterError
+from so101_node import exit_codes, parameter_files
+from so101_node.parameter_files import ParameterFileError
+from so101_node.parameters import ParameterError, refuse_unknown
 
 
 class NodeError(RuntimeError):
@@ -39,11 +41,10 @@ EXIT_LIMIT_S = 8
 LAST_WORDS_S = 0.3
 """How long a leaving node waits until its last messages have arrived: what comes after its farewell is dropped."""
 
+_CONFIGURATION = (ParameterError, ParameterFileError, InvalidNodeNameException, InvalidNamespaceException)
 _FATAL = (
+    *_CONFIGURATION,
     NodeError,
-    ParameterError,
-    InvalidNodeNameException,
-    InvalidNamespaceException,
     rclpy_implementation.RCLError,  # an unreadable parameter file, a domain id out of range
 )
 
@@ -80,7 +81,7 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
     end threads. It must return within about a second.
 
     Returns:
-        0 after SIGINT or SIGTERM, 1 after NodeError or ParameterError (whose text goes to stderr as one line).
+        0 after SIGINT or SIGTERM, 1 after NodeError, 78 after ParameterError (whose text goes to stderr as one line).
     """
     stop = threading.Event()
 
@@ -95,9 +96,11 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
     node: Node | None = None
     executor: SingleThreadedExecutor | None = None
     try:
+        parameter_files.use(sys.argv if args is None else args)
         rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
         node = factory()
         name = node.get_name()
+        refuse_unknown(node)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -109,7 +112,7 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
         return 0
     except _FATAL as error:
         print(f"[{name}] error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        return 1
+        return exit_codes.CONFIGURATION if isinstance(error, _CONFIGURATION) else exit_codes.FAILURE
     except ExternalShutdownException:
         return 0
     finally:

@@ -79,6 +79,27 @@ def test_a_bad_value_is_one_line_that_names_key_value_and_what_is_accepted(node_
     assert all(word in line for word in words), line
 
 
+def test_a_name_that_the_node_does_not_have_is_refused_with_the_nearest_one(node_with) -> None:
+    with pytest.raises(ParameterError, match=r"unknown parameter row: did you mean rows\?; unknown parameter modus: "):
+        declare(node_with(row=20, modus="a"), Example)
+    node = node_with(on=True, use_sim_time=True)
+    assert declare(node, Example).on
+
+
+def test_a_name_that_is_declared_later_is_not_refused(node_with) -> None:
+    @dataclass(frozen=True, slots=True)
+    class More:
+        later: int = parameter(1, "declared in a second call")
+
+    node = node_with(later=7, rows=20)
+    assert declare(node, Example, complete=False).rows == 20
+    assert declare(node, More).later == 7
+    with pytest.raises(ParameterError, match="unknown parameter latr"):
+        wrong = node_with(latr=7)
+        declare(wrong, Example, complete=False)
+        declare(wrong, More)
+
+
 def test_a_change_is_checked_with_the_values_in_force() -> None:
     now = build(Example, {"rows": 70})
     assert changed(Example, now, [Parameter("fps", value=25)]).fps == 25.0

@@ -173,6 +173,13 @@ def test_a_lifecycle_node_starts_itself_unless_told_not_to(arguments, out, err) 
 def test_an_unreadable_parameter_file_ends_with_one_line_that_names_it() -> None:
     process = start(PLAIN, "--ros-args", "--params-file", "no_such_file.yaml")
     out, err = process.communicate(timeout=20)
-    assert process.returncode == 1
+    assert process.returncode == 78
     assert out == "" and "Traceback" not in err
     assert err.splitlines()[-1].startswith("[node] error: ") and "no_such_file.yaml" in err.splitlines()[-1], err
+
+
+def test_a_node_that_declares_nothing_refuses_every_parameter() -> None:
+    process = start(PLAIN, "--ros-args", "-p", "speed:=1", "-p", "use_sim_time:=false")
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 78
+    assert err.startswith("[plain] error: unknown parameter speed (-p speed): ") and err.count("\n") == 1, err

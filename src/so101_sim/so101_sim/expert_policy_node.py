@@ -17,7 +17,7 @@ os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL l
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
-from so101_node.parameters import ParameterError, declare, parameter
+from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
 from so101_node.qos import CHUNK_WRITER, LATCHED, OBSERVATION, REQUEST_READER
 from so101_node.repeat import RepeatPublisher
@@ -26,34 +26,13 @@ from so101_sim.errors import OutOfReachError, SimulationError
 from so101_sim.expert_policy import DEFAULT_ROWS, HORIZON, ExpertPolicy, RequestError, newest_pose
 from so101_sim.frame_wait import FrameWait, Key
 from so101_sim.joints import JOINT_NAMES
+from so101_sim.parameters import ExpertPolicyParameters
 from so101_sim.scene import IMAGE_HEIGHT, IMAGE_WIDTH, build_model
 from so101_sim.world_view import WorldView
 
 _HEARTBEAT_S = 0.2
 _LOOK_FOR_OVERDUE_S = 0.02
 _NOT_READY_RETRY_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertPolicyParameters:
-    """Parameters of the expert; those of the policy server keep its names."""
-
-    sim_dir: str = parameter("", "run folder of virtual_arm, as given to its --sim-dir")
-    server_name: str = parameter("expert_policy", "name that robots bind to")
-    wait_for_frames: bool = parameter(True, "answer only when the pictures of the spec's cameras have come")
-    obs_queue_timeout: float = parameter(
-        1.0, "how long a request waits for its camera frames, s", lower=0.05, upper=10.0
-    )
-    min_inference_s: float = parameter(
-        0.0, "an answer is made to take at least this long, s, to try out slow policies", lower=0.0, upper=60.0
-    )
-
-    def validate(self) -> None:
-        """Check the rules that ranges cannot say."""
-        if not self.sim_dir:
-            raise ParameterError("parameter sim_dir = '': give the folder that virtual_arm was started with")
-        if not 0 < len(self.server_name) <= 64:
-            raise ParameterError(f"parameter server_name = {self.server_name!r}: must have 1 to 64 characters")
 
 
 @dataclass(frozen=True, slots=True)

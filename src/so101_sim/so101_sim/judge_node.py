@@ -11,14 +11,15 @@ os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL l
 from rclpy.node import Node
 from so101_msgs.msg import EpisodeEvent
 from so101_msgs.srv import ResetEpisode
-from so101_node.parameters import ParameterError, declare, parameter
+from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
 from so101_node.qos import EVENTS
 
 from so101_sim.errors import SimulationError
 from so101_sim.judge import Judge, Moment, Verdict
+from so101_sim.parameters import JudgeParameters
 from so101_sim.scene import build_model, cube_pose, cube_velocity
-from so101_sim.tasks import TASKS, Task, task_named
+from so101_sim.tasks import Task, task_named
 from so101_sim.virtual_arm_client import VirtualArmClient
 from so101_sim.world_view import WorldView
 
@@ -28,19 +29,6 @@ _EVENTS = {
     Verdict.FAILED: EpisodeEvent.FAILED,
     Verdict.ABORTED: EpisodeEvent.ABORTED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeParameters:
-    """Parameters of the judge."""
-
-    sim_dir: str = parameter("", "run folder of virtual_arm, as given to its --sim-dir")
-    task_name: str = parameter("static", "task until a reset names another", choices=tuple(TASKS))
-
-    def validate(self) -> None:
-        """Check the rules that ranges cannot say."""
-        if not self.sim_dir:
-            raise ParameterError("parameter sim_dir = '': give the folder that virtual_arm was started with")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_sim.camera_names import CAMERAS as CAMERAS
 from so101_sim.errors import AssetError
 from so101_sim.joints import HOME
 from so101_sim.meshes import arm_model_dir, thinned_meshes
 from so101_sim.tasks import BIN_CENTRE_M, BIN_HALF_M, CONVEYOR, CUBE_HALF_M, CubePose, task_named
 
-CAMERAS = ("front", "top", "wrist")
 IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480
 
 TOOL_SITE = "tool"

@@ -3,7 +3,6 @@
 import math
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL library; the renderer does, and explains
@@ -13,42 +12,20 @@ from rclpy.node import Node
 from so101_camera.camera_info import pinhole_camera_info
 from so101_camera.camera_publisher import CameraPublisher
 from so101_camera.frame import Frame
-from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
 from so101_msgs.msg import PolicySpec
-from so101_node.parameters import ParameterError, declare, parameter
+from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
 from so101_node.qos import LATCHED
 
 from so101_sim.errors import SimulationError
+from so101_sim.parameters import VirtualCamerasParameters
 from so101_sim.render_loop import RenderLoop
-from so101_sim.scene import CAMERAS, IMAGE_HEIGHT, IMAGE_WIDTH, build_model
+from so101_sim.scene import IMAGE_HEIGHT, IMAGE_WIDTH, build_model
 from so101_sim.world_view import WorldView
 
 _STREAMS = ("image_raw", "image_raw/compressed", "camera_info")
 _LOOK_FOR_LISTENERS_S = 0.25
 _DIAGNOSTICS_PERIOD_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class VirtualCamerasParameters:
-    """Parameters of the virtual cameras."""
-
-    sim_dir: str = parameter("", "run folder of virtual_arm, as given to its --sim-dir")
-    cameras: list[str] = parameter(list(CAMERAS), "cameras to publish, of front, top and wrist", choices=CAMERAS)
-    fps: float = parameter(30.0, "pictures a second of each camera", lower=1.0, upper=120.0)
-    jpeg_quality: int = parameter(DEFAULT_JPEG_QUALITY, "JPEG quality, 1 to 100", lower=1, upper=100)
-    lossless: bool = parameter(False, "answer observation requests with PNG instead of JPEG")
-    render_unwatched: bool = parameter(False, "render also the cameras that no policy and no listener wants")
-    render_niceness: int = parameter(10, "niceness of the rendering thread", lower=0, upper=19)
-    gl_library: str = parameter("", "GL library; empty = whichever works", choices=("", "egl", "osmesa"))
-    connect_timeout_s: float = parameter(30.0, "give up without a virtual arm for this long, s; 0 = never", lower=0.0)
-
-    def validate(self) -> None:
-        """Check the rules that ranges cannot say."""
-        if not self.sim_dir:
-            raise ParameterError("parameter sim_dir = '': give the folder that virtual_arm was started with")
-        if not self.cameras or len(set(self.cameras)) < len(self.cameras):
-            raise ParameterError(f"parameter cameras = {self.cameras}: must name at least one camera, each once")
 
 
 class VirtualCamerasNode(Node):

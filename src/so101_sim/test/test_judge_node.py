@@ -90,8 +90,8 @@ def test_without_a_virtual_arm_the_reset_says_so(peer, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("module", ["judge_node", "virtual_cameras_node", "expert_policy_node"])
-def test_a_missing_run_folder_is_one_line_and_exit_code_1(peer, module: str) -> None:
+def test_a_missing_run_folder_is_one_line_and_exit_code_78(peer, module: str) -> None:
     node = peer.start(module)
-    assert node.process.wait(timeout=40) == 1
+    assert node.process.wait(timeout=40) == 78
     assert node.said.count("\n") == 1
     assert "parameter sim_dir = '': give the folder that virtual_arm was started with" in node.said

@@ -13,22 +13,23 @@ NODES = (
     ("camera", "so101_camera.camera_node", "CameraParameters"),
     ("frame_gate", "so101_camera.frame_gate_node", "FrameGateParameters"),
     ("policy_server", "so101_policy_server.parameters", "ServerParameters"),
-    ("virtual_cameras", "so101_sim.virtual_cameras_node", "VirtualCamerasParameters"),
-    ("judge", "so101_sim.judge_node", "JudgeParameters"),
-    ("expert_policy", "so101_sim.expert_policy_node", "ExpertPolicyParameters"),
+    ("virtual_cameras", "so101_sim.parameters", "VirtualCamerasParameters"),
+    ("judge", "so101_sim.parameters", "JudgeParameters"),
+    ("expert_policy", "so101_sim.parameters", "ExpertPolicyParameters"),
     ("observer", "so101_tools.observer.observer_node", "ObserverParameters"),
     ("recorder", "so101_tools.record.recorder_parameters", "RecorderParameters"),
     ("queue_plot", "so101_tools.queue_plot.queue_plot_node", "QueuePlotParameters"),
     ("view", "so101_tools.view.view_parameters", "ViewParameters"),
     ("gripper_path", "so101_tools.view.gripper_path_parameters", "GripperPathParameters"),
-    ("numbers", "so101_tools.view.numbers_node", "NumbersParameters"),
     ("film_recorder", "so101_tools.film.film_recorder_node", "FilmRecorderParameters"),
 )
 
 HEADER = """# Parameters
 
 Written by `python -m so101_tools.parameter_table` from what the nodes declare; a test keeps it true. Each parameter is
-checked at start: a value that is not accepted ends the node with one line that names it. Those marked *live* may be
+checked at start: a value that is not accepted ends the node with one line that names it, and so does a name that the
+node does not have (exit code 78; `./so101 launch` then stops everything). A section of a YAML file that reaches no node
+is a warning. Under `/**:` a key may be one of another node. Those marked *live* may be
 changed while the node runs (`ros2 param set`). The values of a deployment are in `config/`.
 
 `so101_driver`, `action_queue` and `policy_server` are lifecycle nodes and have `autostart` (bool, true) besides:

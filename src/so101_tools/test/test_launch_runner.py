@@ -133,6 +133,24 @@ def test_a_process_that_keeps_failing_makes_the_run_fail_though_it_is_started_ag
     assert runner.failures == ["a ended with exit code 3, and was not up again for 5 s"]
 
 
+def test_a_node_that_refuses_its_parameters_is_not_started_again_and_stops_the_others() -> None:
+    lines = Lines()
+    wrong = python("a", "print('up'); raise SystemExit(78)", respawn=True)
+    with Runner([wrong, python("b", OBEDIENT)], lines) as runner:
+        assert runner.wait(WAIT_S)
+    assert runner.exit_code == 1
+    assert runner.failures == ["a ended with exit code 78"]
+    assert lines.count(("a", "up")) == 1
+
+
+def test_a_running_robot_goes_on_while_the_file_of_one_node_is_wrong(tmp_path: Path) -> None:
+    lines = Lines()
+    once = f"import pathlib; p = pathlib.Path({str(tmp_path / 'once')!r}); exit(78 if p.exists() else p.touch() or 3)"
+    with Runner([python("a", once, respawn=True, respawn_delay_s=0.1), python("b", OBEDIENT)], lines) as runner:
+        lines.wait_for("ended with exit code 78; starting again in 0.1 s")
+        assert "b" in runner.pids()
+
+
 @pytest.mark.parametrize(("recovered_after_s", "code"), [(0.2, 0), (600.0, 1)])
 def test_a_process_that_failed_once_has_recovered_when_it_stays_up(
     tmp_path: Path, recovered_after_s: float, code: int

@@ -92,6 +92,6 @@ def test_without_a_file_the_report_goes_to_the_output(peer, start):
 def test_a_process_without_a_pid_is_refused_in_one_line(start):
     observer = start(MODULE, "--ros-args", "-p", "processes:=['driver']")
     _, err = observer.communicate(timeout=15)
-    assert observer.returncode == 1
+    assert observer.returncode == 78
     assert "parameter processes = 'driver': must be name=pid" in err
     assert "Traceback" not in err

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from so101_tools.launching import LaunchFileError, Runner, declared_arguments, resolve
 from so101_tools.launching.find_file import find_launch_file, launch_files
+from so101_tools.launching.parameter_sections import lost_sections
+from so101_tools.launching.screen import Screen
 
 _USAGE = "usage: ./so101 launch FILE [name:=value ...] [--show-args]"
 
@@ -28,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (LaunchFileError, FileNotFoundError, ValueError) as error:
         print(f"so101 launch: {error}", file=sys.stderr)
         return 2
-    return Runner(processes).run()
+    screen = Screen()
+    for line in lost_sections(processes):
+        screen("launch", f"warning: {line}")
+    return Runner(processes, screen).run()
 
 
 def _split_argument(word: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+from so101_node import exit_codes
 from so101_tools.launching.process_spec import ProcessSpec
 from so101_tools.launching.screen import Screen
 
@@ -37,6 +38,7 @@ class _Child:
     start_at: float = 0.0
     started_at: float = 0.0
     last_failure: str = ""  # how it ended last, as long as the run has not failed for it
+    starts: int = 0
     ended: bool = False
 
 
@@ -55,6 +57,9 @@ class Runner:
 
     Stopping sends SIGINT to each process's own group, SIGTERM after `sigint_grace_s`, SIGKILL after `sigterm_grace_s`
     more. Use as a context manager, or call `stop`.
+
+    A node that refuses its parameters (exit code 78) is not started again: everything stops. Not so later, when a file
+    was edited under a running robot: then it is started again like after any other failure.
 
     A process that failed and was started again makes the run fail, unless it was up again for `recovered_after_s` when
     the stop began.
@@ -182,6 +187,7 @@ class Runner:
                     process_group=0,
                 )
                 child.started_at = time.monotonic()
+                child.starts += 1
             except OSError as error:
                 child.ended = True
                 self._fail(child, f"cannot be started: {error.strerror}: {error.filename}")
@@ -233,7 +239,8 @@ class Runner:
         stopping = self._stop_wanted.is_set()
         asked_to = stopping and code in (-signal.SIGINT, -signal.SIGTERM)
         child.last_failure = "" if code == 0 or asked_to else f"ended with {_describe(code)}"
-        if child.spec.respawn and not stopping:
+        misconfigured = code == exit_codes.CONFIGURATION and child.starts == 1 and not stopping
+        if child.spec.respawn and not stopping and not misconfigured:
             child.start_at = time.monotonic() + child.spec.respawn_delay_s
             delay = f"{child.spec.respawn_delay_s:g} s"
             self.show(child.spec.label, f"ended with {_describe(code)}; starting again in {delay}")
@@ -243,7 +250,10 @@ class Runner:
             self._fail(child, child.last_failure)
         elif not stopping:
             self.show(child.spec.label, "ended")
-        if child.spec.shutdown_on_exit and not stopping:
+        if misconfigured:
+            self.show(child.spec.label, "was started with wrong parameters (the line above): stopping everything")
+            self._stop_wanted.set()
+        elif child.spec.shutdown_on_exit and not stopping:
             self.show(child.spec.label, "was required: stopping everything")
             self._stop_wanted.set()
 

@@ -1,0 +1,7 @@
+"""Exit codes of a node, for those who start it."""
+
+from typing import Final
+
+FAILURE: Final = 1
+CONFIGURATION: Final = 78
+"""EX_CONFIG of sysexits.h: started again with the same parameters, the node would end in the same way."""

@@ -1,0 +1,3 @@
+"""The names of the virtual arm's cameras."""
+
+CAMERAS = ("front", "top", "wrist")
