@@ -19,6 +19,7 @@ from sensor_msgs.msg import JointState
 from so101_msgs.msg import ActionChunk, DriverStatus, JointLimits, PolicyStatus
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import ParameterError, changed, declare
+from so101_node.precedence import take_precedence
 from so101_node.process import NodeError, run_process
 from std_srvs.srv import Trigger
 
@@ -28,7 +29,6 @@ from so101_action_queue.inputs import Pose
 from so101_action_queue.journal import Journal
 from so101_action_queue.outlets import Outlets
 from so101_action_queue.parameters import QueueParameters
-from so101_action_queue.priority import use_niceness
 from so101_action_queue.sender import Sender
 from so101_action_queue.tick_thread import Tick, TickThread
 from so101_node import qos
@@ -63,7 +63,7 @@ class ActionQueueNode(AutostartNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Create publishers and services."""
-        use_niceness(self._values.niceness)
+        take_precedence(self, self._values.niceness, min(self._values.thread_priority, self._values.tick_priority))
         self._outlets = Outlets(self, tuple(self._values.joint_names), 1.0 / self._values.fps)
         self._services_offered = [
             self.create_service(Trigger, "~/start", self._on_start),

@@ -8,6 +8,7 @@ from so101_node.parameters import ParameterError, parameter
 from so101_action_queue.aggregation import AGGREGATIONS
 from so101_action_queue.asking import ASK_RULES
 from so101_action_queue.settings import Settings
+from so101_node import precedence
 
 _DEFAULT = Settings()
 
@@ -148,12 +149,9 @@ class QueueParameters:
         upper=10.0,
     )
     start_on_activate: bool = parameter(False, "start by itself as soon as server and driver allow it, once")
-    tick_priority: int = parameter(
-        10, "SCHED_FIFO priority of the control thread where the system permits it; 0 = none", lower=0, upper=99
-    )
-    niceness: int = parameter(
-        -10, "niceness of the other threads where the system permits it; 0 = as started", lower=-20, upper=19
-    )
+    tick_priority: int = precedence.tick_priority()
+    thread_priority: int = precedence.thread_priority()
+    niceness: int = precedence.niceness(-10)
 
     def validate(self) -> None:
         """Check the rules across parameters."""

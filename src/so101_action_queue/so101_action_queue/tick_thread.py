@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from so101_action_queue.priority import use_realtime
+from so101_node.priority import use_realtime
 
 
 @dataclass(frozen=True, slots=True)

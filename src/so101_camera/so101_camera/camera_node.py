@@ -16,6 +16,7 @@ from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
 from so101_camera.rotated_source import ROTATIONS
 from so101_camera.source_choice import make_source
 from so101_camera.video_source import SourceMissingError, SourceSettings
+from so101_node import precedence
 
 DIAGNOSTICS_PERIOD_S = 1.0
 
@@ -47,6 +48,7 @@ class CameraParameters:
     lossless: bool = parameter(False, "answer observation requests with PNG instead of JPEG")
     frame_id: str = parameter("", "tf frame of the pictures; empty = <camera_name>_optical_frame")
     camera_info_url: str = parameter("", "YAML file of camera_calibration, a path or file:// URL; empty = uncalibrated")
+    niceness: int = precedence.niceness(-5)
 
     def validate(self) -> None:
         """Check the rules that ranges cannot say."""
@@ -94,6 +96,7 @@ class CameraNode(Node):
         self._loop = CaptureLoop(self._source, self._publisher.publish_frame, self._on_capture_error)
         self._frames_before = self._openings_before = 0
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        precedence.take_precedence(self, parameters.niceness)
         self._loop.start()
 
     def on_exit(self) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from so101_node.priority import use_realtime
 
 from so101_driver.control_cycle import ControlCycle, Snapshot
 from so101_driver.gate_values import Outcome
@@ -21,11 +22,21 @@ _COMMANDS_KEPT: Final = 4  # a flood of commands costs no more than this many pe
 class BusThread:
     """Owns the control cycle while it runs; other threads speak to it through these methods only."""
 
-    def __init__(self, cycle: ControlCycle, period_s: float, on_snapshot: Callable[[Snapshot], None]) -> None:
-        """`on_snapshot` is called on this thread after each tick and must not block."""
+    def __init__(
+        self,
+        cycle: ControlCycle,
+        period_s: float,
+        on_snapshot: Callable[[Snapshot], None],
+        realtime_priority: int = 0,
+    ) -> None:
+        """`on_snapshot` is called on this thread after each tick and must not block.
+
+        `realtime_priority`: SCHED_FIFO, 1 to 99, where the system permits it; 0 leaves the thread as it is.
+        """
         self._cycle = cycle
         self._period_ns = round(period_s * 1e9)
         self._on_snapshot = on_snapshot
+        self._priority = realtime_priority
         self._cycle_lock = threading.Lock()
         self._commands: deque[tuple[npt.NDArray[np.float64] | None, int]] = deque(maxlen=_COMMANDS_KEPT)
         self._stopping = threading.Event()
@@ -57,6 +68,7 @@ class BusThread:
             return ask(self._cycle.gate)
 
     def _run(self) -> None:
+        use_realtime(self._priority)
         try:
             self._tick_until_stopped()
         except Exception as error:  # noqa: BLE001 - any defect must end the process with a line, not die in silence

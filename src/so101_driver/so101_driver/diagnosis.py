@@ -26,7 +26,8 @@ BY_NAME: Final = {
             causes.COMMAND_TIMEOUT,
             Level.OK,
             "commands stopped coming for command_timeout_s, or 2.5 of their periods: braked, and holding",
-            "none where the queue was stopped; else see the queue's own entry, and whether the computer is overloaded",
+            "none where the queue was stopped; else see the queue's own entry; on a busy computer look for"
+            " `runs without precedence` in the log, which says what to type",
         ),
         Cause(causes.STOPPING, Level.OK, "the driver is ending; the arm keeps holding", ""),
         Cause(

@@ -7,6 +7,7 @@ from so101_node.parameters import ParameterError, parameter
 
 from so101_driver.arm import JOINTS
 from so101_driver.calibration import JOINT_NAMES
+from so101_node import precedence
 
 # Folded above the table with the gripper a little open, the pose in which episodes begin: rad from the middle of the
 # ranges. Without torque an arm sinks from here, so `rests_when_parked` is false for it.
@@ -70,6 +71,9 @@ class DriverParameters:
     reply_timeout_s: float = parameter(
         0.005, "silence before a servo counts as not answering, s", lower=0.001, upper=0.1
     )
+    tick_priority: int = precedence.tick_priority()
+    thread_priority: int = precedence.thread_priority()
+    niceness: int = precedence.niceness(-10)
 
     def validate(self) -> None:
         """Rules across fields."""

@@ -12,6 +12,7 @@ from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
 from so101_node.diagnostics import DiagnosticsPublisher
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
+from so101_node.precedence import take_precedence
 from so101_node.process import NodeError, run_process
 from so101_node.qos import JOINT_COMMAND, JOINT_STATES_WRITER, LATCHED, TELEMETRY
 from std_srvs.srv import Trigger
@@ -94,6 +95,7 @@ class So101DriverNode(AutostartNode):
             if not self.get_parameter("autostart").value:  # autostart ends the process with this line
                 self._log.error(self.failure)
             return TransitionCallbackReturn.FAILURE
+        take_precedence(self, p.niceness, min(p.thread_priority, p.tick_priority))
         self._limits.publish(messages.joint_limits(calibration, limits, self._driver_id, self._stamp()))
         return TransitionCallbackReturn.SUCCESS
 
@@ -103,7 +105,7 @@ class So101DriverNode(AutostartNode):
         limits = _motion_limits(self._settings, self._arm.calibration)
         cycle = ControlCycle(self._arm, SafetyGate(_gate_config(self._settings, limits)))
         self._sender = SnapshotPublisher(self._publish)
-        self._bus_thread = BusThread(cycle, _PERIOD_S, self._sender.offer)
+        self._bus_thread = BusThread(cycle, _PERIOD_S, self._sender.offer, self._settings.tick_priority)
         self._sender.start()
         self._bus_thread.start()
         self._log.info(f"driving {self._settings.port}{' in shadow' if self._settings.shadow else ''}")

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,12 @@ from so101_driver import registers as reg
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])  # conftest.py has leased it
 PATIENCE_S = 60.0
+WITHOUT_SYS_NICE = (
+    sys.executable,
+    "-c",
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 23, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])",
+)
+"""Starts a command that may not raise priorities, whoever runs the test: PR_CAPBSET_DROP of CAP_SYS_NICE."""
 
 
 class Peer:
@@ -114,8 +121,8 @@ class Peer:
 class Driver:
     """A driver process."""
 
-    def __init__(self, *parameters: str) -> None:
-        command = [sys.executable, "-m", "so101_driver.so101_driver_node", "--ros-args"]
+    def __init__(self, *parameters: str, through: Sequence[str] = ()) -> None:
+        command = [*through, sys.executable, "-m", "so101_driver.so101_driver_node", "--ros-args"]
         for parameter in parameters:
             command += ["-p", parameter]
         environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
@@ -457,6 +464,43 @@ def test_with_release_on_exit_the_arm_ends_limp_and_wrong_settings_keep_it_so(be
     assert "elbow_flex Homing_Offset" in peer.status.message
     assert "configure_servos" in peer.status.message
     assert list(peer.status.torque) == [False] * 6
+
+
+def scheduling(pid: int) -> list[int]:
+    """The policy of each thread of a process."""
+    return [os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()]
+
+
+def test_every_thread_has_precedence_so_that_commands_are_heard_on_a_busy_computer(bench: Bench) -> None:
+    try:
+        os.sched_setscheduler(threading.get_native_id(), os.SCHED_RR, os.sched_param(1))
+        os.sched_setscheduler(threading.get_native_id(), os.SCHED_OTHER, os.sched_param(0))
+    except PermissionError:
+        pytest.skip("real-time priority is not permitted here")
+    bench.drive()
+    assert bench.current is not None
+    policies = scheduling(bench.current.process.pid)
+    assert len(policies) > 5  # those of DDS receive the commands
+    assert set(policies) == {os.SCHED_RR, os.SCHED_FIFO}
+    assert policies.count(os.SCHED_FIFO) == 1  # the bus
+    bench.drive("tick_priority:=0", "niceness:=0")
+    assert bench.current is not None
+    assert set(scheduling(bench.current.process.pid)) == {os.SCHED_OTHER}
+
+
+def test_without_the_right_to_it_the_driver_says_what_to_type_and_drives(bench: Bench) -> None:
+    bench.end(signal.SIGINT)
+    bench.peer.forget()
+    bench.current = Driver(*parameters_for(bench.arm), through=WITHOUT_SYS_NICE)
+    bench.parameters = ("without precedence",)
+    bench.peer.wait_for(DriverStatus.HOLD)
+    assert set(scheduling(bench.current.process.pid)) == {os.SCHED_OTHER}
+    code, said = bench.end(signal.SIGINT)
+    assert code == 0
+    (line,) = (line for line in said.splitlines() if "precedence" in line)
+    assert "WARN" in line
+    assert "real-time priority 5 and niceness -10 not permitted" in line
+    assert "sudo tee /etc/security/limits.d/so101.conf" in line
 
 
 def failed_start(bench: Bench, *parameters: str) -> str:

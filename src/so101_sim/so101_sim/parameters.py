@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
 from so101_node.parameters import ParameterError, parameter
 
+from so101_node import precedence
 from so101_sim.camera_names import CAMERAS
 from so101_sim.tasks import TASKS
 
@@ -19,6 +20,7 @@ class VirtualCamerasParameters:
     jpeg_quality: int = parameter(DEFAULT_JPEG_QUALITY, "JPEG quality, 1 to 100", lower=1, upper=100)
     lossless: bool = parameter(False, "answer observation requests with PNG instead of JPEG")
     render_unwatched: bool = parameter(False, "render also the cameras that no policy and no listener wants")
+    niceness: int = precedence.niceness(-5)
     render_niceness: int = parameter(10, "niceness of the rendering thread", lower=0, upper=19)
     gl_library: str = parameter("", "GL library; empty = whichever works", choices=("", "egl", "osmesa"))
     connect_timeout_s: float = parameter(30.0, "give up without a virtual arm for this long, s; 0 = never", lower=0.0)

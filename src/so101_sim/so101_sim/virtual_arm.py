@@ -17,6 +17,7 @@ from so101_sim.run_folder import PORT_NAME
 from so101_sim.virtual_arm_options import parse_options
 
 _STDIN = 0
+_PRIORITY = 20  # above the control threads of driver and queue (tick_priority)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,9 +55,9 @@ def _wake_on_signals() -> socket.socket:
 
 
 def _take_priority() -> None:
-    """Hardware does not wait for a busy computer: on two busy cores answers otherwise come several ms late."""
+    """Hardware waits for nobody, the driver included: on two busy cores answers otherwise come several ms late."""
     try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_PRIORITY))
     except PermissionError:
         print("virtual_arm: --real-time-priority: not permitted, running without", file=sys.stderr)
 

@@ -17,6 +17,7 @@ from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
 from so101_node.qos import LATCHED
 
+from so101_node import precedence
 from so101_sim.errors import SimulationError
 from so101_sim.parameters import VirtualCamerasParameters
 from so101_sim.render_loop import RenderLoop
@@ -66,6 +67,7 @@ class VirtualCamerasNode(Node):
         self.create_subscription(PolicySpec, "policy_spec", self._on_spec, LATCHED)
         self.create_timer(_LOOK_FOR_LISTENERS_S, self._look_for_listeners)
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        precedence.take_precedence(self, parameters.niceness)
         self._loop.start()
 
     def on_exit(self) -> None:
