@@ -62,15 +62,17 @@ def _own(profile: QosProfile) -> dict[str, Any]:
     return {key: dict(value) if isinstance(value, Mapping) else value for key, value in profile.items()}
 
 
-def bag_information(topics: Iterable[Topic], files: Iterable[FileSpan]) -> dict[str, Any]:
-    """Return the content of metadata.yaml below its root key."""
+def bag_information(
+    topics: Iterable[Topic], files: Iterable[FileSpan], storage: str = STORAGE, compression_mode: str = ""
+) -> dict[str, Any]:
+    """Return the content of metadata.yaml below its root key. `compression_mode`: FILE or MESSAGE, with zstd."""
     files = list(files)
     filled = [span for span in files if span.message_count]
     start_ns = min((span.start_ns for span in filled), default=0)
     end_ns = max((span.end_ns for span in filled), default=0)
     return {
         "version": VERSION,
-        "storage_identifier": STORAGE,
+        "storage_identifier": storage,
         "duration": {"nanoseconds": end_ns - start_ns},
         "starting_time": {"nanoseconds_since_epoch": start_ns},
         "message_count": sum(span.message_count for span in files),
@@ -88,8 +90,8 @@ def bag_information(topics: Iterable[Topic], files: Iterable[FileSpan]) -> dict[
             for topic in topics
         ],
         # Chunks are compressed inside the MCAP files; these two speak of rosbag2's own compression around them.
-        "compression_format": "",
-        "compression_mode": "",
+        "compression_format": "zstd" if compression_mode else "",
+        "compression_mode": compression_mode,
         "relative_file_paths": [span.path for span in files],
         "files": [
             {
@@ -110,14 +112,14 @@ def as_text(information: Mapping[str, Any]) -> str:
     return str(yaml.safe_dump(dict(information), sort_keys=False))
 
 
-def write_metadata(folder: Path, topics: Iterable[Topic], files: Iterable[FileSpan]) -> None:
+def write_metadata(folder: Path, information: Mapping[str, Any]) -> None:
     """Write metadata.yaml, beside and moved: a reader never sees half of it.
 
     Raises:
         OSError: the disk is full or the folder is gone.
     """
     beside = folder / f".{FILE_NAME}.part"
-    beside.write_text(as_text({ROOT: bag_information(topics, files)}), encoding="utf-8")
+    beside.write_text(as_text({ROOT: dict(information)}), encoding="utf-8")
     beside.replace(folder / FILE_NAME)
 
 
@@ -130,13 +132,19 @@ def read_information(folder: Path) -> dict[str, Any]:
     path = folder / FILE_NAME
     remedy = f"repair it with: ./so101 record --repair {folder}"
     if not path.is_file():
-        if not any(folder.glob("*.mcap")):
-            raise BagError(f"{folder} is not a bag: it has neither {FILE_NAME} nor an .mcap file")
         raise BagError(f"{folder} has no {FILE_NAME}: its recorder was killed or still runs; {remedy}")
     try:
         information = yaml.safe_load(path.read_text(encoding="utf-8"))[ROOT]
-        if not isinstance(information["topics_with_message_count"], list):
-            raise TypeError
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        _check_shape(information)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise BagError(f"{path} is not the metadata of a bag; {remedy}") from error
     return dict(information)
+
+
+def _check_shape(information: Any) -> None:
+    """Raise one of the errors above where the parts that are read are not there, or are something else."""
+    if not isinstance(information["relative_file_paths"], list):
+        raise TypeError
+    for entry in information["topics_with_message_count"]:
+        int(entry.get("message_count") or 0)
+        str(entry["topic_metadata"]["name"]), str(entry["topic_metadata"]["type"])

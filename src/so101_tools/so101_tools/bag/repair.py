@@ -4,10 +4,14 @@ The files are mended in place, so a repair needs hardly any space, and one that 
 """
 
 import os
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from so101_tools.bag.errors import BagError
+from so101_tools.bag.folder import bag_files, bag_folder
 from so101_tools.bag.mcap_layout import Contents, ending, index_bytes
 from so101_tools.bag.mcap_scan import NotMcapError, Scan, scan_file, summary_of
 from so101_tools.bag.metadata import (
@@ -20,6 +24,7 @@ from so101_tools.bag.metadata import (
     read_information,
     write_metadata,
 )
+from so101_tools.bag.stored_file import PACKED, DamagedFileError, open_file, remedy, unpacked_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +39,15 @@ class Repaired:
 
 
 def repair(folder: Path) -> Repaired:
-    """Make a bag whole again.
+    """Make a bag whole again; where only metadata.yaml is missing or wrong, write that.
 
     Raises:
-        BagError: there is no MCAP file, or one that is not even an MCAP file, or the disk is full.
+        BagError: there is no file of a bag, or one that cannot be mended, or the disk is full.
     """
-    paths = sorted(folder.glob("*.mcap"), key=_number) if folder.is_dir() else []
+    bag_folder(folder)
+    paths = bag_files(folder)
     if not paths:
-        raise BagError(f"{folder} holds no .mcap file: there is nothing to repair")
+        raise BagError(f"{folder} holds no .mcap or .db3 file: there is nothing to repair")
     try:
         return _repair(folder, paths)
     except NotMcapError as error:
@@ -51,46 +57,120 @@ def repair(folder: Path) -> Repaired:
 
 
 def _repair(folder: Path, paths: list[Path]) -> Repaired:
-    topics: dict[str, Topic] = {}
-    spans: list[FileSpan] = []
-    lost = 0
-    changed = False
-    for path in paths:
+    found = _Found()
+    with tempfile.TemporaryDirectory(prefix="so101-bag-") as room:
+        for path in paths:
+            if path.suffix == ".mcap":
+                found.mcap(path)
+            else:
+                found.other(path, Path(room))
+        information = found.information(_compression_mode(paths, Path(room)))
+    changed = found.mended or not _metadata_fits(folder, information)
+    if changed:
+        write_metadata(folder, information)
+    duration_s = information["duration"]["nanoseconds"] / 1e9
+    return Repaired(len(paths), information["message_count"], duration_s, found.lost, changed)
+
+
+class _Found:
+    """What the files of a bag hold, looked at one after another."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+        self.mended = False
+        self._topics: dict[str, Topic] = {}
+        self._spans: list[FileSpan] = []
+        self._storages: set[str] = set()
+
+    def mcap(self, path: Path) -> None:
+        """Take an MCAP file into account, and mend it where its end is missing."""
         contents = summary_of(path)
         scan = None
         if contents is None:
             scan = scan_file(path)
             contents = scan.contents
-        for topic in _topics(contents):
-            topics.setdefault(topic.name, topic)
+        topics = _topics(contents)
         span = FileSpan(path.name, contents.start_ns, contents.end_ns, contents.counts_by_topic)
-        spans.append(span)
+        self._add("mcap", topics, span)
         if scan is not None:
-            lost += _mend(path, scan, as_text(bag_information(_topics(contents), [span])))
-            changed = True
-    if changed or not _metadata_fits(folder, spans):
-        write_metadata(folder, topics.values(), spans)
-        changed = True
-    filled = [span for span in spans if span.message_count]
-    duration_ns = max((s.end_ns for s in filled), default=0) - min((s.start_ns for s in filled), default=0)
-    return Repaired(len(paths), sum(span.message_count for span in spans), duration_ns / 1e9, lost, changed)
+            self.lost += _mend(path, scan, as_text(bag_information(topics, [span])))
+            self.mended = True
+
+    def other(self, path: Path, room: Path) -> None:
+        """Take an SQLite file, or one that rosbag2 has packed, into account; it is not mended but read.
+
+        Raises:
+            BagError: it is not whole.
+        """
+        try:
+            file = open_file(path, room)
+        except BagError as error:
+            raise BagError(f"{error}: {remedy(path)}") from error
+        try:
+            counts: dict[str, int] = {}
+            for topic in file.topics:
+                counts[topic.name] = counts.get(topic.name, 0) + topic.count
+            topics = [Topic(topic.name, topic.type_name, topic.type_hash, topic.qos) for topic in file.topics]
+            storage = "sqlite3" if path.name.removesuffix(PACKED).endswith(".db3") else "mcap"
+            self._add(storage, topics, FileSpan(path.name, file.start_ns, file.end_ns, counts))
+        finally:
+            file.close()
+
+    def information(self, compression_mode: str) -> dict[str, Any]:
+        """Return the content of metadata.yaml.
+
+        Raises:
+            BagError: the files are of several kinds.
+        """
+        if len(self._storages) > 1:
+            raise BagError("the folder holds .mcap and .db3 files: move one kind elsewhere, then repair again")
+        (storage,) = self._storages
+        return bag_information(self._topics.values(), self._spans, storage, compression_mode)
+
+    def _add(self, storage: str, topics: Iterable[Topic], span: FileSpan) -> None:
+        self._storages.add(storage)
+        self._spans.append(span)
+        for topic in topics:
+            self._topics.setdefault(topic.name, topic)
 
 
-def _number(path: Path) -> tuple[int, str]:
-    """Order of the files: by the number that their names end in."""
-    digits = path.stem.rpartition("_")[2]
-    return (int(digits) if digits.isdigit() else -1, path.name)
+def _compression_mode(paths: Iterable[Path], room: Path) -> str:
+    """Return how rosbag2 packed these files: FILE, MESSAGE or "". Their bytes are asked: nothing else tells."""
+    for path in paths:
+        if path.suffix == PACKED:
+            return "FILE"
+        file = open_file(path, room)
+        try:
+            first = next(file.messages({topic.name for topic in file.topics}, None), None)
+        except DamagedFileError:  # told where it is read; the next one says the same
+            continue
+        finally:
+            file.close()
+        if first is not None:
+            return "MESSAGE" if unpacked_message(first[2]) != first[2] else ""
+    return ""
 
 
-def _metadata_fits(folder: Path, spans: list[FileSpan]) -> bool:
+def _metadata_fits(folder: Path, right: Mapping[str, Any]) -> bool:
     if not (folder / FILE_NAME).is_file():
         return False
     try:
-        information = read_information(folder)
+        said = read_information(folder)
     except BagError:
         return False
-    said = (information.get("relative_file_paths"), information.get("message_count"))
-    return said == ([span.path for span in spans], sum(span.message_count for span in spans))
+    return _told(said) == _told(right)
+
+
+def _told(information: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what a reader relies on: files, messages by topic, compression."""
+    counts = {
+        entry["topic_metadata"]["name"]: (entry["topic_metadata"]["type"], entry["message_count"])
+        for entry in information["topics_with_message_count"]
+        if entry.get("message_count")
+    }
+    names = [PurePath(str(path)).name for path in information["relative_file_paths"]]
+    mode = str(information.get("compression_mode") or "").upper()
+    return names, information.get("message_count"), counts, mode if mode in ("FILE", "MESSAGE") else ""
 
 
 def _mend(path: Path, scan: Scan, metadata: str) -> int:

@@ -99,7 +99,8 @@ class BagWriter:
             return
         try:
             self._end_file(file)
-            write_metadata(self.folder, [topic for topic, _ in self._topics.values()], self._done)
+            topics = [topic for topic, _ in self._topics.values()]
+            write_metadata(self.folder, bag_information(topics, self._done))
         except OSError as error:
             raise BagError(
                 f"{self.folder} could not be completed: {error.strerror}; free some space, then: "
