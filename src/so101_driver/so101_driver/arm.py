@@ -5,7 +5,7 @@ No thread, no clock: the ROS driver and the data recorder, which steps virtual t
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,17 @@ import numpy.typing as npt
 
 from so101_driver import registers as reg
 from so101_driver.arm_identity import other_arm
-from so101_driver.calibration import GRIPPER, JOINT_NAMES, RAD_PER_STEP, Calibration, FloatArray, IntArray
+from so101_driver.calibration import (
+    GRIPPER,
+    JOINT_NAMES,
+    MAX_RAW,
+    RAD_PER_STEP,
+    Calibration,
+    FloatArray,
+    IntArray,
+    JointCalibration,
+)
+from so101_driver.encoder_track import TURN, EncoderTrack, Tracked
 from so101_driver.errors import NoAnswerError, OtherArmError, ServoRefusedError, SettingsMismatchError
 from so101_driver.registers import Register, ServoState, StatusBits
 from so101_driver.serial_ports import described_ports
@@ -25,14 +35,11 @@ BoolArray = npt.NDArray[np.bool_]
 
 JOINTS: Final = len(JOINT_NAMES)
 
-# A joint cannot turn farther between two reads than this: the servo reaches about 6 rad/s, reads are 1/60 to 1/30 s
-# apart. A packet with two damaged bytes passes the checksum once in 256 times and must not pass for a pose.
-_LARGEST_STEP_RAD: Final = 0.35
-
 # A servo pulls a joint that stands outside its range inside at once, as fast as it can; 2 cm at the tip of the arm.
 _OUTSIDE_RAD: Final = 0.05
 # A joint this far from its goal was not held there: 0.05 rad is about what the arm's own weight makes of it.
 _SAGGED_RAD: Final = 0.05
+_OFF_SEAM: Final = 10  # encoder steps, 0.015 rad
 _READS_WITHOUT_TORQUE: Final = 20  # 1 to 2 ms each; a servo judges itself every few milliseconds
 
 
@@ -60,6 +67,8 @@ class ArmReading:
     answered: BoolArray
     retried: int = 0  # servos that were asked twice
     garbled: bool = False  # noise or late replies were seen
+    jumps: Mapping[int, str] = field(default_factory=dict)  # joints whose position jumped, and what is to be done
+    jumped: tuple[int, ...] = ()  # those of them that jumped at this read
 
     @property
     def complete(self) -> bool:
@@ -91,9 +100,8 @@ class Arm:
         self._gains = gains or Gains()
         self._known = tuple(known)
         self._repair = repair or "ros2 run so101_driver configure_servos"
-        self._accepted = np.full(JOINTS, np.nan)
-        self._doubtful = np.full(JOINTS, np.nan)
-        self._reads_since = np.zeros(JOINTS, dtype=np.int64)
+        self._track = EncoderTrack(calibration.joints)
+        self._left_alone: set[int] = set()  # joints that jumped: their servos keep the goal that they were given
 
     @property
     def is_open(self) -> bool:
@@ -113,8 +121,7 @@ class Arm:
     def open(self) -> None:
         """Open the port and forget what was read before. Raises PortError."""
         self._bus.open()
-        self._accepted[:] = np.nan
-        self._doubtful[:] = np.nan
+        self._track.reopen()
 
     def close(self) -> None:
         """Close the port. The servos keep torque and goal: the arm stays where it is."""
@@ -182,9 +189,7 @@ class Arm:
         answer = self._bus.read_states(self._ids)
         states = [answer.states.get(servo_id) for servo_id in self._ids]
         raw = np.array([np.nan if state is None else float(state.position) for state in states])
-        positions = self._calibration.to_rad(raw)
-        self._drop_implausible(positions)
-        return self._reading(positions, states, answer)
+        return self._reading(self._track.update(raw), states, answer)
 
     def torque(self) -> BoolArray:
         """Which servos have their torque on, (6,). Raises NoAnswerError."""
@@ -208,11 +213,14 @@ class Arm:
         if not reading.complete:
             silent = [name for name, answered in zip(JOINT_NAMES, reading.answered, strict=True) if not answered]
             raise NoAnswerError(f"servo {', '.join(silent)} does not answer: check its cable")
+        if reading.jumps:
+            raise ServoRefusedError(next(iter(reading.jumps.values())))
         raw = self._calibration.to_raw(reading.positions)
         tripped = (reading.error_bits & StatusBits.OVERCURRENT) != 0
         starts = [
             self._start_of(index, int(raw[index]), bool(tripped[index]), pose_tolerance_rad) for index in range(JOINTS)
         ]
+        self._left_alone.clear()
         for index, start in enumerate(starts):
             self._switch_on(index, start)
         return self._calibration.to_rad([start.goal for start in starts])
@@ -238,11 +246,38 @@ class Arm:
                 block = self._bus.read_block(self._ids[index], *reg.EEPROM_BLOCK)
                 self._write(self._ids[index], reg.TORQUE_LIMIT, int(reg.MAX_TORQUE_LIMIT.decode(block) * share))
 
+    def hold_here(self, joints: Sequence[int]) -> list[int]:
+        """Stop servos whose count jumped where they stand: they drive to a goal that means another place now.
+
+        Their goals are not written any more until `torque_on`. Returns the joints that had to be left without torque,
+        since the count lies outside the range within which their servo takes goals. One that does not answer is left.
+        """
+        limp: list[int] = []
+        for index in joints:
+            self._left_alone.add(index)
+            with contextlib.suppress(NoAnswerError):
+                if not self._shadow and self.torque_of(index) and not self._hold_one(index):
+                    limp.append(index)
+        return limp
+
+    def _hold_one(self, index: int) -> bool:
+        servo_id, joint = self._ids[index], self._calibration.joints[index]
+        self._write(servo_id, reg.TORQUE_ENABLE, 0)
+        state = self._bus.read_states([servo_id]).states.get(servo_id)
+        position = -1 if state is None else state.position
+        if not joint.range_min <= position <= joint.range_max:
+            return False
+        # A few steps off the seam, or a tremble takes the count over it again; torque that comes on begins there.
+        self._write(servo_id, reg.GOAL_POSITION, min(max(position, _OFF_SEAM), MAX_RAW - _OFF_SEAM))
+        self._write(servo_id, reg.TORQUE_ENABLE, 1)
+        return True
+
     def write_goals(self, goals: npt.ArrayLike) -> None:
         """Send goals, (6,), rad, rounded to encoder steps. Raises ValueError for NaN, PortError."""
         raw = self._calibration.to_raw(np.asarray(goals, dtype=np.float64))
-        if not self._shadow:
-            self._bus.write_goals({servo_id: int(goal) for servo_id, goal in zip(self._ids, raw, strict=True)})
+        followed = {self._ids[index]: int(raw[index]) for index in range(JOINTS) if index not in self._left_alone}
+        if followed and not self._shadow:
+            self._bus.write_goals(followed)
 
     @property
     def _ids(self) -> tuple[int, ...]:
@@ -266,10 +301,7 @@ class Arm:
         wanted = own_goal if keeps else position
         goal = min(max(wanted, joint.range_min), joint.range_max)
         if not keeps and abs(goal - wanted) * RAD_PER_STEP > _OUTSIDE_RAD:
-            raise ServoRefusedError(
-                f"{JOINT_NAMES[index]} stands at step {wanted}, outside its calibrated range {joint.range_min}.."
-                f"{joint.range_max}: move it inside by hand, or run lerobot-calibrate again"
-            )
+            raise ServoRefusedError(_outside(JOINT_NAMES[index], wanted, joint))
         # The servo moves to a new goal along a ramp that begins at its old one, and only torque that comes on begins
         # it at the position; in the 3 ms without torque an arm falls by less than 0.1 mm.
         sagged = leaps and lowered and away_rad > _SAGGED_RAD
@@ -323,21 +355,8 @@ class Arm:
                 f"{volts[2]:.1f} V: check the power supply"
             )
 
-    def _drop_implausible(self, positions: FloatArray) -> None:
-        """Turn positions that a joint cannot have reached into NaN, unless the next read confirms them. In place."""
-        self._reads_since += 1
-        step = np.abs(positions - self._accepted)
-        confirmed = np.abs(positions - self._doubtful) <= _LARGEST_STEP_RAD
-        plausible = np.isnan(self._accepted) | (step <= _LARGEST_STEP_RAD * self._reads_since) | confirmed
-        plausible &= np.isfinite(positions)
-        doubtful = np.isfinite(positions) & ~plausible
-        self._accepted[plausible] = positions[plausible]
-        self._doubtful[plausible] = np.nan
-        self._reads_since[plausible] = 0
-        self._doubtful[doubtful] = positions[doubtful]
-        positions[doubtful] = np.nan
-
-    def _reading(self, positions: FloatArray, states: Sequence[ServoState | None], answer: StatesRead) -> ArmReading:
+    def _reading(self, tracked: Tracked, states: Sequence[ServoState | None], answer: StatesRead) -> ArmReading:
+        positions = self._calibration.to_rad(tracked.steps)
         answered = np.isfinite(positions)
         known = [state if ok else None for state, ok in zip(states, answered, strict=True)]
 
@@ -356,4 +375,25 @@ class Arm:
             answered=answered,
             retried=answer.retried,
             garbled=answer.garbled,
+            jumps=tracked.jumps,
+            jumped=tracked.fresh,
         )
+
+
+def _outside(name: str, step: int, joint: JointCalibration) -> str:
+    """Why a joint at `step` gets no torque."""
+    away = min(abs(step - end) for end in (joint.range_min, joint.range_max))
+    over = [
+        end
+        for end, other in ((joint.range_min, step - TURN), (joint.range_max, step + TURN))
+        if abs(other - end) < away
+    ]
+    seam = (
+        f"; it seems to have gone over the encoder's 0/{MAX_RAW} seam, near which its range ends ({over[0]})"
+        if over
+        else ""
+    )
+    return (
+        f"{name} stands at step {step}, outside its calibrated range {joint.range_min}..{joint.range_max}{seam}: move "
+        "it inside by hand, or run lerobot-calibrate again, beginning with the joint in its middle"
+    )

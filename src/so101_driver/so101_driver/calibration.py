@@ -21,6 +21,15 @@ JOINT_NAMES: Final = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex
 GRIPPER: Final = JOINT_NAMES.index("gripper")
 MAX_RAW: Final = 4095  # LeRobot divides a turn by 4095, not 4096; what it recorded stays comparable only this way
 RAD_PER_STEP: Final = 2.0 * math.pi / MAX_RAW
+FULL_TURN_JOINTS: Final = ("wrist_roll",)  # LeRobot does not record its range, but writes 0..4095
+SEAM_STEPS: Final = 20
+"""Commands keep this far from the encoder's 0/4095 seam, 0.03 rad: held there a joint would tremble over it."""
+
+# The other joints have stops: an SO-101's turn by 190 to 220 degrees. A recorded range of nearly a turn is what remains
+# of a travel that crossed the seam, since the smallest and the largest count are then those beside the seam.
+_CROSSED_STEPS: Final = 3600
+_WIDE_STEPS: Final = 2900  # 255 degrees
+_NARROW_STEPS: Final = 300  # 26 degrees
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -73,12 +82,50 @@ class Calibration:
         """Upper ends of the calibrated ranges, shape (6,), rad."""
         return self.to_rad([joint.range_max for joint in self.joints])
 
+    def soft_lower_rad(self) -> FloatArray:
+        """Lower ends of what may be commanded: the ranges without what lies at the encoder's seam, (6,), rad."""
+        return self.to_rad([max(joint.range_min, SEAM_STEPS) for joint in self.joints])
+
+    def soft_upper_rad(self) -> FloatArray:
+        """Upper ends likewise, (6,), rad."""
+        return self.to_rad([min(joint.range_max, MAX_RAW - SEAM_STEPS) for joint in self.joints])
+
+    def notes(self, full_turn_joints: Sequence[str] = FULL_TURN_JOINTS) -> list[str]:
+        """What is odd about the ranges but can be right, one line for each joint."""
+        found: list[str] = []
+        again = "check it, and run lerobot-calibrate again, beginning with the joint in its middle"
+        for name, joint in zip(JOINT_NAMES, self.joints, strict=True):
+            span = joint.range_max - joint.range_min
+            said = f"{name}: calibrated range {joint.range_min}..{joint.range_max}"
+            if name in full_turn_joints and span >= _CROSSED_STEPS:
+                continue
+            if span >= _WIDE_STEPS:
+                found.append(f"{said} is wider than an SO-101's joint can turn: {again}")
+            elif span < _NARROW_STEPS:
+                found.append(f"{said} is narrow ({span} steps of 4096): was the joint moved through its whole range?")
+            if joint.range_min < SEAM_STEPS or joint.range_max > MAX_RAW - SEAM_STEPS:
+                found.append(f"{said} ends at the encoder's 0/{MAX_RAW} seam, where the count begins again: {again}")
+        return found
+
+    def at_seam(self, positions: FloatArray) -> list[str]:
+        """Joints that stand at the encoder's seam, as lines for people. `positions`: rad, (6,); NaN: unknown."""
+        steps = positions / RAD_PER_STEP + self._middles()
+        return [
+            f"{name} stands at step {step:.0f}, at the encoder's 0/{MAX_RAW} seam: turn it towards its middle by hand, "
+            "without torque; if that is where it should be, run lerobot-calibrate with the joint in its middle"
+            for name, step in zip(JOINT_NAMES, steps, strict=True)
+            if step < SEAM_STEPS or step > MAX_RAW - SEAM_STEPS
+        ]
+
     def _middles(self) -> FloatArray:
         return np.array([joint.middle for joint in self.joints])
 
 
-def load_calibration(path: Path) -> Calibration:
-    """Calibration from LeRobot's JSON. Raises CalibrationError naming the file, the joint and the key."""
+def load_calibration(path: Path, full_turn_joints: Sequence[str] = FULL_TURN_JOINTS) -> Calibration:
+    """Calibration from LeRobot's JSON. `full_turn_joints` may have a range of a whole turn, since they have no stops.
+
+    Raises CalibrationError naming the file, the joint and the key.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -98,6 +145,14 @@ def load_calibration(path: Path) -> Calibration:
     ids = [joint.servo_id for joint in joints]
     if len(set(ids)) != len(ids):
         raise CalibrationError(f"calibration {path} uses a servo id twice: {ids}")
+    for name, joint in zip(JOINT_NAMES, joints, strict=True):
+        if name not in full_turn_joints and joint.range_max - joint.range_min >= _CROSSED_STEPS:
+            raise CalibrationError(
+                f"calibration {path}: {name} has the range {joint.range_min}..{joint.range_max}, nearly a full turn, "
+                f"but this joint has stops: while it was recorded its travel crossed the encoder's 0/{MAX_RAW} seam. "
+                "Run lerobot-calibrate again, every joint in its middle at the first step (a joint that was rebuilt to "
+                "turn without stops is named in full_turn_joints)"
+            )
     return Calibration(joints=joints, path=path)
 
 
@@ -122,7 +177,8 @@ def _joint(path: Path, name: str, entry: object) -> JointCalibration:
     if values["range_min"] >= values["range_max"]:
         raise CalibrationError(
             f"calibration {path}: {name} has range_min {values['range_min']} >= range_max {values['range_max']}; "
-            "run lerobot-calibrate again and move the joint through its whole range"
+            f"its travel crosses the encoder's 0/{MAX_RAW} seam, or it was not moved; run lerobot-calibrate again with "
+            "the joint in its middle at the first step, and move it through its whole range"
         )
     return JointCalibration(
         servo_id=values["id"],

@@ -16,7 +16,7 @@ from so101_driver import registers as reg
 from so101_driver import servo_backup
 from so101_driver.arm import Arm
 from so101_driver.arm_identity import other_arm
-from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
+from so101_driver.calibration import FULL_TURN_JOINTS, JOINT_NAMES, Calibration, load_calibration
 from so101_driver.calibration_files import find_calibration, known_files
 from so101_driver.errors import CalibrationError, DriverError, NoAnswerError, ServoRefusedError
 from so101_driver.feetech_bus import FeetechBus
@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", default="", help=f"serial port of the arm; default: {_PORT}")
     parser.add_argument("--robot-id", default="", help="id given to lerobot-calibrate")
     parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; empty: LeRobot's own place")
+    parser.add_argument(
+        "--full-turn-joint", action="append", choices=JOINT_NAMES, help="as the driver's full_turn_joints; repeatable"
+    )
     parser.add_argument("--write-settings", action="store_true", help="write LeRobot's settings into the EEPROM")
     parser.add_argument(
         "--write-calibration", action="store_true", help="write homing offsets and limits of the file into the EEPROM"
@@ -79,9 +82,9 @@ def _run(options: argparse.Namespace) -> int:
         if not (options.robot_id or options.write_settings or options.write_calibration):
             return 0 if released else 1
     file = find_calibration(options.robot_id, options.calibration_dir, options.port)
-    for note in file.notes:
+    calibration = load_calibration(file.path, options.full_turn_joint or FULL_TURN_JOINTS)
+    for note in (*file.notes, *calibration.notes(options.full_turn_joint or FULL_TURN_JOINTS)):
         print(f"note: {note}", file=sys.stderr)
-    calibration = load_calibration(file.path)
     arm = Arm(bus, calibration)
     arm.open()
     try:

@@ -129,6 +129,9 @@ class ControlCycle:
                 self._release_by_request()
             elif action is Action.LOWER_TORQUE:
                 self._arm.limit_torque(output.joints, _LATCHED_TORQUE_SHARE)
+            elif action is Action.HOLD_HERE:
+                if limp := self._arm.hold_here(output.jumped):
+                    self._gate.let_go(limp)
             elif action is Action.CLOSE_PORT:
                 self._lose(self._gate.status.cause, self._gate.status.message, now_ns)
 

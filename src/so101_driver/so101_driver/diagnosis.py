@@ -17,6 +17,13 @@ FOREIGN_COMMANDS = Cause(
     "more than one node publishes joint_command",
     "stop all but one: ros2 topic info -v joint_command names them",
 )
+CALIBRATED = Cause("CALIBRATED", Level.OK, "nothing is odd about the calibration file")
+CALIBRATION_DOUBTFUL = Cause(
+    "CALIBRATION_DOUBTFUL",
+    Level.WARN,
+    "two files of this id, a range that ends at the encoder's 0/4095 seam or cannot be right, or a joint at the seam",
+    "as the message says",
+)
 BY_NAME: Final = {
     cause.name: cause
     for cause in (
@@ -61,6 +68,11 @@ BY_NAME: Final = {
         ),
         Cause(causes.ANGLE_SENSOR, Level.ERROR, "a servo reports a broken angle sensor", "replace the servo"),
         Cause(
+            causes.POSITION_JUMP, Level.ERROR,
+            "a joint's position jumped: over the encoder's 0/4095 seam, beyond one turn, or faster than it can turn",
+            f"as the message says: turn it back towards its middle by hand, without torque, {RESET}",
+        ),
+        Cause(
             causes.SERVO_LOST, Level.ERROR, "a servo does not answer, the others do",
             f"check its cable, {RESET}",
         ),
@@ -97,6 +109,8 @@ BY_NAME: Final = {
         HOLDING,
         ENGAGED,
         FOREIGN_COMMANDS,
+        CALIBRATED,
+        CALIBRATION_DOUBTFUL,
     )
 }  # fmt: skip
 

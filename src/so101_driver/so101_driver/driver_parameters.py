@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from so101_node.parameters import ParameterError, parameter
 
 from so101_driver.arm import JOINTS
-from so101_driver.calibration import JOINT_NAMES
+from so101_driver.calibration import FULL_TURN_JOINTS, JOINT_NAMES
 from so101_node import precedence
 
 # Folded above the table with the gripper a little open, the pose in which episodes begin: rad from the middle of the
@@ -26,6 +26,11 @@ class DriverParameters:
     port: str = parameter("/dev/ttyACM0", "serial port of the arm")
     robot_id: str = parameter("", "id given to lerobot-calibrate; names the calibration file")
     calibration_dir: str = parameter("", "folder of <robot_id>.json; empty: LeRobot's own place")
+    full_turn_joints: list[str] = parameter(
+        list(FULL_TURN_JOINTS),
+        "joints that turn without stops; of the others a calibrated range of a whole turn is refused",
+        choices=JOINT_NAMES,
+    )
     interpolate: bool = parameter(True, "60 Hz goals between 30 Hz commands; false: newest command at once, as LeRobot")
     shadow: bool = parameter(False, "read everything, write nothing to the servos")
     release_on_exit: bool = parameter(False, "switch torque off when the driver ends; a raised arm falls")

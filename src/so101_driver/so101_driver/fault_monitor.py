@@ -1,6 +1,6 @@
 """What is wrong with the arm, judged from one reading per tick. ROS-free; time comes in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,7 +84,7 @@ class FaultMonitor:
 
     def standing(self, reading: ArmReading) -> list[Fault]:
         """Faults of the present moment, without waiting for confirmation. `reading`: the one judged last."""
-        faults: list[Fault] = []
+        faults = _jumps(reading, reading.jumps)
         missing = [index for index in range(JOINTS) if self._missing_ticks[index] > 1]
         if missing:
             faults.append(_lost(missing))
@@ -101,7 +101,8 @@ class FaultMonitor:
         self._bad_ticks = 0 if reading.complete else self._bad_ticks + 1
         self._garbled |= reading.garbled
         bad_for_long = self._garbled and self._bad_ticks >= _NOISE_TICKS and now_ns - self._bad_since_ns >= _NOISE_NS
-        faults = self._find_lost(reading, now_ns) + self._find_unhealthy(reading)
+        faults = _jumps(reading, reading.jumped) or _jumps(reading, reading.jumps)
+        faults += self._find_lost(reading, now_ns) + self._find_unhealthy(reading)
         faults = faults or self._find_stalled(reading, goal, torque, now_ns)
         return Findings(
             silent=now_ns - self._last_answer_ns >= _SILENCE_NS and self._bad_ticks >= self._limits.bad_ticks,
@@ -196,6 +197,12 @@ def _by_cause(faults: Sequence[Fault]) -> list[Fault]:
         also = f"; likewise {_names(joints[1:])}" if len(joints) > 1 else ""
         merged.append(Fault(cause, joints, same[0].message + also))
     return merged
+
+
+def _jumps(reading: ArmReading, joints: Iterable[int]) -> list[Fault]:
+    """Joints whose count cannot be trusted: nothing may move them, so this goes before all else."""
+    which = tuple(joints)
+    return [Fault(causes.POSITION_JUMP, which, "; ".join(reading.jumps[index] for index in which))] if which else []
 
 
 def _lost(joints: Sequence[int]) -> Fault:

@@ -25,6 +25,7 @@ class Action(Enum):
     PREPARE = "verify the settings, seed the goals, switch torque on; then call prepared or refused"
     TORQUE_OFF = "switch torque off; then call released"
     LOWER_TORQUE = "lower the torque limit of the joints in `joints`"
+    HOLD_HERE = "stop the servos of the joints in `jumped` where they stand; then call let_go for those without torque"
     CLOSE_PORT = "close the port and look for it again"
 
 
@@ -58,11 +59,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class GateOutput:
-    """What to do in this tick: goals to write, (6,), rad, or None; servo actions, and the joints of LOWER_TORQUE."""
+    """What to do in this tick: goals to write, (6,), rad, or None; servo actions, and the joints that they concern."""
 
     goal: FloatArray | None = None
     actions: tuple[Action, ...] = ()
-    joints: tuple[int, ...] = ()
+    joints: tuple[int, ...] = ()  # of LOWER_TORQUE
+    jumped: tuple[int, ...] = ()  # of HOLD_HERE
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from so101_driver.motion_limits import MotionLimiter
 from so101_driver.park_motion import ParkMotion
 
 _LOWER_TORQUE_ON: Final = (causes.OVERLOAD, causes.OVERCURRENT, causes.OVERHEAT, causes.VOLTAGE)
+_PROTECTIVE: Final = (Action.HOLD_HERE, Action.LOWER_TORQUE)
 _PARKED_GOAL_RAD: Final = 0.001
 # A silent commander is told from a slow one, down to 10 Hz, by the period its commands had so far.
 _SILENT_PERIODS: Final = 2.5
@@ -145,15 +146,20 @@ class SafetyGate:
     def torque_lost(self, torque: BoolArray) -> None:
         """Servos that should hold report their torque off: their supply dipped, or somebody else wrote it.
 
-        `torque`: which servos still hold, (6,).
+        `torque`: which servos still hold, (6,). Those that were known to be without torque are not lost.
         """
-        lost = np.flatnonzero(~torque)
+        lost = np.flatnonzero(~torque & self._torque)
         if not self._seeded or not lost.size:
             return
         self._torque = torque.copy()
         names = ", ".join(JOINT_NAMES[index] for index in lost)
         text = f"{names} lost torque (power dip, or another program): check supply and cables, then reset"
         self._latch(Fault(causes.TORQUE_LOST, tuple(map(int, lost)), text))
+
+    def let_go(self, joints: Sequence[int]) -> None:
+        """HOLD_HERE had to leave these joints without torque."""
+        self._torque[list(joints)] = False
+        self._message += f"; without torque now: {', '.join(JOINT_NAMES[joint] for joint in joints)}"
 
     # --- what people ask for ----------------------------------------------------------------------------------------
 
@@ -254,7 +260,7 @@ class SafetyGate:
         for fault in findings.faults:
             if self._state in (State.HOLD, State.ENGAGED):
                 self._latch(fault)
-            elif self._state is State.LATCHED and self._protect(fault):
+            elif self._state is State.LATCHED and self._protect(fault) and self._cause != causes.POSITION_JUMP:
                 self._message += f"; {fault.message}"
         if self._state is State.LATCHED and self._seeded and reading.error_bits.any():
             tolerance = self._config.emergency_error_rad
@@ -267,7 +273,7 @@ class SafetyGate:
             self._hold(causes.COMMAND_TIMEOUT, text)
         goal = self._next_goal(now_ns) if self._seeded else None
         actions, self._actions = tuple(self._actions), []
-        return GateOutput(goal=goal, actions=actions, joints=self._relief.lowered)
+        return GateOutput(goal=goal, actions=actions, joints=self._relief.lowered, jumped=reading.jumped)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -332,12 +338,21 @@ class SafetyGate:
 
         Returns whether there was anything to do.
         """
+        if fault.cause == causes.POSITION_JUMP:
+            jumped = self._last_reading.jumped if self._last_reading is not None else ()
+            return bool(jumped) and self._act(Action.HOLD_HERE)
         fresh = self._relief.lower(fault.joints) if fault.cause in _LOWER_TORQUE_ON else ()
         if fresh:
-            self._actions = [Action.LOWER_TORQUE]
+            self._act(Action.LOWER_TORQUE)
         if fault.cause == causes.OVERLOAD:
             self._relieve([joint for joint in fresh if joint != GRIPPER])  # it would let go of what it holds
         return bool(fresh)
+
+    def _act(self, action: Action) -> bool:
+        """Have a fault's action done in this tick; an earlier PREPARE must not undo it. Returns True."""
+        self._actions = [earlier for earlier in self._actions if earlier in _PROTECTIVE and earlier != action]
+        self._actions.append(action)
+        return True
 
     def _relieve(self, joints: Sequence[int]) -> bool:
         """Put the goals of overloaded joints beyond their load, which alone ends an overload. False: cannot."""

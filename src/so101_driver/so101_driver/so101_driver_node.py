@@ -46,6 +46,7 @@ class So101DriverNode(AutostartNode):
         self._log: Any = self.get_logger()  # type: ignore[no-untyped-call]
         self._driver_id = secrets.randbits(63) | 1
         self._alarm = ""
+        self._notes: list[str] = []  # what is odd about the calibration
         self._arm: Arm | None = None
         self._bus_thread: BusThread | None = None
         self._sender: SnapshotPublisher | None = None
@@ -76,9 +77,7 @@ class So101DriverNode(AutostartNode):
         p = self._settings
         try:
             file = find_calibration(p.robot_id, p.calibration_dir, p.port)
-            for note in file.notes:
-                self._log.warning(note)
-            calibration = load_calibration(file.path)
+            calibration = load_calibration(file.path, p.full_turn_joints)
             limits = _motion_limits(p, calibration)
             repair = f"ros2 run so101_driver configure_servos --port {p.port} --robot-id {p.robot_id}"
             if p.calibration_dir:
@@ -88,6 +87,8 @@ class So101DriverNode(AutostartNode):
             self._arm = Arm(bus, calibration, shadow=p.shadow, repair=repair, known=known)
             self._arm.open()
             self._arm.identify()
+            standing = calibration.at_seam(self._arm.read().positions)
+            self._notes = [*file.notes, *calibration.notes(p.full_turn_joints), *standing]
         except DriverError as error:
             if self._arm is not None:
                 self._arm.close()
@@ -96,6 +97,8 @@ class So101DriverNode(AutostartNode):
                 self._log.error(self.failure)
             return TransitionCallbackReturn.FAILURE
         take_precedence(self, p.niceness, min(p.thread_priority, p.tick_priority))
+        for note in self._notes:
+            self._log.warning(note)
         self._limits.publish(messages.joint_limits(calibration, limits, self._driver_id, self._stamp()))
         return TransitionCallbackReturn.SUCCESS
 
@@ -224,7 +227,9 @@ class So101DriverNode(AutostartNode):
         if self._snapshot is not None and self._bus_thread is not None:
             missed = self._bus_thread.missed_deadlines
             self._diagnostics.offer(
-                messages.diagnostics(self._snapshot, self.get_name(), self._settings.port, missed, self._commanders)
+                messages.diagnostics(
+                    self._snapshot, self.get_name(), self._settings.port, missed, self._commanders, self._notes
+                )
             )
 
     def _check_threads(self) -> None:
@@ -238,7 +243,8 @@ class So101DriverNode(AutostartNode):
 
 
 def _motion_limits(p: DriverParameters, calibration: Calibration) -> MotionLimits:
-    lower, upper = calibration.lower_rad() + p.limit_margin_rad, calibration.upper_rad() - p.limit_margin_rad
+    lower = np.maximum(calibration.lower_rad() + p.limit_margin_rad, calibration.soft_lower_rad())
+    upper = np.minimum(calibration.upper_rad() - p.limit_margin_rad, calibration.soft_upper_rad())
     for name, low, high in zip(JOINT_NAMES, lower, upper, strict=True):
         if low >= high:
             raise CalibrationError(

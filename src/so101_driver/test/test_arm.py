@@ -1,9 +1,13 @@
 """Six servos in radians, on servos in memory."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from so101_driver.arm import Arm
-from so101_driver.calibration import Calibration
+from so101_driver.calibration import Calibration, load_calibration
 from so101_driver.errors import NoAnswerError, ServoRefusedError, SettingsMismatchError
 from so101_driver.memory_bus import MemoryBus
 from so101_driver.registers import Register, StatusBits
@@ -278,3 +282,67 @@ def test_in_shadow_nothing_at_all_is_written(calibration: Calibration, memory_bu
     arm.torque_off()
     assert memory_bus.writes == []
     assert memory_bus.goals == []
+
+
+def cross(arm: Arm, bus: MemoryBus, servo_id: int, before: int, after: int) -> None:
+    """The count of a servo goes over the seam while it has torque."""
+    bus.poke(servo_id, reg.PRESENT_POSITION, before)
+    bus.poke(servo_id, reg.GOAL_POSITION, before)
+    arm.torque_on()
+    bus.blocked.add(servo_id)
+    bus.poke(servo_id, reg.PRESENT_POSITION, after)
+    assert list(arm.read().jumps) == [servo_id - 1]
+    bus.writes.clear()
+    bus.goals.clear()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "goal"), [(4050, 60, 60), (4090, 2, 10), (40, 4000, 4000), (3, 4094, 4085)]
+)
+def test_a_joint_over_the_seam_is_stopped_where_it_stands(
+    arm: Arm, memory_bus: MemoryBus, before: int, after: int, goal: int
+) -> None:
+    """To its servo the old goal now lies a whole turn away."""
+    cross(arm, memory_bus, 5, before, after)
+    assert arm.hold_here((4,)) == []
+    assert [(write.register, write.value) for write in memory_bus.writes] == [
+        ("Torque_Enable", 0),
+        ("Goal_Position", goal),
+        ("Torque_Enable", 1),
+    ]
+    arm.write_goals(np.zeros(6))
+    assert sorted(memory_bus.goals[-1]) == [1, 2, 3, 4, 6]  # it keeps that goal
+    with pytest.raises(ServoRefusedError, match="went over the encoder's 0/4095 seam"):
+        arm.torque_on()
+    memory_bus.poke(5, reg.PRESENT_POSITION, before)
+    arm.read()
+    arm.torque_on()
+    arm.write_goals(np.zeros(6))
+    assert 5 in memory_bus.goals[-1]
+
+
+def test_a_joint_that_no_goal_of_its_range_can_hold_goes_limp(tmp_path: Path, calibration_json: dict[str, Any]) -> None:
+    """Any goal that its servo takes would drive it on, away from its range, with all its torque."""
+    calibration_json["elbow_flex"].update(range_min=1900, range_max=4092)
+    path = tmp_path / "arm.json"
+    path.write_text(json.dumps(calibration_json))
+    calibration = load_calibration(path)
+    bus = MemoryBus(calibration)
+    arm = Arm(bus, calibration)
+    arm.open()
+    cross(arm, bus, 3, 4091, 4)
+    assert arm.hold_here((2,)) == [2]
+    assert bus.peek(3, reg.TORQUE_ENABLE) == 0
+
+
+def test_a_joint_outside_its_range_beyond_the_seam_is_said_to_be_there(arm: Arm, memory_bus: MemoryBus) -> None:
+    memory_bus.poke(3, reg.PRESENT_POSITION, 4000)  # 946 steps above 3150, 1042 below 946
+    with pytest.raises(ServoRefusedError, match=r"elbow_flex stands at step 4000, outside.*move it inside") as caught:
+        arm.torque_on()
+    assert "seam" not in str(caught.value)
+    arm.close()
+    arm.open()
+    memory_bus.poke(3, reg.PRESENT_POSITION, 4090)
+    memory_bus.poke(2, reg.PRESENT_POSITION, 2048)
+    with pytest.raises(ServoRefusedError, match="elbow_flex stands at step 4090"):
+        arm.torque_on()

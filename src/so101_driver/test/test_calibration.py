@@ -89,7 +89,7 @@ def test_degrees_of_our_radians_are_the_values_that_lerobot_records(calibration_
         (lambda c: c["gripper"].pop("range_min"), r"gripper\.range_min = None"),
         (lambda c: c["gripper"].update(range_min=2000.5), r"gripper\.range_min = 2000\.5"),
         (lambda c: c["gripper"].update(range_max=4096), r"gripper\.range_max = 4096.*0\.\.4095"),
-        (lambda c: c["gripper"].update(range_min=3000, range_max=2000), "range_min 3000 >= range_max 2000"),
+        (lambda c: c["gripper"].update(range_min=3000, range_max=2000), "range_min 3000 >= range_max 2000.*seam"),
         (lambda c: c["gripper"].update(drive_mode=True), r"gripper\.drive_mode = True"),
         (lambda c: c["gripper"].update(homing_offset=-2048), r"gripper\.homing_offset = -2048"),
         (lambda c: c["gripper"].update(id=1), "uses a servo id twice"),
@@ -105,6 +105,70 @@ def test_a_file_that_cannot_be_right_is_refused_by_name(
         load_calibration(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+STOPPED = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "gripper")
+
+
+def written(tmp_path: Path, content: dict[str, Any]) -> Path:
+    path = tmp_path / "arm.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("name", STOPPED)
+@pytest.mark.parametrize(("low", "high", "refused"), [(0, 4095, 1), (38, 4041, 1), (100, 3700, 1), (100, 3699, 0)])
+def test_a_range_of_nearly_a_turn_is_refused_on_a_joint_that_has_stops(
+    tmp_path: Path, calibration_json: dict[str, Any], name: str, low: int, high: int, refused: int
+) -> None:
+    calibration_json[name].update(range_min=low, range_max=high)
+    path = written(tmp_path, calibration_json)
+    if not refused:
+        (note,) = load_calibration(path).notes()
+        assert f"{name}: calibrated range {low}..{high} is wider than an SO-101's joint can turn" in note
+        return
+    with pytest.raises(
+        CalibrationError, match=rf"{name} has the range {low}\.\.{high}, nearly a full turn.*seam"
+    ) as error:
+        load_calibration(path)
+    assert "lerobot-calibrate again" in str(error.value)
+    assert load_calibration(path, ["wrist_roll", name]).notes(["wrist_roll", name]) == []
+
+
+def test_lerobots_full_turn_of_the_wrist_is_right_and_commands_keep_off_the_seam(calibration: Calibration) -> None:
+    assert calibration.notes() == []
+    assert calibration.to_raw(calibration.soft_lower_rad()).tolist() == [796, 910, 946, 967, 20, 1422]
+    assert calibration.to_raw(calibration.soft_upper_rad()).tolist() == [3300, 3186, 3150, 3129, 4075, 2675]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (19, 2400, "seam"),
+        (20, 2400, ""),
+        (1500, 4075, ""),
+        (1500, 4076, "seam"),
+        (2000, 2299, "narrow"),
+        (2000, 2300, ""),
+    ],
+)
+def test_a_range_that_is_odd_is_noted(
+    tmp_path: Path, calibration_json: dict[str, Any], low: int, high: int, said: str
+) -> None:
+    calibration_json["elbow_flex"].update(range_min=low, range_max=high)
+    notes = load_calibration(written(tmp_path, calibration_json)).notes()
+    assert len(notes) == bool(said)
+    assert all("elbow_flex" in note and said in note for note in notes)
+
+
+@pytest.mark.parametrize(("step", "noted"), [(0, 1), (19, 1), (20, 0), (2048, 0), (4075, 0), (4076, 1), (4095, 1)])
+def test_a_joint_that_stands_at_the_seam_is_noted(calibration: Calibration, step: int, noted: int) -> None:
+    steps = [joint.middle for joint in calibration.joints]
+    steps[4] = step
+    notes = calibration.at_seam(calibration.to_rad(steps))
+    assert len(notes) == noted
+    assert all(f"wrist_roll stands at step {step}" in note for note in notes)
+    assert calibration.at_seam(np.full(6, np.nan)) == []
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", "{"])

@@ -91,6 +91,96 @@ def test_another_arms_servos_leave_torque_off_under_a_cause_of_their_own(rig: Ri
     assert rig.bus.writes == []
 
 
+def at_the_seam(rig: Rig) -> None:
+    rig.bus.poke(5, reg.PRESENT_POSITION, 4060)
+    rig.bus.poke(5, reg.GOAL_POSITION, 4060)
+    assert rig.run(2).status.state is State.HOLD
+    rig.bus.blocked.add(5)
+
+
+@pytest.mark.parametrize("engaged", [False, True])
+def test_a_wrap_latches_within_one_tick_and_the_pose_does_not_jump(rig: Rig, engaged: bool) -> None:
+    at_the_seam(rig)
+    if engaged:
+        rig.gate.command(rig.gate.status.goal, rig.now_ns)
+    before = rig.run().reading
+    assert before is not None
+    rig.bus.poke(5, reg.PRESENT_POSITION, 20)
+    snapshot = rig.run()
+    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+    assert "wrist_roll went over the encoder's 0/4095 seam (step 4060 -> 20)" in snapshot.status.message
+    assert snapshot.reading is not None
+    assert snapshot.reading.complete
+    assert abs(snapshot.reading.positions[4] - before.positions[4]) < 0.1
+    assert rig.bus.peek(5, reg.GOAL_POSITION) == 20
+    goals = len(rig.bus.goals)
+    snapshot = rig.run(10)
+    assert all(5 not in goal for goal in rig.bus.goals[goals:])
+    assert snapshot.status.torque.all()
+    assert "wrist_roll went over" in rig.gate.reset().message
+    assert not rig.gate.reset().accepted
+
+
+def test_after_a_wrap_the_joint_is_turned_back_by_hand_and_reset_goes_on(rig: Rig) -> None:
+    at_the_seam(rig)
+    rig.bus.poke(5, reg.PRESENT_POSITION, 20)
+    rig.run()
+    assert rig.gate.release().accepted
+    assert rig.run(2).status.state is State.RELEASED
+    assert not rig.gate.reset().accepted
+    rig.bus.poke(5, reg.PRESENT_POSITION, 4000)
+    rig.run(2)
+    assert rig.gate.reset().accepted
+    assert rig.run(2).status.state is State.HOLD
+    rig.run(2)
+    assert 5 in rig.bus.goals[-1]
+
+
+def test_a_wrap_is_not_forgotten_when_the_bus_was_away(rig: Rig) -> None:
+    at_the_seam(rig)
+    rig.bus.poke(5, reg.PRESENT_POSITION, 20)
+    rig.run(3)
+    rig.bus.unplugged = True
+    rig.run(3)
+    rig.bus.unplugged = False
+    snapshot = rig.run(200)
+    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+    assert not rig.gate.reset().accepted
+
+
+def test_an_encoder_that_jumps_faster_than_a_joint_can_turn_latches(rig: Rig) -> None:
+    rig.run(3)
+    rig.bus.blocked.add(2)
+    rig.bus.poke(2, reg.PRESENT_POSITION, 3000)
+    rig.run()
+    snapshot = rig.run()
+    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+    assert "shoulder_lift jumped from step" in snapshot.status.message
+    assert rig.bus.peek(2, reg.GOAL_POSITION) == 3000
+    rig.run(5)
+    assert rig.gate.reset().accepted  # it stands still where it is now: somebody has looked
+    assert rig.run(3).status.state is State.HOLD
+
+
+def test_a_count_beyond_one_turn_latches_and_stays_so(rig: Rig) -> None:
+    at_the_seam(rig)
+    rig.bus.poke(5, reg.PRESENT_POSITION, 4100)
+    snapshot = rig.run(2)
+    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+    assert "beyond one turn" in snapshot.status.message
+    assert not rig.gate.reset().accepted
+
+
+def test_a_joint_that_was_left_without_torque_does_not_pass_for_a_second_fault(rig: Rig) -> None:
+    rig.bus.poke(5, reg.MIN_POSITION_LIMIT, 0)
+    at_the_seam(rig)
+    rig.bus.poke(5, reg.PRESENT_POSITION, 4100)
+    snapshot = rig.run(30)
+    assert snapshot.status.cause == causes.POSITION_JUMP
+    assert snapshot.status.torque.tolist() == [True, True, True, True, False, True]
+    assert "without torque now: wrist_roll" in snapshot.status.message
+
+
 def test_a_missing_servo_at_the_start_gets_no_torque_anywhere(rig: Rig) -> None:
     rig.bus.silent = {5}
     snapshot = rig.run(3)

@@ -164,3 +164,20 @@ def test_a_joint_that_sagged_under_its_lowered_torque_limit_stays_there_after_re
     rig.run(0.1)
     assert rig.moved_up_after_reset() < 0.03
     assert rig.share_of_torque() == 1.0
+
+
+ROLL = 4
+
+
+def test_a_servo_whose_count_went_over_the_seam_does_not_drive_the_joint_a_turn_back() -> None:
+    """Its encoder stands near the seam, as after a calibration that did not begin in the middle, and gives way."""
+    with running_virtual_arm("--lockstep", "--torque-off") as arm:
+        arm.client.fault("slip", ROLL + 1, 1990)
+        rig = Rig(arm)
+        assert rig.run(0.2).status.state is State.HOLD
+        before = arm.state.read().qpos[ROLL]
+        arm.client.fault("slip", ROLL + 1, 2090)
+        snapshot = rig.run(1.0)
+        rig.bus.close()
+        assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+        assert abs(arm.state.read().qpos[ROLL] - before) < 0.25

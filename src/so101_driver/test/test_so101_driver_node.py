@@ -225,7 +225,8 @@ def test_it_comes_up_holding_without_moving_the_arm(bench: Bench) -> None:
     assert np.array(status.goal) == pytest.approx(peer.pose, abs=0.05)
     assert status.driver_id == limits.driver_id != 0
     assert list(status.joint_names) == list(limits.joint_names) == list(JOINT_NAMES)
-    assert np.array(limits.lower) == pytest.approx(calibration.lower_rad())
+    assert np.array(limits.lower) == pytest.approx(calibration.soft_lower_rad())
+    assert np.array(limits.range_lower) == pytest.approx(calibration.lower_rad())
     assert np.array(limits.range_upper) == pytest.approx(calibration.upper_rad())
     assert list(peer.states[-1].name) == list(JOINT_NAMES)
     assert all(voltage == pytest.approx(12.1) for voltage in peer.telemetry[-1].voltage)
@@ -452,6 +453,46 @@ def test_park_release_and_reset_of_an_arm_that_rests_when_parked(bench: Bench) -
     assert list(peer.status.torque) == [True] * 6
 
 
+def slip(bench: Bench, steps: int) -> None:
+    bench.arm.client.fault("slip", 5, steps)
+
+
+def test_a_joint_that_is_pushed_over_the_encoders_seam_latches_where_it_stands(bench: Bench) -> None:
+    """LeRobot gives wrist_roll a whole turn: near its end the servo's next count is 0."""
+    bench.end(signal.SIGINT)
+    bench.arm.client.fault("clear")
+    release_all(bench.arm)
+    slip(bench, 1990)
+    peer = bench.peer
+    peer.forget()
+    bench.current, bench.parameters = Driver(*parameters_for(bench.arm)), ("over the seam",)
+    try:
+        peer.wait_for(DriverStatus.HOLD)
+        peer.wait(lambda: len(peer.states) > 2, "joint_states")
+        before, pose = true_pose(bench.arm), peer.pose
+        slip(bench, 2090)
+        peer.wait_for(DriverStatus.LATCHED, causes.POSITION_JUMP)
+        peer.spin(1.0)
+        assert np.array(peer.states[-1].position) == pytest.approx(pose, abs=0.3)
+        assert true_pose(bench.arm) == pytest.approx(before, abs=0.3)
+        assert "wrist_roll went over the encoder's 0/4095 seam" in peer.status.message
+        answer = peer.call("reset")
+        assert not answer.success
+        assert "turn the joint back" in answer.message
+    finally:
+        bench.end(signal.SIGINT)
+        release_all(bench.arm)
+        bench.arm.client.fault("clear")
+
+
+def release_all(arm: RunningVirtualArm) -> None:
+    bus = FeetechBus(str(arm.port), reply_timeout_s=0.1)
+    bus.open()
+    for servo_id in range(1, 7):
+        bus.write_register(servo_id, reg.TORQUE_ENABLE, 0)
+    bus.close()
+
+
 def test_with_release_on_exit_the_arm_ends_limp_and_wrong_settings_keep_it_so(bench: Bench, tmp_path: Path) -> None:
     bench.drive("release_on_exit:=true")
     assert bench.end(signal.SIGINT)[0] == 0
@@ -524,6 +565,14 @@ def test_a_missing_calibration_is_one_line_with_the_command_that_makes_it(bench:
 
 def test_a_missing_port_is_one_line(bench: Bench) -> None:
     assert "/dev/ttyACM77 does not exist" in failed_start(bench, "port:=/dev/ttyACM77")
+
+
+def test_a_range_that_crossed_the_seam_while_it_was_recorded_is_one_line(bench: Bench, tmp_path: Path) -> None:
+    content = json.loads(bench.arm.calibration.read_text())
+    content["elbow_flex"].update(range_min=2, range_max=4090)
+    (tmp_path / "virtual.json").write_text(json.dumps(content))
+    said = failed_start(bench, f"calibration_dir:={tmp_path}")
+    assert "elbow_flex has the range 2..4090, nearly a full turn" in said
 
 
 def test_a_port_in_use_is_one_line(bench: Bench) -> None:

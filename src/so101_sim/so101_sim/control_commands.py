@@ -4,7 +4,7 @@ ping                      stats                     reset_scene TASK SEED      a
 fault servo_off ID        fault servo_on ID         fault stall ID             fault free ID
 fault status ID BITS      fault temperature ID C    fault voltage V            fault power_cycle
 fault corrupt PCT         fault drop PCT            fault late_ms MS           fault unplug SECONDS
-fault clear
+fault slip ID STEPS       fault clear
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class ControlCommands:
             "free": ("ID", lambda words: plant.block(self._servo(words[0]).id, False)),
             "status": ("ID BITS", self._status),
             "temperature": ("ID C", lambda words: self._servo(words[0]).set_temperature(_number(words[1], 0, 255))),
+            "slip": ("ID STEPS", self._slip),
             "voltage": ("V", self._voltage),
             "power_cycle": ("", self._power_cycle),
             "corrupt": ("PCT", self._corrupt),
@@ -100,6 +101,9 @@ class ControlCommands:
     def _status(self, words: Sequence[str]) -> None:
         self._servo(words[0]).injected_status = _integer(words[1], 0, 127)
 
+    def _slip(self, words: Sequence[str]) -> None:
+        self._servo(words[0]).slip = _integer(words[1], -4096, 4096)
+
     def _voltage(self, words: Sequence[str]) -> None:
         for servo in self._plant.servos:
             servo.set_voltage(_number(words[0], 0, 25.5))
@@ -121,7 +125,7 @@ class ControlCommands:
     def _clear(self, _: Sequence[str]) -> None:
         self._bus.faults = BusFaults()
         for servo in self._plant.servos:
-            servo.injected_status = 0
+            servo.injected_status = servo.slip = 0
             servo.set_voltage(SUPPLY_V)
             servo.set_temperature(AMBIENT_C)
             self._plant.block(servo.id, False)

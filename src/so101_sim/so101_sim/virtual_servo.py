@@ -90,6 +90,8 @@ class VirtualServo:
         self._settings = _Settings.of(self.registers)
         self.protection = ServoProtection()
         self.injected_status = 0
+        self.slip = 0
+        """Steps by which the encoder's magnet has turned on its shaft: what is measured is that much more."""
         self.powered = True
         self._eeprom = bytes(self.registers[: reg.SRAM_START])
         self._pending: tuple[int, bytes] | None = None
@@ -187,6 +189,7 @@ class VirtualServo:
 
     def sense(self, encoder: float, velocity: float, load: float) -> None:
         """Takes over what the motor does. encoder: ticks; velocity: ticks/s; load: -1..1 of the stall torque."""
+        encoder += self.slip
         self._encoder = encoder
         registers = self.registers
         _FEEDBACK.pack_into(
@@ -202,6 +205,7 @@ class VirtualServo:
 
     def control(self, dt_s: float, encoder: float, load: float) -> Drive:
         """One step of the position loop, `dt_s` long. encoder: ticks; load: of the step before, -1..1."""
+        encoder += self.slip
         self._encoder = encoder
         position, settings = self.position, self._settings
         self.protection.update(self.registers, dt_s, load, _current(load), settings.goal - position)
@@ -209,7 +213,7 @@ class VirtualServo:
             return _LIMP
         target = self._profile.advance(settings.goal, dt_s, settings.max_velocity, settings.acceleration)
         return Drive(
-            target=encoder + target - position,
+            target=encoder + target - position - self.slip,
             stiffness=settings.stiffness,
             damping=settings.damping,
             torque_limit=min(settings.torque_limit, self.protection.torque_share(self.registers)),

@@ -131,6 +131,11 @@ def _blocked(arm: GateInState) -> None:
     arm.run(0.7)
 
 
+def _jump(arm: GateInState) -> None:
+    arm.change = _spoil(jumps={ROLL: "wrist_roll went over the seam"}, jumped=(ROLL,))
+    arm.run(0.05, commands=True)
+
+
 def _far_command(arm: GateInState) -> None:
     before = arm.gate.status.accepted
     arm.gate.command(arm.pose + 0.5, arm.now_ns)
@@ -152,6 +157,7 @@ GATE_EVENTS: Mapping[str, Callable[[GateInState], None]] = {
     "no command for `command_timeout_s`": lambda arm: arm.run(0.2),
     "joint blocked for `stall_time_s`": _blocked,
     "overload bit of a servo": _overload,
+    "a joint's count over the encoder's seam, or an impossible jump": _jump,
     "one servo silent": _silent_servo,
     "damaged replies": _noise,
     "all servos silent for 0.3 s": _silent_bus,

@@ -68,7 +68,7 @@ def _check_port(port: str, question: RobotQuestion) -> Checks:
     except CalibrationError as error:
         yield _PART.red("calibration", str(error))
         return
-    for note in file.notes:
+    for note in (*file.notes, *calibration.notes()):
         yield _PART.yellow("calibration", note)
     yield _PART.green("calibration", str(calibration.path))
     yield from _check_servos(port, calibration, question.calibration_dir)
@@ -91,6 +91,8 @@ def _check_servos(port: str, calibration: Calibration, calibration_dir: str) -> 
             yield _PART.red("settings", str(error), "name the follower's port with --port")
         except SettingsMismatchError as error:
             yield _PART.red("settings", str(error))
+        for note in calibration.at_seam(arm.read().positions):
+            yield _PART.yellow("calibration", note)
         yield from _check_reads(arm)
     except DriverError as error:
         yield _PART.red("servos", str(error))
