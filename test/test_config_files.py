@@ -24,6 +24,7 @@ DECLARED = {
     ("so101_tools", "recorder"): "so101_tools.record.recorder_parameters:RecorderParameters",
     ("so101_tools", "queue_plot"): "so101_tools.queue_plot.queue_plot_node:QueuePlotParameters",
     ("so101_tools", "gripper_path"): "so101_tools.view.gripper_path_parameters:GripperPathParameters",
+    ("so101_tools", "numbers"): "so101_tools.view.numbers_node:NumbersParameters",
     ("so101_sim", "virtual_cameras"): "so101_sim.parameters:VirtualCamerasParameters",
     ("so101_sim", "judge"): "so101_sim.parameters:JudgeParameters",
     ("so101_sim", "expert_policy"): "so101_sim.parameters:ExpertPolicyParameters",
@@ -98,7 +99,7 @@ def test_every_value_in_a_launch_file_is_accepted_by_its_node(file: Path) -> Non
             {"bag": "bag", "to": "arm", "sim": "true"},
             {"bag": "bag", "to": "policy_server", "checkpoint": "policy"},
         ],
-        "view.launch.xml": [{"rviz": "false", "model": "false"}],  # these two need a normal ROS install
+        "view.launch.xml": [{"rviz": "false", "model": "false"}],  # those two become programs of other packages
     }
     for arguments in choices.get(file.name, [{}]):
         for spec in resolve(file, arguments):

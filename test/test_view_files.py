@@ -17,7 +17,7 @@ import pytest
 import rclpy
 import yaml
 from sensor_msgs.msg import JointState
-from so101_msgs.msg import ActionChunk, PolicyStatus, QueueStatus, ServoTelemetry
+from so101_msgs.msg import QueueNumbers, QueueStatus, ServoNumbers
 from so101_tools.launching import resolve
 from so101_tools.launching.find_file import launch_folder
 from so101_tools.launching.process_spec import ProcessSpec
@@ -50,9 +50,8 @@ PICTURES.add("/queue_plot/image")
 PATHS = {"/gripper_path/measured", "/gripper_path/planned"}
 NUMBERS = {
     "/action_queue/status": QueueStatus,
-    "/action_chunk": ActionChunk,
-    "/policy_status": PolicyStatus,
-    "/servo_telemetry": ServoTelemetry,
+    "/numbers/queue": QueueNumbers,
+    "/numbers/servos": ServoNumbers,
 }
 POSES = ("/joint_states", "/joint_command")
 
@@ -143,6 +142,24 @@ def test_plotjugglers_layout_has_its_form_and_plots_what_is_published() -> None:
     assert [curve for curve in curves if not is_number(curve)] == []
 
 
+def test_plotjuggler_is_given_only_topics_that_any_version_of_it_can_plot() -> None:
+    """Before 3.17 it ends at a bounded array; any version refuses an integer that no float64 holds, such as an id."""
+    root = ElementTree.parse(CONFIG / "view_plotjuggler.xml").getroot()
+    plotted = {
+        match[0] for curve in root.iter("curve") if (match := re.match(r"(/numbers)?/\w+", curve.attrib["name"]))
+    }
+    assert plotted == {"/numbers/queue", "/numbers/servos", *POSES}
+    for message in (QueueNumbers, ServoNumbers):
+        kinds = set(message.get_fields_and_field_types().values())
+        assert kinds <= {"std_msgs/Header", "double", "sequence<double>"}, message
+    # What is to be chosen in its dialog is written where people look.
+    for text in (
+        (CONFIG / "view_plotjuggler.xml").read_text("utf-8"),
+        (ROOT / "docs" / "viewing.md").read_text("utf-8"),
+    ):
+        assert all(topic in text for topic in plotted)
+
+
 def is_number(name: str) -> bool:
     """Whether a series, `topic/field`, `topic/field[i]` or `pose/joint/position`, is a number that is published."""
     from so101_sim.joints import JOINT_NAMES
@@ -173,6 +190,7 @@ def started(**arguments: str) -> dict[str, ProcessSpec]:
 def test_the_launch_file_opens_each_program_with_its_layout(tmp_path: Path) -> None:
     """PlotJuggler without one: a layout that is loaded before there are data leaves its plots empty."""
     specs = started(rqt="true", plotjuggler="true", meshes="none", namespace="left")
+    assert specs["numbers"].executable == "numbers"
     for label, executable, option, file in (
         ("rviz2", "rviz2", "-d", "view.rviz"),
         ("rqt", "rqt_gui", "--perspective-file", "view.perspective"),
@@ -184,7 +202,7 @@ def test_the_launch_file_opens_each_program_with_its_layout(tmp_path: Path) -> N
         assert layout.name == file and layout.is_file()
     assert "--layout" not in specs["plotjuggler"].command(tmp_path)
     assert "meshes:=none" in specs["robot_state_publisher"].command(tmp_path)
-    for label in ("queue_plot", "gripper_path", "robot_state_publisher", "rviz2"):
+    for label in ("queue_plot", "gripper_path", "numbers", "robot_state_publisher", "rviz2"):
         assert specs[label].namespace == "/left"
     # The frames of every arm have the same names.
     assert dict(specs["rviz2"].remappings) == dict(specs["robot_state_publisher"].remappings)

@@ -44,6 +44,7 @@ setup(
             "film_recorder = so101_tools.film.film_recorder_node:main",
             "queue_plot = so101_tools.queue_plot.queue_plot_node:main",
             "gripper_path = so101_tools.view.gripper_path_node:main",
+            "numbers = so101_tools.view.numbers_node:main",
             "view = so101_tools.view.view_node:main",
             # view.launch.xml starts these by the names of the programs that they become.
             "rviz2 = so101_tools.view.desktop_program:main",
@@ -57,6 +58,7 @@ setup(
             "queue_plot = so101_tools.queue_plot.queue_plot_node:QueuePlotParameters",
             "view = so101_tools.view.view_parameters:ViewParameters",
             "gripper_path = so101_tools.view.gripper_path_parameters:GripperPathParameters",
+            "numbers = so101_tools.view.numbers_node:NumbersParameters",
             "film_recorder = so101_tools.film.film_recorder_node:FilmRecorderParameters",
         ],
     },

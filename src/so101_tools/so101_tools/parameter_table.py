@@ -21,6 +21,7 @@ NODES = (
     ("queue_plot", "so101_tools.queue_plot.queue_plot_node", "QueuePlotParameters"),
     ("view", "so101_tools.view.view_parameters", "ViewParameters"),
     ("gripper_path", "so101_tools.view.gripper_path_parameters", "GripperPathParameters"),
+    ("numbers", "so101_tools.view.numbers_node", "NumbersParameters"),
     ("film_recorder", "so101_tools.film.film_recorder_node", "FilmRecorderParameters"),
 )
 
