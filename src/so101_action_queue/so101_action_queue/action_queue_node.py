@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,17 +25,21 @@ from so101_node.process import NodeError, run_process
 from std_srvs.srv import Trigger
 
 from so101_action_queue import diagnosis, translation
+from so101_action_queue.camera_choice import CameraChoice
 from so101_action_queue.decisions import Level, Notice, Outcome, Verdict
 from so101_action_queue.inputs import Pose
 from so101_action_queue.journal import Journal
 from so101_action_queue.outlets import Outlets
 from so101_action_queue.parameters import QueueParameters
 from so101_action_queue.sender import Sender
+from so101_action_queue.settings import Settings
 from so101_action_queue.tick_thread import Tick, TickThread
 from so101_node import qos
 
+OBSERVATION_TYPE = "so101_msgs/msg/ObservationImage"
 HOUSEKEEPING_S = 0.1
 DIAGNOSTICS_EVERY = 10  # times housekeeping
+LOOK_FOR_CAMERAS_EVERY = 3  # times housekeeping, and only while the policy reads one that was not found
 
 
 class ActionQueueNode(AutostartNode):
@@ -51,6 +56,7 @@ class ActionQueueNode(AutostartNode):
         self._sender: Sender | None = None
         self._joint_state: tuple[JointState, int] | None = None
         self._pose_reader = translation.PoseReader(tuple(self._values.joint_names))
+        self._cameras = CameraChoice(tuple(self._values.cameras))
         self._start_wanted = False
         self._start_refusal = ""
         self._fatal = ""
@@ -75,7 +81,7 @@ class ActionQueueNode(AutostartNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to listen and tick; nothing is commanded before `start`."""
         assert self._outlets is not None
-        settings = self._values.settings()
+        settings = self._settings()
         self._sender = self._outlets.open_sender()
         self._journal = Journal(time.monotonic_ns(), settings, self._sender.append)
         # Subscribing now, not earlier: latched limits that came while nobody kept them would never come again.
@@ -181,6 +187,7 @@ class ActionQueueNode(AutostartNode):
         with self._lock:
             if self._journal:
                 self._journal.hear_server(time.monotonic_ns(), report, message)
+                self._choose_cameras(self._journal)
             core = self._journal.core if self._journal else None
             unknown = core is not None and core.spec is not None and report.spec_id != core.spec.spec_id
         if unknown and not report.leaving:
@@ -225,8 +232,9 @@ class ActionQueueNode(AutostartNode):
             values = changed(QueueParameters, self._values, updates)
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        before, after = self._values.settings(), values.settings()
+        before = self._settings()
         self._values = values
+        after = self._settings()
         if before != after:
             with self._lock:
                 if self._journal:
@@ -258,6 +266,8 @@ class ActionQueueNode(AutostartNode):
             latency = self._latency.values() if due else {}
         for notice in notices:
             self._log(notice)
+        if self._cameras.is_searching and self._houses_kept % LOOK_FOR_CAMERAS_EVERY == 0:
+            self._look_for_cameras()
         if self._fatal:
             raise NodeError(self._fatal)
         if self._start_wanted:
@@ -268,6 +278,34 @@ class ActionQueueNode(AutostartNode):
             answerers = self.count_publishers("action_chunk")
             self._outlets.diagnostics(diagnosis.entries(name, status, rivals, answerers, latency))
         self._houses_kept += 1
+
+    def _settings(self) -> Settings:
+        """The parameters, with the cameras that the policy reads in place of those that the robot has."""
+        return replace(self._values.settings(), cameras=self._cameras.chosen)
+
+    def _choose_cameras(self, journal: Journal) -> None:
+        """Let the spec name the cameras that the server's policy reads; the caller holds the lock."""
+        now_ns, core = time.monotonic_ns(), journal.core
+        spec_id = core.spec.spec_id if core.spec else 0
+        if not self._cameras.choose(now_ns, core.server, spec_id):
+            return
+        journal.change(now_ns, self._settings())
+        left_out = self._cameras.left_out
+        text = f"cameras: {', '.join(self._cameras.chosen) or 'none'}"
+        if left_out:
+            text += f"; left out, the policy does not read them: {', '.join(left_out)}"
+        core.notices.add(now_ns, "cameras", Level.INFO, text)
+
+    def _look_for_cameras(self) -> None:
+        prefix, suffix = self.get_namespace().rstrip("/") + "/", "/observation"
+        topics = (topic for topic, types in self.get_topic_names_and_types() if OBSERVATION_TYPE in types)
+        ours = [topic for topic in topics if topic.startswith(prefix) and topic.endswith(suffix)]
+        names = [topic[len(prefix) : -len(suffix)] for topic in ours if self.count_publishers(topic)]
+        with self._lock:
+            self._cameras.find(name for name in names if "/" not in name)
+            if self._journal:
+                self._choose_cameras(self._journal)
+        self._publish_spec()
 
     def _start_when_possible(self) -> None:
         with self._lock:

@@ -87,6 +87,7 @@ class ServerReport:
     horizon: int = 0
     supports_rtc: bool = False
     n_obs_steps: int = 1
+    cameras: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,10 @@ class QueueParameters:
     joint_names: list[str] = parameter(
         list(_DEFAULT.joint_names), "joints, in the order of the policy's state and action"
     )
-    cameras: list[str] = parameter(list(_DEFAULT.cameras), "camera names, in the order of the policy's image features")
+    cameras: list[str] = parameter(
+        list(_DEFAULT.cameras),
+        "the robot's cameras, of which the policy gets those it reads; empty = all that publish <camera>/observation",
+    )
     units: str = parameter(
         _DEFAULT.units, "units of the policy's joint values (LeRobot's use_degrees)", choices=("degrees", "normalized")
     )

@@ -176,6 +176,11 @@ class ActionQueue:
         """Whether the session runs: started, and neither paused nor stopped since."""
         return self._mode is _Mode.STARTED
 
+    @property
+    def server(self) -> ServerReport | None:
+        """What the server says whose policy counts: the bound one, or before that the last that was heard."""
+        return self._servers.spokesman
+
     def rival_servers(self, now_ns: int) -> list[str]:
         """Return the names of live servers that answer us too, though another is bound."""
         return self._servers.rivals(now_ns, self.settings)

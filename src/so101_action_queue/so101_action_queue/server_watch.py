@@ -45,6 +45,14 @@ class ServerWatch:
         heard = self._heard.get(self.bound_id)
         return heard.report if heard else None
 
+    @property
+    def spokesman(self) -> ServerReport | None:
+        """The newest heartbeat of the bound server, or where none is bound, of the one heard last that has a policy."""
+        if self.bound_id and not self.lost:
+            return self.bound
+        heard = [one for one in self._heard.values() if one.report.horizon > 0 and not one.report.leaving]
+        return max(heard, key=lambda one: one.at_ns).report if heard else None
+
     def hear(self, now_ns: int, report: ServerReport, settings: Settings) -> bool:
         """Take in a heartbeat; return whether its sender is one of the wanted servers."""
         if settings.servers and report.server_name not in settings.servers:

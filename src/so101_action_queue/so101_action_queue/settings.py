@@ -11,7 +11,7 @@ class Settings:
 
     # what the policy is told (PolicySpec)
     joint_names: tuple[str, ...] = JOINTS
-    cameras: tuple[str, ...] = ("camera1", "camera2", "camera3")
+    cameras: tuple[str, ...] = ()
     units: str = "degrees"
     task: str = ""
     policy_type: str = ""

@@ -69,6 +69,7 @@ def server_from(message: PolicyStatus) -> inputs.ServerReport:
         horizon=message.horizon,
         supports_rtc=message.supports_rtc,
         n_obs_steps=message.n_obs_steps,
+        cameras=tuple(message.cameras),
     )
 
 

@@ -15,6 +15,10 @@ SLOW: Final = Cause(
     "a faster device, fewer torch_threads on a busy computer, or raise inference_latency",
 )  # fmt: skip
 LOADING: Final = Cause("LOADING", Level.WARN, "the policy is being loaded", "wait")
+NO_CAMERAS: Final = Cause(
+    "NO_CAMERAS", Level.WARN, "the policy reads cameras, and the robot has named none yet",
+    "start the robot's camera nodes, or name its cameras in the action queue's parameter cameras",
+)  # fmt: skip
 NO_POLICY: Final = Cause(
     "NO_POLICY", Level.WARN, "no policy is loaded, or the node is not active",
     "set pretrained_name_or_path, or activate the node",
@@ -30,7 +34,7 @@ INFERENCE_STUCK: Final = Cause(
     "INFERENCE_STUCK", Level.ERROR, "an inference has not returned within inference_timeout_s; the server ends",
     "see that the launch file starts it again; look at the device",
 )  # fmt: skip
-CAUSES: Final = (READY, SLOW, LOADING, NO_POLICY, LOAD_FAILED, SPEC_REJECTED, INFERENCE_STUCK)
+CAUSES: Final = (READY, SLOW, LOADING, NO_CAMERAS, NO_POLICY, LOAD_FAILED, SPEC_REJECTED, INFERENCE_STUCK)
 
 
 def diagnose(report: StatusReport, inference_latency_s: float) -> Cause:
@@ -41,7 +45,9 @@ def diagnose(report: StatusReport, inference_latency_s: float) -> Cause:
         if report.message.startswith("spec rejected"):
             return SPEC_REJECTED
         return INFERENCE_STUCK if "inference_timeout_s" in report.message else LOAD_FAILED
-    return LOADING if report.state is State.LOADING else NO_POLICY
+    if report.state is State.LOADING:
+        return NO_CAMERAS if report.message.startswith("the policy reads camera") else LOADING
+    return NO_POLICY
 
 
 def entry_of(name: str, robot: str, report: StatusReport, inference_latency_s: float) -> DiagnosticStatus:

@@ -225,6 +225,8 @@ class PolicyServer:
             return Answer(request, Status.SPEC_REJECTED, robot.rejection, RETRY_ERROR_S)
         if self._policy is None:
             return Answer(request, Status.NOT_READY, self._message, RETRY_LOADING_S)
+        if robot.awaits_cameras:
+            return Answer(request, Status.NOT_READY, robot.awaits_cameras, RETRY_LOADING_S)
         if robot.accepted is None or robot.accepted.spec.spec_id != request.spec_id:
             text = f"policy_spec {request.spec_id} has not arrived yet"
             return Answer(request, Status.NOT_READY, text, RETRY_SPEC_S)
@@ -308,6 +310,8 @@ class PolicyServer:
         state, message = self._state, self._message
         if robot.rejection and state is not State.ERROR:
             state, message = State.ERROR, f"spec rejected: {robot.rejection}"
+        elif state is State.READY and robot.awaits_cameras:
+            state, message = State.LOADING, robot.awaits_cameras
         elif state is State.READY and not self._active:
             state, message = State.UNCONFIGURED, INACTIVE
         return StatusReport(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from so101_policy_server.policy import PolicyDescription, PolicySource
+from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicySource
 from so101_policy_server.policy_choice import PolicyChoice
 from so101_policy_server.request import CameraNeed
 from so101_policy_server.units import UnitConverter, Units, UnitsError
@@ -64,6 +64,7 @@ class AcceptedSpec:
         cameras: which of the robot's cameras gives which image.
         rows: rows of each chunk.
         period_s: time between rows.
+        left_out: cameras of the robot that the policy does not read.
     """
 
     spec: Spec
@@ -71,6 +72,11 @@ class AcceptedSpec:
     cameras: tuple[CameraNeed, ...]
     rows: int
     period_s: float
+    left_out: tuple[str, ...] = ()
+
+
+class NoCamerasYetError(ValueError):
+    """All fits, but the policy reads cameras and the robot has named none so far. The message is one line."""
 
 
 class SpecMismatchError(ValueError):
@@ -99,8 +105,11 @@ def check_spec(
 
     Raises:
         SpecMismatchError: naming each thing that does not fit.
+        NoCamerasYetError: nothing but cameras is missing, and the robot has named none.
     """
     cameras, mismatches = _match_cameras(spec, served, policy)
+    is_blind = bool(policy.images) and not spec.cameras
+    mismatches = [] if is_blind else mismatches
     mismatches = _check_policy(spec, source, policy, choice) + mismatches + _check_joints(spec, served, policy)
     if not (math.isfinite(spec.fps) and abs(spec.fps - served.fps) <= 0.01 * served.fps):
         mismatches.append(f"fps is {spec.fps:g}: the server's policy runs at fps {served.fps:g}")
@@ -114,17 +123,34 @@ def check_spec(
         mismatches.append(str(error))
     if mismatches or converter is None:
         raise SpecMismatchError(mismatches)
+    if is_blind:
+        reads = ", ".join(camera_names(spec, served, policy))
+        raise NoCamerasYetError(
+            f"the policy reads camera {reads}, and none of the robot's is there yet: start its camera nodes, or name "
+            "its cameras in the action queue's parameter cameras"
+        )
     rows = min(spec.actions_per_chunk or served.actions_per_chunk, policy.horizon)
-    return AcceptedSpec(spec, converter, cameras, rows, 1.0 / spec.fps)
+    used = {need.camera for need in cameras}
+    left_out = tuple(camera for camera in spec.cameras if camera not in used)
+    return AcceptedSpec(spec, converter, cameras, rows, 1.0 / spec.fps, left_out)
 
 
 def camera_names(spec: Spec | None, served: Served, policy: PolicyDescription) -> tuple[str, ...]:
     """Names of the cameras that the policy reads as a robot calls them, in the order of the policy's images."""
+    rename = _rename_map(spec, served, policy)
+    back = {after: before.removeprefix(IMAGE_PREFIX) for before, after in rename.items()}
     if spec is not None:
-        robots_name = {need.key: need.camera for need in _match_cameras(spec, served, policy)[0]}
-        return tuple(robots_name.get(image.key, image.camera) for image in policy.images)
-    back = {after: before for before, after in served.rename_map.items()}
-    return tuple(back.get(image.key, IMAGE_PREFIX + image.camera).removeprefix(IMAGE_PREFIX) for image in policy.images)
+        back |= {need.key: need.camera for need in _match_cameras(spec, served, policy)[0]}
+    return tuple(back.get(image.key, image.camera) for image in policy.images)
+
+
+def _rename_map(spec: Spec | None, served: Served, policy: PolicyDescription) -> dict[str, str]:
+    """Observation key of the robot -> of the policy; what the robot says counts most, and comes last."""
+    rename = {**policy.rename_map, **served.rename_map}
+    for before, after in (spec.rename_map if spec is not None else {}).items():
+        rename.pop(before, None)
+        rename[before] = after
+    return rename
 
 
 def _check_policy(spec: Spec, source: PolicySource, policy: PolicyDescription, choice: PolicyChoice) -> list[str]:
@@ -140,7 +166,7 @@ def _check_policy(spec: Spec, source: PolicySource, policy: PolicyDescription, c
 
 
 def _match_cameras(spec: Spec, served: Served, policy: PolicyDescription) -> tuple[tuple[CameraNeed, ...], list[str]]:
-    rename = {**policy.rename_map, **served.rename_map, **spec.rename_map}
+    rename = _rename_map(spec, served, policy)
     by_key = {image.key: image for image in policy.images}
     by_camera = {image.camera: image for image in policy.images}
     found: dict[str, CameraNeed] = {}
@@ -149,18 +175,24 @@ def _match_cameras(spec: Spec, served: Served, policy: PolicyDescription) -> tup
         key = rename.get(IMAGE_PREFIX + camera)
         image = by_key.get(key) if key is not None else by_camera.get(camera)
         if image is None:
-            reads = ", ".join(by_camera) or "none"
-            mismatches.append(
-                f"camera {camera} is not known to the policy, which reads {reads}: set cameras or rename_from"
-            )
-        elif image.key in found:
+            continue  # left out: a robot may have more cameras than the policy reads
+        if image.key in found:
             mismatches.append(f"cameras {found[image.key].camera} and {camera} both mean the policy's {image.camera}")
         else:
             found[image.key] = CameraNeed(camera, image.key, image.height, image.width, image.native)
-    missing = [image.camera for image in policy.images if image.key not in found]
+    missing = [image for image in policy.images if image.key not in found]
     if missing:
-        mismatches.append(f"the policy reads camera {', '.join(missing)}, which cameras does not have")
+        mismatches.append(_lack(missing, spec))
     return tuple(found[image.key] for image in policy.images if image.key in found), mismatches
+
+
+def _lack(missing: list[ImageFeature], spec: Spec) -> str:
+    """Which cameras a robot lacks, which it has, and how one of them is given the name that the policy knows."""
+    lacking = ", ".join(image.camera for image in missing)
+    return (
+        f"the policy reads camera {lacking}: the robot has {', '.join(spec.cameras)}; start a camera of that name, or "
+        f"let one of them stand for it: rename_from {IMAGE_PREFIX}NAME, rename_to {missing[0].key}"
+    )
 
 
 def _check_joints(spec: Spec, served: Served, policy: PolicyDescription) -> list[str]:

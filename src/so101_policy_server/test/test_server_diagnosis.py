@@ -21,6 +21,7 @@ def report(examples):
         ({"inference_p50_s": 0.5}, "SLOW"),
         ({"inference_p50_s": math.nan}, "READY"),
         ({"state": State.LOADING}, "LOADING"),
+        ({"state": State.LOADING, "message": "the policy reads camera top, and none"}, "NO_CAMERAS"),
         ({"state": State.UNCONFIGURED}, "NO_POLICY"),
         ({"state": State.ERROR, "message": "Failed to load policy: no such folder"}, "LOAD_FAILED"),
         ({"state": State.ERROR, "message": "spec rejected: fps is 60"}, "SPEC_REJECTED"),

@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 from so101_policy_server.policy import ImageFeature, PolicySource
 from so101_policy_server.policy_choice import PolicyChoice
-from so101_policy_server.spec_check import SpecMismatchError, camera_names, check_spec, describe_against
+from so101_policy_server.spec_check import (
+    NoCamerasYetError,
+    SpecMismatchError,
+    camera_names,
+    check_spec,
+    describe_against,
+)
 
 SOURCE = PolicySource("models/pick/", device="cpu")
 CHOICE = PolicyChoice(SOURCE)
@@ -52,10 +58,10 @@ def test_empty_fields_mean_what_the_server_has(examples) -> None:
         ({"units": 7}, "units is 7: the server's parameter units is DEGREES"),
         ({"range_upper": (-2.0,) * 6}, "calibrated range of shoulder_pan is -1.5 to -2.0 rad: expected lower < upper"),
         ({"range_lower": ()}, "range_lower has 0 values: expected 6, one per joint"),
-        ({"cameras": ("front",)}, "the policy reads camera wrist, which cameras does not have"),
         (
-            {"cameras": ("front", "wrist", "top")},
-            "camera top is not known to the policy, which reads front, wrist: set cameras or rename_from",
+            {"cameras": ("front", "top")},
+            "the policy reads camera wrist: the robot has front, top; start a camera of that name, or let one of them "
+            "stand for it: rename_from observation.images.NAME, rename_to observation.images.wrist",
         ),
         (
             {"path": "models/other"},
@@ -119,6 +125,39 @@ def test_names_that_the_checkpoint_itself_renames_are_understood(examples) -> No
         "camera1",
         "camera2",
     ]
+
+
+def test_cameras_that_the_policy_does_not_read_are_left_out(examples) -> None:
+    accepted = check(examples, cameras=("top", "wrist", "side", "front"))
+    assert accepted.cameras == examples.needs("front", "wrist")
+    assert accepted.left_out == ("top", "side")
+    assert check(examples, cameras=("front", "wrist")).left_out == ()
+    blind = check(examples, examples.description(images=()), cameras=("front",))
+    assert (blind.cameras, blind.left_out) == ((), ("front",))
+
+
+def test_a_renamed_camera_that_the_policy_does_not_read_is_left_out_too(examples) -> None:
+    rename = {f"observation.images.{name}": f"observation.images.{name}" for name in ("front", "wrist", "top")}
+    rename["observation.images.side"] = "observation.images.camera3"
+    assert check(examples, cameras=("front", "wrist", "top", "side"), rename_map=rename).left_out == ("top", "side")
+
+
+def test_a_robot_that_has_named_no_camera_yet_is_not_refused_unless_something_else_does_not_fit(examples) -> None:
+    with pytest.raises(NoCamerasYetError, match="the policy reads camera front, wrist, and none of the robot's"):
+        check(examples, cameras=())
+    assert mismatches(examples, cameras=(), fps=20.0) == ["fps is 20: the server's policy runs at fps 30"]
+    assert check(examples, examples.description(images=()), cameras=()).cameras == ()
+
+
+def test_what_the_policy_reads_is_told_under_the_robots_names_before_the_robot_names_any(examples) -> None:
+    policy = examples.description(
+        "camera1", "camera2", rename_map={"observation.images.front": "observation.images.camera1"}
+    )
+    served = examples.served()
+    assert camera_names(examples.spec(cameras=()), served, policy) == ("front", "camera2")
+    mine = {"observation.images.a": "observation.images.camera1"}
+    assert camera_names(examples.spec(cameras=(), rename_map=mine), served, policy) == ("a", "camera2")
+    assert camera_names(examples.spec(cameras=("camera1",)), served, policy) == ("camera1", "camera2")
 
 
 def test_two_cameras_cannot_be_the_same_image(examples) -> None:

@@ -186,6 +186,9 @@ class ExpertPolicyNode(Node):
     def _beat(self, leaving: bool = False) -> None:
         self._beats += 1
         cameras = sorted(self._picture_subscriptions)
+        is_blind = self._settings.wait_for_frames and not cameras
+        if is_blind:
+            cameras = list(self._settings.cameras)
         status = PolicyStatus(
             server_id=self._server_id,
             server_name=self._settings.server_name,
@@ -210,6 +213,9 @@ class ExpertPolicyNode(Node):
         if self._spec is not None and sorted(self._spec.joint_names) != sorted(JOINT_NAMES):
             status.state = PolicyStatus.ERROR
             status.message = f"joint_names: expected {', '.join(JOINT_NAMES)}, got {', '.join(self._spec.joint_names)}"
+        elif self._spec is not None and is_blind and cameras:
+            status.state = PolicyStatus.LOADING
+            status.message = f"the expert waits for camera {', '.join(cameras)}, and none of the robot's is there yet"
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
 

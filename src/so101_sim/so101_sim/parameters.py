@@ -52,7 +52,10 @@ class ExpertPolicyParameters:
 
     sim_dir: str = parameter("", "run folder of virtual_arm, as given to its --sim-dir")
     server_name: str = parameter("expert_policy", "name that robots bind to")
-    wait_for_frames: bool = parameter(True, "answer only when the pictures of the spec's cameras have come")
+    wait_for_frames: bool = parameter(True, "answer only when the pictures of the cameras have come")
+    cameras: list[str] = parameter(
+        ["top", "wrist"], "cameras to wait for, as a policy reads some, where policy_spec names none yet"
+    )
     obs_queue_timeout: float = parameter(
         1.0, "how long a request waits for its camera frames, s", lower=0.05, upper=10.0
     )

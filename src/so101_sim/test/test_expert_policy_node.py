@@ -157,8 +157,16 @@ def test_a_spec_with_other_joints_is_an_error_state_until_a_better_one_comes(ser
     robot.connect(joints=("left", "right"))
     assert robot.statuses[-1].state == PolicyStatus.ERROR
     assert "got left, right" in robot.statuses[-1].message
-    robot.connect()
+    robot.connect(cameras=("top",))
     assert robot.statuses[-1].state == PolicyStatus.READY
+
+
+def test_a_robot_that_names_no_camera_yet_is_told_which_the_expert_waits_for(served_robot: Robot) -> None:
+    robot = served_robot
+    robot.connect()
+    status = robot.statuses[-1]
+    assert (status.state, list(status.cameras)) == (PolicyStatus.LOADING, ["top", "wrist"])
+    assert status.message == "the expert waits for camera top, wrist, and none of the robot's is there yet"
 
 
 def test_without_a_virtual_arm_it_is_not_ready_to_answer(robot: Robot, tmp_path: Path) -> None:

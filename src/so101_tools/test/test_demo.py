@@ -18,7 +18,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import DriverStatus, JointLimits, QueueStatus
@@ -117,8 +116,7 @@ def test_the_expert_places_the_cube_through_the_whole_chain_and_the_run_leaves_r
 
 def test_a_policy_with_random_weights_moves_the_arm_within_its_limits_through_all_nodes(run, tmp_path, peer_in):
     checkpoint = tmp_path / "tiny_act"
-    config = yaml.safe_load((Path(__file__).parents[3] / "config" / "sim.yaml").read_text())
-    cameras = config["/**/action_queue"]["ros__parameters"]["cameras"]
+    cameras = ("front", "wrist")  # others than the shipped policy reads: the chain takes those that a policy wants
     builder = Path(__file__).with_name("tiny_act.py")
     subprocess.run([sys.executable, builder, checkpoint, *cameras], check=True, timeout=300)
     demo = run("--checkpoint", str(checkpoint), "--episodes", "1", "--report", "report.json", "--no-video")
