@@ -103,6 +103,20 @@ def test_an_environment_that_was_moved_is_not_trusted(layout: Layout) -> None:
     assert environment.groups_installed(Layout(moved)) == frozenset()
 
 
+@pytest.mark.parametrize("line", ["VIRTUAL_ENV='{}'", 'VIRTUAL_ENV="{}"', "    export VIRTUAL_ENV={}"])
+@pytest.mark.parametrize("before", ["", "/mnt"])
+def test_an_environment_knows_the_place_it_was_made_for(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, line: str, before: str
+) -> None:
+    """Also where the old path ends as the new one does: a disk that was mounted elsewhere."""
+    found = interpreter.Interpreter(str(layout.python), interpreter.WANTED, has_headers=True)
+    monkeypatch.setattr(interpreter, "probe", lambda path: found)
+    place = f"{before}{layout.venv}"
+    (layout.venv / "bin" / "activate").write_text(f"# comment\n{line.format(place)}\nexport VIRTUAL_ENV\n")
+    assert environment._made_for(layout) == place
+    assert environment._python_works(layout) == (before == "")
+
+
 def test_a_damaged_stamp_counts_as_none(layout: Layout) -> None:
     finish(layout, environment.PROFILES["robot"])
     (layout.venv / ".so101.json").write_text('{"groups": ["ba')
@@ -186,6 +200,57 @@ def test_a_first_build_that_was_interrupted_is_known_as_ours(built: Layout) -> N
         build.run(built, colcon)
     build.refuse_foreign_install(built)
     assert len(build.out_of_date(built)) == 3
+
+
+def build_with(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build with a colcon that leaves what it would install; the variables are those of the place."""
+
+    def colcon(*_command: object, **_options: object) -> Outcome:
+        layout.build.mkdir(exist_ok=True)
+        layout.install.mkdir(exist_ok=True)
+        (layout.build / "CMakeCache.txt").touch()
+        (layout.install / "setup.bash").touch()
+        return Outcome(0, "")
+
+    monkeypatch.setattr(activation, "record", lambda layout: {"COLCON_PREFIX_PATH": str(layout.install)})
+    build.run(layout, colcon)
+
+
+@pytest.mark.parametrize("record", ["present", "as before this was recorded"])
+def test_a_workspace_that_was_moved_after_its_build_is_built_from_nothing_with_a_line(
+    built: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], record: str
+) -> None:
+    """CMake refuses a build folder that has moved, and links in install/ lead to the sources of the old place."""
+    shutil.rmtree(built.install)
+    build_with(built, monkeypatch)
+    assert build.built_elsewhere(built) is None and build.out_of_date(built) == {}
+    if record != "present":
+        old = stamp.read(built.install / ".so101.json")
+        del old["root"]
+        stamp.write(built.install / ".so101.json", old)
+    (built.build / "of the old place").touch()
+    (built.install / "of the old place").touch()
+    copy = Layout(built.root.with_name("copy"))
+    shutil.copytree(built.root, copy.root)
+    assert build.built_elsewhere(copy) == str(built.root)
+    capsys.readouterr()
+    build_with(copy, monkeypatch)
+    assert f"built in {built.root}; building it again" in capsys.readouterr().err
+    assert not (copy.build / "of the old place").exists() and not (copy.install / "of the old place").exists()
+    assert (built.build / "of the old place").exists()
+    assert build.built_elsewhere(copy) is None and build.out_of_date(copy) == {}
+
+
+def test_a_first_build_that_was_interrupted_and_moved_is_begun_again(built: Layout) -> None:
+    def colcon(*_command: object, **_options: object) -> Outcome:
+        raise KeyboardInterrupt
+
+    shutil.rmtree(built.install)
+    with pytest.raises(KeyboardInterrupt):
+        build.run(built, colcon)
+    moved = Layout(built.root.with_name("moved"))
+    built.root.rename(moved.root)
+    assert build.built_elsewhere(moved) == str(built.root)
 
 
 # What it finds.

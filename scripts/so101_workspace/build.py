@@ -77,6 +77,24 @@ def refuse_foreign_install(layout: Layout) -> None:
         )
 
 
+def built_elsewhere(layout: Layout) -> str | None:
+    """The folder that the workspace was in when it was built, if that is another one: it was moved or copied since."""
+    recorded = stamp.read(layout.install / _STAMP)
+    prefix = recorded.get("environment", {}).get("COLCON_PREFIX_PATH")  # all that older records have
+    root = recorded.get("root") or (str(Path(prefix.split(":")[0]).parent) if prefix else None)
+    return root if root != str(layout.root) else None
+
+
+def _remove_what_was_built_elsewhere(layout: Layout) -> None:
+    """Links in install/ lead to the sources of the old place, and CMake refuses a build folder that has moved."""
+    old = built_elsewhere(layout)
+    if old is None:
+        return
+    say(f"this workspace was built in {old}; building it again where it is now")
+    for folder in (layout.build, layout.install):
+        shutil.rmtree(str(folder), ignore_errors=True)
+
+
 def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
     """Build what is out of date. The caller holds the workspace lock, and `.venv` holds the group base. Raises Failure.
 
@@ -86,9 +104,10 @@ def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
     if not changed:
         return
     refuse_foreign_install(layout)
+    _remove_what_was_built_elsewhere(layout)
     say("building " + ", ".join(sorted(changed)))
     if not (layout.install / _STAMP).exists():
-        stamp.write(layout.install / _STAMP, {})  # an interrupted first build is known as ours
+        stamp.write(layout.install / _STAMP, {"root": str(layout.root)})  # an interrupted first build is known as ours
     before = stamp.read(layout.install / _STAMP).get("packages", {})
     built = {name: value for name, value in before.items() if name not in changed}
     for name in set(before) - set(packages(layout)):
@@ -110,7 +129,8 @@ def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
             print(outcome.tail, file=sys.stderr, flush=True)
         raise Failure("the build failed (output above, logs in log/latest_build); correct it and try again")
     built.update(changed)
-    stamp.write(layout.install / _STAMP, {"packages": built, "environment": activation.record(layout)})
+    done = {"packages": built, "environment": activation.record(layout), "root": str(layout.root)}
+    stamp.write(layout.install / _STAMP, done)
     say("built")
 
 

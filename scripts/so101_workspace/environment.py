@@ -62,7 +62,9 @@ def prepare(layout: Layout, wanted: frozenset[str]) -> None:
         (layout.venv / _STAMP).unlink(missing_ok=True)
         if not _python_works(layout):
             python = interpreter.find(layout, uv, env)
-            say(f"making .venv with {python}")
+            old = _made_for(layout)
+            moved = f", since the one here was made for {old}" if old not in (None, str(layout.venv)) else ""
+            say(f"making .venv with {python}{moved}")
             made = run_quiet([uv, "venv", "--clear", "--python", python, str(layout.venv)], env)
             if made.code != 0:
                 raise installer.explain(made, "making .venv", layout.root)
@@ -87,13 +89,17 @@ def _inputs(layout: Layout, groups: frozenset[str]) -> str:
 def _python_works(layout: Layout) -> bool:
     """Whether `.venv` starts, is of the wanted version, and was made for this very path (not moved or copied)."""
     found = interpreter.probe(str(layout.python))
-    if found is None or found.version != interpreter.WANTED:
-        return False
+    return found is not None and found.version == interpreter.WANTED and _made_for(layout) == str(layout.venv)
+
+
+def _made_for(layout: Layout) -> str | None:
+    """The path that `.venv` was made for: its programs begin with it. None if that cannot be told."""
     try:
         text = (layout.venv / "bin" / "activate").read_text(encoding="utf-8")
     except OSError:
-        return False
-    return str(layout.venv) in text
+        return None
+    match = re.search(r"""^\s*(?:export )?VIRTUAL_ENV=(['"]?)(/.*?)\1\s*$""", text, re.MULTILINE)
+    return match.group(2) if match else None
 
 
 def _install(layout: Layout, uv: str, env: dict[str, str], groups: frozenset[str]) -> None:
