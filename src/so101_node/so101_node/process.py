@@ -66,12 +66,19 @@ def end_process(code: int) -> NoReturn:
     os._exit(code)
 
 
-def wait_until_heard(publishers: Iterable[Publisher]) -> None:
-    """Wait until reliable readers have all that was published, `LAST_WORDS_S` at most (one of them may be gone)."""
+def wait_until_heard(publishers: Iterable[Publisher]) -> list[str]:
+    """Wait until reliable readers have all that was published, `LAST_WORDS_S` at most (one of them may be gone).
+
+    Returns:
+        The topics on which a reader has not acknowledged everything; empty where all is heard.
+    """
     end_s = time.monotonic() + LAST_WORDS_S
+    unheard = []
     for publisher in publishers:
         left_s = max(0.0, end_s - time.monotonic())
-        publisher.wait_for_all_acked(Duration(nanoseconds=round(left_s * 1e9)))
+        if not publisher.wait_for_all_acked(Duration(nanoseconds=round(left_s * 1e9))):
+            unheard.append(publisher.topic_name)
+    return unheard
 
 
 def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> int:
@@ -125,7 +132,14 @@ def _leave(node: Node | None, executor: SingleThreadedExecutor | None) -> None:
             on_exit = getattr(node, "on_exit", None)
             if on_exit is not None:
                 on_exit()
-            wait_until_heard(node.publishers)
+            unheard = wait_until_heard(node.publishers)
+            if unheard:  # on stderr: /rosout is among what may not arrive
+                print(
+                    f"[{node.get_name()}] the last messages on {', '.join(unheard)} may be lost: a reader has not "
+                    f"acknowledged them within {LAST_WORDS_S} s (it hangs, was killed, or its network is slow)",
+                    file=sys.stderr,
+                    flush=True,
+                )
             if executor is not None:
                 executor.remove_node(node)
             node.destroy_node()
