@@ -1,5 +1,6 @@
 """ruff and mypy, as tests: what they find is a failure like any other."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -34,3 +35,19 @@ def test_python_3_8_reads_the_entry_script() -> None:
 
     for path in [ROOT / "scripts" / "__main__.py", *(ROOT / "scripts" / "so101_workspace").glob("*.py")]:
         ast.parse(path.read_text(), str(path), feature_version=(3, 8))
+
+
+def test_nodes_count_publishers_and_subscriptions_under_remapped_names() -> None:
+    """rclpy's own counts ignore remapping, which once switched the alarm about a second commander off."""
+    counts = re.compile(r"\.count_(publishers|subscribers)\(")
+    sources = [path for path in ROOT.glob("src/*/*/**/*.py") if path.parent.name != "test"]
+    assert len(sources) > 100
+    offenders = [path for path in sources if path.name != "graph.py" and counts.search(path.read_text())]
+    assert [str(path.relative_to(ROOT)) for path in offenders] == [], "use so101_node.graph"
+
+
+def test_entries_of_diagnostics_are_made_in_one_place() -> None:
+    """Where a node builds them by hand, names and causes drift apart."""
+    sources = [path for path in ROOT.glob("src/*/*/**/*.py") if path.parent.name != "test"]
+    offenders = [path for path in sources if re.search(r"\bDiagnosticStatus\(", path.read_text())]
+    assert [str(path.relative_to(ROOT)) for path in offenders] == ["src/so101_node/so101_node/diagnostics.py"]

@@ -18,6 +18,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import ActionChunk, DriverStatus, JointLimits, PolicyStatus
+from so101_node.diagnostics import node_name
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import ParameterError, changed, declare
 from so101_node.precedence import take_precedence
@@ -34,7 +35,7 @@ from so101_action_queue.parameters import QueueParameters
 from so101_action_queue.sender import Sender
 from so101_action_queue.settings import Settings
 from so101_action_queue.tick_thread import Tick, TickThread
-from so101_node import qos
+from so101_node import graph, qos
 
 OBSERVATION_TYPE = "so101_msgs/msg/ObservationImage"
 HOUSEKEEPING_S = 0.1
@@ -274,9 +275,9 @@ class ActionQueueNode(AutostartNode):
             self._start_when_possible()
         if due and self._outlets:
             self._diagnosed = shown
-            name = self.get_fully_qualified_name().lstrip("/")
-            answerers = self.count_publishers("action_chunk")
-            self._outlets.diagnostics(diagnosis.entries(name, status, rivals, answerers, latency))
+            answerers, topic = graph.publishers(self, "action_chunk"), graph.shown(self, "action_chunk")
+            foreign = f"{answerers} nodes publish {topic}" if answerers > 1 else ""
+            self._outlets.diagnostics(diagnosis.entries(node_name(self), status, rivals, foreign, latency))
         self._houses_kept += 1
 
     def _settings(self) -> Settings:
@@ -300,7 +301,7 @@ class ActionQueueNode(AutostartNode):
         prefix, suffix = self.get_namespace().rstrip("/") + "/", "/observation"
         topics = (topic for topic, types in self.get_topic_names_and_types() if OBSERVATION_TYPE in types)
         ours = [topic for topic in topics if topic.startswith(prefix) and topic.endswith(suffix)]
-        names = [topic[len(prefix) : -len(suffix)] for topic in ours if self.count_publishers(topic)]
+        names = [topic[len(prefix) : -len(suffix)] for topic in ours if graph.publishers(self, topic)]
         with self._lock:
             self._cameras.find(name for name in names if "/" not in name)
             if self._journal:

@@ -21,6 +21,7 @@ SECOND_SERVER = Cause(
     "another policy server answers this robot; its chunks are dropped",
     "stop one of them, or name the one to obey in `servers`",
 )
+ONE_SERVER = Cause("ONE_SERVER", Level.OK, "at most one node publishes action_chunk")
 FOREIGN_CHUNKS = Cause(
     "FOREIGN_CHUNKS",
     Level.WARN,
@@ -131,7 +132,8 @@ WAITING = Cause("WAITING", Level.OK, "started, no chunk yet; the setpoint is hel
 ASKING_LATER = Cause("WAITING_TO_ASK", Level.WARN, "an error answer; the next question waits a moment", "wait")
 UNNAMED = Cause("UNNAMED", Level.WARN, "something else; the message says what", "read the message")
 CAUSES: Final = (
-    IDLE, WAITING, RUNNING, STARVED, ASKING_LATER, *_NAMED, SECOND_SERVER, FOREIGN_CHUNKS, STOP_REQUESTED, UNNAMED,
+    IDLE, WAITING, RUNNING, STARVED, ASKING_LATER, *_NAMED, SECOND_SERVER, FOREIGN_CHUNKS, ONE_SERVER, STOP_REQUESTED,
+    UNNAMED,
 )  # fmt: skip
 _BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 
@@ -180,11 +182,11 @@ class Latency:
 
 
 def entries(
-    name: str, status: Status, rivals: Sequence[str], answerers: int, latency: Mapping[str, str]
+    name: str, status: Status, rivals: Sequence[str], foreign: str, latency: Mapping[str, str]
 ) -> list[DiagnosticStatus]:
-    """State, cause, counters and latency; and an alarm while others answer than the one server that is obeyed.
+    """State, cause, counters and latency; and whether others answer than the one server that is obeyed.
 
-    rivals: names of further live servers; answerers: how many nodes publish action_chunk.
+    rivals: names of further live servers; foreign: who else publishes action_chunk, "" for nobody.
     """
     values = {
         "state": status.state.name,
@@ -203,6 +205,6 @@ def entries(
     made = [entry(f"{name}: queue", cause, status.cause, values)]
     if rivals:
         made.append(entry(f"{name}: servers", SECOND_SERVER, f"{', '.join(rivals)} besides the one that is obeyed"))
-    elif answerers > 1:
-        made.append(entry(f"{name}: servers", FOREIGN_CHUNKS, f"{answerers} nodes publish action_chunk"))
+    else:
+        made.append(entry(f"{name}: servers", FOREIGN_CHUNKS if foreign else ONE_SERVER, foreign))
     return made

@@ -247,7 +247,7 @@ class QueueWorld:
 class QueueProcess:
     """The node as users run it. Lost heartbeats need longer here than by default: the machine may be busy."""
 
-    def __init__(self, namespace: str = "/", **parameters: Any) -> None:
+    def __init__(self, namespace: str = "/", *remappings: str, **parameters: Any) -> None:
         chosen = {
             "server_lost_s": 8.0,
             "driver_lost_s": 8.0,
@@ -255,7 +255,7 @@ class QueueProcess:
             "max_pose_age_s": 1.0,
             **parameters,
         }
-        arguments = ["-r", f"__ns:={namespace}"]
+        arguments = [part for rule in (f"__ns:={namespace}", *remappings) for part in ("-r", rule)]
         arguments += [part for name, value in chosen.items() for part in ("-p", f"{name}:={value}")]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "so101_action_queue.action_queue_node", "--ros-args", *arguments],

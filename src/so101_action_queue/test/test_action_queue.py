@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from queue_world import FPS, HOME, JOINTS, QueueProcess, QueueWorld, follow_the_steps
 from so101_action_queue.replay import replay
-from so101_msgs.msg import ObservationRequest, QueueDecision, QueueStatus
+from so101_msgs.msg import ActionChunk, ObservationRequest, QueueDecision, QueueStatus
+
+from so101_node import qos
 
 Start = Callable[..., QueueProcess]
 
@@ -34,8 +37,8 @@ def queue() -> Iterator[Start]:
     """Start a queue of one's own, with parameters."""
     started: list[QueueProcess] = []
 
-    def start(namespace: str = "/", **parameters: Any) -> QueueProcess:
-        started.append(QueueProcess(namespace, **parameters))
+    def start(namespace: str = "/", *remappings: str, **parameters: Any) -> QueueProcess:
+        started.append(QueueProcess(namespace, *remappings, **parameters))
         return started[-1]
 
     yield start
@@ -273,6 +276,26 @@ def test_start_without_a_driver_is_refused_with_the_reason_in_a_namespace_too(qu
         alone.wait_for_state(QueueStatus.RUNNING)
     finally:
         alone.close()
+
+
+def test_chunks_of_others_are_told_where_their_topic_is_remapped(queue: Start) -> None:
+    world = QueueWorld("/twin")
+    entries: dict[str, DiagnosticStatus] = {}
+
+    def hear(array: DiagnosticArray) -> None:
+        entries.update({entry.name: entry for entry in array.status if entry.name.startswith("twin/")})
+
+    try:
+        world.node.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
+        servers = [world.node.create_publisher(ActionChunk, "/answers", qos.CHUNK_WRITER) for _ in range(2)]
+        queue("/twin", "action_chunk:=/answers")
+        name = "twin/action_queue: servers"
+        assert world.wait(lambda: name in entries and entries[name].level == DiagnosticStatus.WARN), entries
+        assert entries[name].message == "FOREIGN_CHUNKS: 2 nodes publish /answers"
+        world.node.destroy_publisher(servers.pop())
+        assert world.wait(lambda: entries[name].level == DiagnosticStatus.OK), entries
+    finally:
+        world.close()
 
 
 def test_a_bad_parameter_is_one_line_with_what_would_be_accepted(queue: Start) -> None:

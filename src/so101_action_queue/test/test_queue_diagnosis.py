@@ -100,15 +100,16 @@ def test_every_cause_that_is_no_good_has_a_remedy_and_names_are_used_once() -> N
 )  # fmt: skip
 def test_entries_show_state_cause_counters_and_a_second_server(state: QueueState, words: str, level: bytes) -> None:
     status = Status(state, words, 1, 2, 3, 4, 5, 6, 0.5, 7, 0.1, 8, 0.2, 0.3, 0.4, math.nan, Counters(accepted=9))
-    (only,) = entries("arm/action_queue", status, [], 1, {})
+    only, servers = entries("arm/action_queue", status, [], "", {})
+    assert (servers.name, servers.level) == ("arm/action_queue: servers", DiagnosticStatus.OK)
     assert (only.level, only.name) == (level, "arm/action_queue: queue")
     assert words in only.message
     pairs = {pair.key: pair.value for pair in only.values}
     assert (pairs["accepted"], pairs["state"]) == ("9", state.name)
-    _, alarm = entries("arm/action_queue", status, ["intruder"], 2, {})
+    _, alarm = entries("arm/action_queue", status, ["intruder"], "2 nodes publish action_chunk", {})
     assert alarm.level == DiagnosticStatus.WARN
     assert alarm.message.startswith("SECOND_SERVER: intruder")
-    _, alarm = entries("arm/action_queue", status, [], 2, {})
+    _, alarm = entries("arm/action_queue", status, [], "2 nodes publish action_chunk", {})
     assert alarm.message == "FOREIGN_CHUNKS: 2 nodes publish action_chunk"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rclpy.node import Node
-from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry
+from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry, node_name
 from so101_node.parameters import ParameterError, declare, parameter
 from so101_node.process import NodeError, run_process
 
@@ -125,7 +125,7 @@ class CameraNode(Node):
         }
         cause = CAPTURING if rate > 0 else NO_FRAMES
         detail = f"{rate:.0f} frames/s" if rate > 0 else state.error
-        name = f"{self.get_fully_qualified_name()}: capture"
+        name = f"{node_name(self)}: capture"
         self._diagnostics.offer([entry(name, cause, detail, values, self._device)])
 
 

@@ -8,9 +8,9 @@ import re
 import time
 from dataclasses import dataclass
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
+from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry, node_name
 from so101_node.parameters import ParameterError, declare, parameter
 from so101_node.process import run_process
 
@@ -21,6 +21,16 @@ from so101_camera.rotated_source import ROTATIONS, rotated_frame
 from so101_node import qos
 
 DIAGNOSTICS_PERIOD_S = 1.0
+
+PASSING = Cause("PASSING", Level.OK, "frames come")
+NO_IMAGES = Cause(
+    "NO_IMAGES", Level.ERROR, "nothing new on the camera driver's topic",
+    "is the camera driver running? `ros2 topic hz` on the topic that the message names tells",
+)  # fmt: skip
+UNREADABLE = Cause(
+    "UNREADABLE", Level.ERROR, "the camera driver's images cannot be used", "set the driver to an encoding that is read"
+)
+CAUSES = (PASSING, NO_IMAGES, UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ class FrameGateNode(Node):
         compressed = parameters.image_transport == "compressed"
         kind, self._topic = (CompressedImage, f"{base}/compressed") if compressed else (Image, base)
         self.create_subscription(kind, self._topic, self._on_image, qos.IMAGE)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = DiagnosticsPublisher(self)
         self._frames_before = 0
         self._error = ""
         self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
@@ -99,20 +109,10 @@ class FrameGateNode(Node):
         frames = self._observations.frames
         rate = (frames - self._frames_before) / DIAGNOSTICS_PERIOD_S
         self._frames_before = frames
-        silent = self._error or f"nothing new on {self._topic}: is the camera driver running?"
-        status = DiagnosticStatus(
-            level=DiagnosticStatus.OK if rate > 0 else DiagnosticStatus.ERROR,
-            name=f"{self.get_fully_qualified_name()}: capture",
-            hardware_id=self._topic,
-            message=f"{rate:.0f} frames/s" if rate > 0 else silent,
-            values=[
-                KeyValue(key="frames", value=str(frames)),
-                KeyValue(key="answers", value=str(self._observations.answers)),
-            ],
-        )
-        message = DiagnosticArray(status=[status])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        cause = UNREADABLE if self._error else PASSING if rate > 0 else NO_IMAGES
+        detail = self._error or (f"{rate:.0f} frames/s" if rate > 0 else f"nothing new on {self._topic}")
+        values = {"frames": frames, "answers": self._observations.answers}
+        self._diagnostics.offer([entry(f"{node_name(self)}: capture", cause, detail, values, self._topic)])
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ RESET: Final = "then call so101_driver/reset"
 
 HOLDING = Cause("HOLDING", Level.OK, "torque on, the arm stays where it is; a command near its pose engages it")
 ENGAGED = Cause("ENGAGED", Level.OK, "commands are followed, within limits")
+ONE_COMMANDER = Cause("ONE_COMMANDER", Level.OK, "at most one node publishes joint_command")
 FOREIGN_COMMANDS = Cause(
     "FOREIGN_COMMANDS",
     Level.WARN,
@@ -108,6 +109,7 @@ BY_NAME: Final = {
         ),
         HOLDING,
         ENGAGED,
+        ONE_COMMANDER,
         FOREIGN_COMMANDS,
         CALIBRATED,
         CALIBRATION_DOUBTFUL,

@@ -11,7 +11,7 @@ from so101_node.diagnostics import entry
 from so101_driver.arm import ArmReading
 from so101_driver.calibration import JOINT_NAMES, Calibration
 from so101_driver.control_cycle import Snapshot
-from so101_driver.diagnosis import CALIBRATED, CALIBRATION_DOUBTFUL, FOREIGN_COMMANDS, diagnose
+from so101_driver.diagnosis import CALIBRATED, CALIBRATION_DOUBTFUL, FOREIGN_COMMANDS, ONE_COMMANDER, diagnose
 from so101_driver.motion_limits import MotionLimits
 
 _NAMES = list(JOINT_NAMES)
@@ -77,11 +77,11 @@ def servo_telemetry(snapshot: Snapshot, reading: ArmReading, stamp: Time) -> Ser
 
 
 def diagnostics(
-    snapshot: Snapshot, name: str, port: str, missed_deadlines: int, publishers: int, notes: Sequence[str] = ()
+    snapshot: Snapshot, name: str, port: str, missed_deadlines: int, foreign: str, notes: Sequence[str] = ()
 ) -> list[DiagnosticStatus]:
     """State, cause and counters, what is odd about the calibration, and who else publishes commands.
 
-    `publishers`: of joint_command. `notes`: on the calibration, one line each.
+    `foreign`: who else publishes commands, "" for nobody. `notes`: on the calibration, one line each.
     """
     status = snapshot.status
     counters = {
@@ -94,8 +94,8 @@ def diagnostics(
         "bus_retries": snapshot.bus_retries,
         "missed_deadlines": missed_deadlines,
     }
-    entries = [entry(f"{name}: arm", diagnose(status), status.message, counters, port)]
-    entries.append(entry(f"{name}: calibration", CALIBRATION_DOUBTFUL if notes else CALIBRATED, "; ".join(notes)))
-    if publishers > 1:
-        entries.append(entry(f"{name}: commands", FOREIGN_COMMANDS, f"{publishers} nodes publish joint_command"))
-    return entries
+    return [
+        entry(f"{name}: arm", diagnose(status), status.message, counters, port),
+        entry(f"{name}: calibration", CALIBRATION_DOUBTFUL if notes else CALIBRATED, "; ".join(notes)),
+        entry(f"{name}: commands", FOREIGN_COMMANDS if foreign else ONE_COMMANDER, foreign),
+    ]

@@ -9,7 +9,7 @@ import numpy as np
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
-from so101_node.diagnostics import DiagnosticsPublisher
+from so101_node.diagnostics import DiagnosticsPublisher, node_name
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
 from so101_node.precedence import take_precedence
@@ -31,6 +31,7 @@ from so101_driver.gate_values import GateConfig, Outcome, State
 from so101_driver.motion_limits import MotionLimits
 from so101_driver.safety_gate import SafetyGate
 from so101_driver.snapshot_publisher import SnapshotPublisher
+from so101_node import graph
 
 _PERIOD_S: Final = 1.0 / 60.0
 _STATUS_TICKS: Final = 6  # 10 Hz
@@ -57,7 +58,7 @@ class So101DriverNode(AutostartNode):
         self._limits = self.create_publisher(JointLimits, "joint_limits", LATCHED)
         self._telemetry = self.create_publisher(ServoTelemetry, "servo_telemetry", TELEMETRY)
         self._diagnostics = DiagnosticsPublisher(self)
-        self._commanders = 0  # of joint_command
+        self._foreign = ""  # who else publishes joint_command
         self.create_subscription(JointState, "joint_command", self._on_command, JOINT_COMMAND)
         for name, ask in (
             ("emergency_stop", SafetyGate.emergency_stop),
@@ -217,9 +218,9 @@ class So101DriverNode(AutostartNode):
 
     def _watch(self) -> None:
         """Who else publishes commands: five times a second, since a foreign one may move the arm."""
-        self._commanders = self.count_publishers("joint_command")
-        foreign = self._commanders > 1
-        self._alarm = f"{self._commanders} nodes publish joint_command: stop all but one" if foreign else ""
+        commanders, topic = graph.publishers(self, "joint_command"), graph.shown(self, "joint_command")
+        self._foreign = f"{commanders} nodes publish {topic}" if commanders > 1 else ""
+        self._alarm = f"{self._foreign}: stop all but one" if self._foreign else ""
         if self._alarm:
             self._log.warning(self._alarm, throttle_duration_sec=10.0)
 
@@ -228,7 +229,7 @@ class So101DriverNode(AutostartNode):
             missed = self._bus_thread.missed_deadlines
             self._diagnostics.offer(
                 messages.diagnostics(
-                    self._snapshot, self.get_name(), self._settings.port, missed, self._commanders, self._notes
+                    self._snapshot, node_name(self), self._settings.port, missed, self._foreign, self._notes
                 )
             )
 

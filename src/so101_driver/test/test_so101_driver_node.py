@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
@@ -122,9 +123,10 @@ class Driver:
     """A driver process."""
 
     def __init__(self, *parameters: str, through: Sequence[str] = ()) -> None:
+        """`parameters` as NAME:=VALUE; a remapping as -r FROM:=TO."""
         command = [*through, sys.executable, "-m", "so101_driver.so101_driver_node", "--ros-args"]
         for parameter in parameters:
-            command += ["-p", parameter]
+            command += parameter.split(" ", 1) if parameter.startswith("-r ") else ["-p", parameter]
         environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -370,6 +372,29 @@ def test_a_second_node_that_commands_the_arm_raises_an_alarm(bench: Bench) -> No
     peer.wait(lambda: "joint_command" not in peer.status.message, "the end of the alarm")
 
 
+def test_a_second_node_that_commands_a_remapped_arm_raises_the_alarm_too(bench: Bench) -> None:
+    peer = bench.drive("-r joint_command:=/cmd", "-r __ns:=/left", "-r driver_status:=/driver_status",
+                       "-r joint_states:=/joint_states", "-r joint_limits:=/joint_limits")  # fmt: skip
+    entries: dict[str, DiagnosticStatus] = {}
+
+    def hear(array: DiagnosticArray) -> None:
+        entries.update({entry.name: entry for entry in array.status if entry.name.startswith("left/")})
+
+    def level() -> bytes | None:
+        return entries["left/so101_driver: commands"].level if entries else None
+
+    listening = peer.node.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
+    commanders = [peer.node.create_publisher(JointState, "/cmd", JOINT_COMMAND) for _ in range(2)]
+    peer.wait(lambda: "2 nodes publish /cmd" in peer.status.message, "the alarm")
+    peer.wait(lambda: level() == DiagnosticStatus.WARN, "the entry")
+    peer.node.destroy_publisher(commanders.pop())
+    peer.wait(lambda: "/cmd" not in peer.status.message, "the end of the alarm")
+    peer.wait(lambda: level() == DiagnosticStatus.OK, "the entry that all is well")
+    assert set(entries) == {f"left/so101_driver: {part}" for part in ("arm", "calibration", "commands")}
+    peer.node.destroy_publisher(commanders.pop())
+    peer.node.destroy_subscription(listening)
+
+
 def test_a_port_that_went_away_is_found_again(bench: Bench) -> None:
     peer = bench.drive()
     bench.arm.client.fault("unplug", 0.5)
@@ -552,7 +577,7 @@ def failed_start(bench: Bench, *parameters: str) -> str:
         code, said = driver.wait()
     finally:
         driver.kill()
-    assert code == 1
+    assert code == (78 if "error: parameter" in said else 1)
     assert "Traceback" not in said
     assert said.count("\n") == 1
     return said

@@ -13,7 +13,8 @@ from typing import Final
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-PERIOD_NS: Final = 1_000_000_000
+PERIOD_NS: Final = 900_000_000
+"""A little less than the second that nodes offer in: a timer that is early by a hair must not halve the rate."""
 
 
 class Level(Enum):
@@ -34,10 +35,22 @@ class Cause:
     remedy: str = ""
 
 
+def node_name(node: Node) -> str:
+    """Return what the names of a node's entries begin with: its whole name without the first slash, `left/top`.
+
+    Two arms in namespaces would overwrite each other's entries otherwise.
+    """
+    return str(node.get_fully_qualified_name()).lstrip("/")
+
+
 def entry(
     name: str, cause: Cause, detail: str = "", values: Mapping[str, object] | None = None, hardware_id: str = ""
 ) -> DiagnosticStatus:
-    """One entry: the message is the cause's name and `detail`, or its meaning where there is none to give."""
+    """One entry: the message is the cause's name and `detail`, or its meaning where there is none to give.
+
+    `name` is `NODE: PART`, with `node_name`. An entry is there as long as its node, also while all is well: one that
+    stays away is stale to those who collect them.
+    """
     shown = {"cause": cause.name, "remedy": cause.remedy, **(values or {})}
     return DiagnosticStatus(
         level=cause.level.value,

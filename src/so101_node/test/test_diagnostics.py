@@ -22,6 +22,18 @@ def test_an_entry_names_cause_and_remedy() -> None:
     assert entry("queue", GOOD).message == "RUNNING: all is well"
 
 
+def test_two_arms_in_namespaces_do_not_share_a_name() -> None:
+    context = Context()
+    rclpy.init(args=[], context=context)
+    names = []
+    for namespace in ("", "/left", "/lab/right"):
+        node = rclpy.create_node("so101_driver", context=context, namespace=namespace, enable_rosout=False)
+        names.append(diagnostics.node_name(node))
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+    assert names == ["so101_driver", "left/so101_driver", "lab/right/so101_driver"]
+
+
 def test_the_same_is_published_once_a_second_and_a_change_at_once(monkeypatch) -> None:
     now_ns = 10**10
     monkeypatch.setattr(diagnostics.time, "monotonic_ns", lambda: now_ns)

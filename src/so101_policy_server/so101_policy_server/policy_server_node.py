@@ -12,7 +12,7 @@ from rclpy.exceptions import InvalidTopicNameException
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
-from so101_node.diagnostics import DiagnosticsPublisher
+from so101_node.diagnostics import DiagnosticsPublisher, node_name
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process, wait_until_heard
@@ -72,7 +72,7 @@ class PolicyServerNode(AutostartNode):
         """Connect topics and begin to load; returns at once."""
         core = PolicyServer(self._settings.config())
         try:
-            self._robots = {name: self._connect(name) for name in self._settings.robots or [""]}
+            self._robots = {name: self._connect(name) for name in self._settings.robots or [self.get_namespace()]}
         except InvalidTopicNameException:
             self.failure = f"robots = {self._settings.robots}: must be namespaces such as /arm1"
             return TransitionCallbackReturn.FAILURE
@@ -87,7 +87,7 @@ class PolicyServerNode(AutostartNode):
     def on_activate(self, state: Any) -> TransitionCallbackReturn:
         """Answer requests."""
         self._call(lambda core, _now: core.activate())
-        served = ", ".join(name or self.get_namespace() for name in self._robots)
+        served = ", ".join(self._robots)
         self.log.info(f"PolicyServer started: {self._settings.server_name} for {served}")
         self._publish_status()
         return TransitionCallbackReturn.SUCCESS
@@ -205,7 +205,7 @@ class PolicyServerNode(AutostartNode):
             entries = []
             for robot in self._robots.values():
                 report = inference.status(robot.name)
-                entries.append(entry_of(self.get_name(), robot.name, report, self._settings.inference_latency))
+                entries.append(entry_of(node_name(self), robot.name, report, self._settings.inference_latency))
                 message = to_status(report, self._server_id, self._settings.server_name, self._sequence, leaving)
                 message.header.stamp = self.get_clock().now().to_msg()
                 robot.status.publish(message)

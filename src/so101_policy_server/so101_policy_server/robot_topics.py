@@ -41,7 +41,7 @@ class RobotTopics:
 
     Args:
         node: owns them.
-        name: the robot's namespace as the parameter `robots` has it; "" = the node's own.
+        name: the robot's namespace as the parameter `robots` has it, or the node's own.
         heard: who is told.
         topics_transport: "" = cameras answer requests; "compressed" or "raw" = plain image topics of that kind, and
             joint_states.
@@ -52,7 +52,7 @@ class RobotTopics:
 
     def __init__(self, node: Node, name: str, heard: Heard, topics_transport: str) -> None:
         self._node, self.name, self._heard, self._transport = node, name, heard, topics_transport
-        prefix = self._prefix = f"{name.rstrip('/')}/" if name else ""
+        prefix = self._prefix = "" if name == node.get_namespace() else f"{name.rstrip('/')}/"
         self.chunks = RepeatPublisher(node, ActionChunk, f"{prefix}action_chunk", qos.CHUNK_WRITER)
         self.status = node.create_publisher(PolicyStatus, f"{prefix}policy_status", qos.LATCHED)
         self._inputs = [

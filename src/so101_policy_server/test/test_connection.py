@@ -269,9 +269,9 @@ def test_the_executable_stays_up_with_an_error_when_the_folder_is_missing(keep, 
     assert "Traceback" not in server.output()
 
 
-def test_a_wrong_parameter_is_one_line_and_exit_code_1(keep, tmp_path) -> None:
+def test_a_wrong_parameter_is_one_line_and_exit_code_78(keep, tmp_path) -> None:
     server = keep(Process(tmp_path, policy_device="gpu"))
-    assert server.process.wait(WAIT_S) == 1
+    assert server.process.wait(WAIT_S) == 78
     (line,) = server.output().strip().splitlines()
     assert re.search(r"policy_device = 'gpu': must be cpu, cuda, cuda:N or mps", line)
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL library; the renderer does, and explains
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from so101_camera.camera_info import pinhole_camera_info
 from so101_camera.camera_publisher import CameraPublisher
 from so101_camera.frame import Frame
 from so101_msgs.msg import PolicySpec
+from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry, node_name
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
 from so101_node.qos import LATCHED
 
-from so101_node import precedence
+from so101_node import graph, precedence
 from so101_sim.errors import SimulationError
 from so101_sim.parameters import VirtualCamerasParameters
 from so101_sim.render_loop import RenderLoop
@@ -27,6 +28,12 @@ from so101_sim.world_view import WorldView
 _STREAMS = ("image_raw", "image_raw/compressed", "camera_info")
 _LOOK_FOR_LISTENERS_S = 0.25
 _DIAGNOSTICS_PERIOD_S = 1.0
+
+RENDERING = Cause("RENDERING", Level.OK, "frames come")
+UNWATCHED = Cause("UNWATCHED", Level.OK, "nobody looks through it")
+NO_FRAMES = Cause("NO_FRAMES", Level.ERROR, "it is wanted, and no frame comes", "lower fps, or a less busy computer")
+NO_ARM = Cause("NO_ARM", Level.ERROR, "no state of the virtual arm", "start virtual_arm with this sim_dir")
+CAUSES = (RENDERING, UNWATCHED, NO_FRAMES, NO_ARM)
 
 
 class VirtualCamerasNode(Node):
@@ -63,7 +70,7 @@ class VirtualCamerasNode(Node):
         )
         self._seen_ns = time.monotonic_ns()
         self._pictures_before = dict.fromkeys(parameters.cameras, 0)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = DiagnosticsPublisher(self)
         self.create_subscription(PolicySpec, "policy_spec", self._on_spec, LATCHED)
         self.create_timer(_LOOK_FOR_LISTENERS_S, self._look_for_listeners)
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
@@ -87,7 +94,7 @@ class VirtualCamerasNode(Node):
         watched = {
             camera
             for camera in self._publishers_of
-            if any(self.count_subscribers(f"{camera}/{stream}") for stream in _STREAMS)
+            if any(graph.subscriptions(self, f"{camera}/{stream}") for stream in _STREAMS)
         }
         self._wanted = frozenset(watched | (self._asked_for & self._publishers_of.keys()))
 
@@ -102,9 +109,7 @@ class VirtualCamerasNode(Node):
             raise NodeError(f"waited {waited_s:.0f} s for the virtual arm: {problem}")
         if problem:
             self.get_logger().warning(f"Error capturing observation: {problem}", throttle_duration_sec=5.0)
-        message = DiagnosticArray(status=[self._status_of(camera, problem) for camera in self._publishers_of])
-        message.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(message)
+        self._diagnostics.offer([self._status_of(camera, problem) for camera in self._publishers_of])
 
     def _status_of(self, camera: str, problem: str) -> DiagnosticStatus:
         done = self._loop.counts(camera)
@@ -112,18 +117,15 @@ class VirtualCamerasNode(Node):
         self._pictures_before[camera] = done.pictures
         asleep = camera not in self._wanted
         counts = self._publishers_of[camera].counts
-        return DiagnosticStatus(
-            level=DiagnosticStatus.ERROR if problem or not (rate or asleep) else DiagnosticStatus.OK,
-            name=f"{self.get_fully_qualified_name()}: {camera}",
-            hardware_id=self._settings.sim_dir,
-            message=problem or ("nobody looks through it" if asleep else f"{rate:.0f} frames/s"),
-            values=[
-                KeyValue(key="frames", value=str(counts.frames)),
-                KeyValue(key="answers", value=str(counts.answers)),
-                KeyValue(key="streamed", value=str(counts.streamed)),
-                KeyValue(key="skipped", value=str(done.skipped)),
-            ],
-        )
+        cause = NO_ARM if problem else RENDERING if rate else UNWATCHED if asleep else NO_FRAMES
+        values = {
+            "frames": counts.frames,
+            "answers": counts.answers,
+            "streamed": counts.streamed,
+            "skipped": done.skipped,
+        }
+        detail = problem or (f"{rate:.0f} frames/s" if rate else "")
+        return entry(f"{node_name(self)}: {camera}", cause, detail, values, self._settings.sim_dir)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ LIMIT_S = 40.0
 class NodeProcess:
     """One node of this package in a process of its own."""
 
-    def __init__(self, module: str, parameters: dict[str, Any], domain: int, log: Path) -> None:
-        arguments = [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
+    def __init__(
+        self, module: str, parameters: dict[str, Any], domain: int, log: Path, words: Sequence[str] = ()
+    ) -> None:
+        arguments = [*words] + [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
         environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
         self._log = log
         with log.open("w") as output:
@@ -58,9 +60,10 @@ class Peer:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
 
-    def start(self, module: str, **parameters: Any) -> NodeProcess:
+    def start(self, module: str, *words: str, **parameters: Any) -> NodeProcess:
+        """Start a node with `parameters` and further ROS arguments."""
         log = self._folder / f"{module}-{len(self._started)}.log"
-        self._started.append(NodeProcess(module, parameters, self._domain, log))
+        self._started.append(NodeProcess(module, parameters, self._domain, log, words))
         return self._started[-1]
 
     def collect(self, message_type: type[Any], topic: str, qos: Any) -> list[Any]:

@@ -79,7 +79,13 @@ def test_a_camera_is_rendered_for_a_listener_and_described_by_its_intrinsics(sim
         return {status.name.split(": ")[1]: status.message for state in states[-1:] for status in state.status}
 
     assert peer.wait(lambda: "frames/s" in messages().get("wrist", ""))
-    assert messages()["top"] == "nobody looks through it"
+    assert messages()["top"] == "UNWATCHED: nobody looks through it"
+
+
+def test_a_remapped_camera_is_rendered_for_its_listener(sim_dir: Path, peer) -> None:
+    peer.start("virtual_cameras_node", "-r", "wrist/image_raw/compressed:=/hand/jpeg", sim_dir=sim_dir)
+    pictures = peer.collect(CompressedImage, "/hand/jpeg", qos.IMAGE)
+    assert peer.wait(lambda: len(pictures) >= 3)
 
 
 def test_a_virtual_arm_that_never_comes_ends_the_node_with_one_line(peer, tmp_path: Path) -> None:

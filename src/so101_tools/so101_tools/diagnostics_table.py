@@ -11,14 +11,17 @@ NODES = (
     ("action_queue", "so101_action_queue.diagnosis"),
     ("policy_server", "so101_policy_server.diagnosis"),
     ("camera", "so101_camera.camera_node"),
+    ("frame_gate", "so101_camera.frame_gate_node"),
+    ("virtual_cameras", "so101_sim.virtual_cameras_node"),
 )
 
 HEADER = """# Diagnostics
 
 Written by `python -m so101_tools.diagnostics_table` from the code; a test keeps it true. Each node publishes
 `diagnostic_msgs/DiagnosticArray` on `/diagnostics` once a second, and at once when a level or cause changes; see it
-with `rqt_robot_monitor`, `rqt` or `ros2 topic echo /diagnostics`. The message of an entry begins with the cause; its
-first two values are `cause` and `remedy`.
+with `rqt_robot_monitor`, `rqt` or `ros2 topic echo /diagnostics`. The name of an entry is the node's whole name without
+the first slash, and a part: `left/so101_driver: arm`. Its message begins with the cause; its first two values are
+`cause` and `remedy`. An entry is there as long as its node is at work, also while all is well.
 
 The entry of `action_queue` also says where the time of the last 50 chunks went, median and 95th percentile:
 `mailbox_wait`, `wait_frames`, `decode`, `preprocess`, `inference`, `postprocess`, `server_other` (the server's own

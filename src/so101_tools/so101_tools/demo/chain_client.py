@@ -13,6 +13,7 @@ from so101_msgs.srv import ResetEpisode
 from so101_node.qos import EVENTS, LATCHED, STATUS
 from std_srvs.srv import Trigger
 
+from so101_node import graph
 from so101_tools.demo.panel import View
 from so101_tools.own_node import OwnNode
 from so101_tools.state_names import DRIVER_STATES, QUEUE_STATES
@@ -74,7 +75,7 @@ class ChainClient:
             listening.discard("recorder")
         unheard = [name for name in watchers if name not in listening]
         driver = None if self.driver is None else DRIVER_STATES.get(self.driver.state, "?")
-        absent = [name for name in cameras if not self._node.count_publishers(f"{name}/observation")]
+        absent = [name for name in cameras if not graph.publishers(self._node, f"{name}/observation")]
         blind = [name for name in self._asked_cameras() if not self._frames.get(name)]
         unread = [name for name in self._asked_cameras() if not self._readers(f"{name}/observation")]
         asked = len(self._readers("observation_request")) >= 2  # the cameras and the server
