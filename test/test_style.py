@@ -51,3 +51,10 @@ def test_entries_of_diagnostics_are_made_in_one_place() -> None:
     sources = [path for path in ROOT.glob("src/*/*/**/*.py") if path.parent.name != "test"]
     offenders = [path for path in sources if re.search(r"\bDiagnosticStatus\(", path.read_text())]
     assert [str(path.relative_to(ROOT)) for path in offenders] == ["src/so101_node/so101_node/diagnostics.py"]
+
+
+def test_timers_do_not_stop_with_the_clock_of_a_simulation() -> None:
+    """rclpy's own timers stand still under use_sim_time while nobody publishes /clock."""
+    sources = [path for path in ROOT.glob("src/*/*/**/*.py") if path.parent.name != "test"]
+    offenders = [path for path in sources if re.search(r"\.create_timer\(", path.read_text())]
+    assert [str(path.relative_to(ROOT)) for path in offenders] == ["src/so101_node/so101_node/timers.py"]

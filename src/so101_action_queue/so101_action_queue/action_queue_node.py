@@ -23,6 +23,7 @@ from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import ParameterError, changed, declare
 from so101_node.precedence import take_precedence
 from so101_node.process import NodeError, run_process
+from so101_node.timers import create_timer
 from std_srvs.srv import Trigger
 
 from so101_action_queue import diagnosis, translation
@@ -95,7 +96,7 @@ class ActionQueueNode(AutostartNode):
         ):
             subscription = self.create_subscription(kind, topic, callback, profile)
             self._release.append(partial(self.destroy_subscription, subscription))
-        timer = self.create_timer(HOUSEKEEPING_S, self._keep_house)
+        timer = create_timer(self, HOUSEKEEPING_S, self._keep_house)
         self._release.append(partial(self.destroy_timer, timer))
         self._start_wanted = self._values.start_on_activate
         gc.collect()  # before the first tick: a full collection holds the interpreter for up to 90 ms

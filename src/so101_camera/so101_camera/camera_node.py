@@ -8,6 +8,7 @@ from rclpy.node import Node
 from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry, node_name
 from so101_node.parameters import ParameterError, declare, parameter
 from so101_node.process import NodeError, run_process
+from so101_node.timers import create_timer
 
 from so101_camera.camera_info import CameraInfoError, load_camera_info
 from so101_camera.camera_publisher import CameraPublisher
@@ -95,7 +96,7 @@ class CameraNode(Node):
         self._diagnostics = DiagnosticsPublisher(self)
         self._loop = CaptureLoop(self._source, self._publisher.publish_frame, self._on_capture_error)
         self._frames_before = self._openings_before = 0
-        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        create_timer(self, DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         precedence.take_precedence(self, parameters.niceness)
         self._loop.start()
 

@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry, node_name
 from so101_node.parameters import ParameterError, declare, parameter
 from so101_node.process import run_process
+from so101_node.timers import create_timer
 
 from so101_camera.foreign_frames import ForeignFrames
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError
@@ -88,7 +89,7 @@ class FrameGateNode(Node):
         self._diagnostics = DiagnosticsPublisher(self)
         self._frames_before = 0
         self._error = ""
-        self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        create_timer(self, DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
 
     def _on_image(self, message: CompressedImage | Image) -> None:
         try:

@@ -8,8 +8,9 @@ import time
 from array import array
 
 from builtin_interfaces.msg import Time as TimeMessage
-from rclpy.duration import Duration
+from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
 from std_msgs.msg import Header
@@ -87,9 +88,10 @@ class ObservationPublisher:
         return message
 
     def header(self, frame: Frame) -> Header:
-        """The capture time on this host's wall clock, for people and bags only."""
-        age = Duration(nanoseconds=max(0, time.monotonic_ns() - frame.capture_ns))
-        stamp: TimeMessage = (self._node.get_clock().now() - age).to_msg()
+        """The capture time in ROS time, for people and bags only; 0 where /clock is younger than the frame."""
+        age_ns = max(0, time.monotonic_ns() - frame.capture_ns)
+        stamp_ns = max(0, self._node.get_clock().now().nanoseconds - age_ns)
+        stamp: TimeMessage = Time(nanoseconds=stamp_ns, clock_type=ClockType.ROS_TIME).to_msg()
         return Header(stamp=stamp, frame_id=self.frame_id)
 
     def _on_spec(self, message: PolicySpec) -> None:

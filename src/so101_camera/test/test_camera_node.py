@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from so101_camera.image_codec import decode_image, encode_jpeg
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
@@ -175,6 +177,25 @@ def test_a_listener_gets_the_stream_the_decoded_picture_and_the_camera_info(
     assert infos[0].header.frame_id == "top_optical_frame"
     assert (infos[0].width, infos[0].height) == (160, 120)  # of the JPEG that passes through
     assert not any(infos[0].k)  # uncalibrated
+
+
+def test_before_the_clock_of_a_simulation_runs_frames_are_stamped_with_zero(robot: Robot, pictures: Path) -> None:
+    streamed: list[CompressedImage] = []
+    topic = "early/image_raw/compressed"
+    robot.node.create_subscription(CompressedImage, topic, streamed.append, qos.IMAGE)
+    clock = robot.node.create_publisher(Clock, "clock", 10)
+    camera = start("early", device=str(pictures), use_sim_time="true")
+    try:
+        assert robot.wait(lambda: len(streamed) > 3)
+        assert {(image.header.stamp.sec, image.header.stamp.nanosec) for image in streamed} == {(0, 0)}
+        assert robot.wait(lambda: clock.get_subscription_count() > 0)
+        clock.publish(Clock(clock=Time(nanosec=1)))  # younger than any frame
+        robot.spin_for(0.3)
+        clock.publish(Clock(clock=Time(sec=1000)))
+        assert robot.wait(lambda: streamed[-1].header.stamp.sec == 999)  # a frame has its age
+    finally:
+        camera.send_signal(signal.SIGINT)
+        assert camera.wait(5) == 0
 
 
 def test_a_rotated_camera_answers_streams_and_describes_the_turned_picture(robot: Robot, tmp_path: Path) -> None:

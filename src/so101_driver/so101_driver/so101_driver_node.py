@@ -15,6 +15,7 @@ from so101_node.parameters import declare
 from so101_node.precedence import take_precedence
 from so101_node.process import NodeError, run_process
 from so101_node.qos import JOINT_COMMAND, JOINT_STATES_WRITER, LATCHED, TELEMETRY
+from so101_node.timers import create_timer
 from std_srvs.srv import Trigger
 
 from so101_driver import driver_messages as messages
@@ -67,9 +68,9 @@ class So101DriverNode(AutostartNode):
             ("release", SafetyGate.release),
         ):
             self.create_service(Trigger, f"~/{name}", self._service(name, ask))
-        self.create_timer(0.2, self._watch)
-        self.create_timer(0.1, self._diagnose)
-        self.create_timer(0.1, self._check_threads)
+        create_timer(self, 0.2, self._watch)
+        create_timer(self, 0.1, self._diagnose)
+        create_timer(self, 0.1, self._check_threads)
 
     # --- lifecycle --------------------------------------------------------------------------------------------------
 

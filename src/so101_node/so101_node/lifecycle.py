@@ -7,6 +7,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from so101_node.parameters import Rule, _declare_one
 from so101_node.process import NodeError
+from so101_node.timers import create_timer
 
 
 class AutostartNode(LifecycleNode):
@@ -27,7 +28,7 @@ class AutostartNode(LifecycleNode):
             Rule("configure and activate by itself at start; motion still needs its own start"),
         )
         # The timer stays when autostart is off: a node without any timer can hang on SIGTERM (2 of 60 did).
-        self._autostart_timer = self.create_timer(0.01 if autostart else 3600.0, self._autostart)
+        self._autostart_timer = create_timer(self, 0.01 if autostart else 3600.0, self._autostart)
         self._autostart_wanted = autostart
 
     def _autostart(self) -> None:

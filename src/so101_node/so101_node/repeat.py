@@ -10,6 +10,8 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
+from so101_node.timers import create_timer
+
 REPEAT_AFTER_S = 0.010
 
 
@@ -23,7 +25,7 @@ class RepeatPublisher:
         self._node = node
         self._publisher = node.create_publisher(message_type, topic, qos)
         self._waiting: deque[Any] = deque()
-        self._timer = node.create_timer(REPEAT_AFTER_S, self._publish_copy, autostart=False)
+        self._timer = create_timer(node, REPEAT_AFTER_S, self._publish_copy, autostart=False)
 
     def publish(self, message: Any) -> None:
         """Send now, and once more from the timer."""

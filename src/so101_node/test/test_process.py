@@ -20,6 +20,7 @@ from lifecycle_msgs.msg import State
 from so101_node.lifecycle import AutostartNode
 from rclpy.lifecycle import TransitionCallbackReturn
 from so101_node.process import NodeError, run_node, run_process
+from so101_node.timers import create_timer
 """
 
 
@@ -171,7 +172,7 @@ AUTOSTART = """
 class Auto(AutostartNode):
     def __init__(self):
         super().__init__("auto")
-        self.create_timer(0.3, self.look)
+        create_timer(self, 0.3, self.look)
     def on_configure(self, state):
         if "fail" in sys.argv:
             self.failure = "no such port"
@@ -188,6 +189,7 @@ sys.exit(run_node(Auto))
     ("arguments", "out", "err"),
     [
         ((), "active\n", "[auto] error: done\n"),
+        (("--ros-args", "-p", "use_sim_time:=true"), "active\n", "[auto] error: done\n"),  # and nobody sends /clock
         (("--ros-args", "-p", "autostart:=false"), "inactive\n", "[auto] error: done\n"),
         (("fail",), "", "[auto] error: no such port\n"),
     ],

@@ -16,6 +16,7 @@ from so101_node.diagnostics import DiagnosticsPublisher, node_name
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process, wait_until_heard
+from so101_node.timers import create_timer
 
 from so101_policy_server.checkpoint import find_checkpoint
 from so101_policy_server.diagnosis import entry_of
@@ -64,7 +65,7 @@ class PolicyServerNode(AutostartNode):
         self._status_lock = threading.Lock()
         self._fatal = ""
         self._diagnostics = DiagnosticsPublisher(self)
-        self._tick_timer = self.create_timer(TICK_S, self._on_tick)
+        self._tick_timer = create_timer(self, TICK_S, self._on_tick)
 
     # -- lifecycle ----------------------------------------------------------------------------------------------------
 

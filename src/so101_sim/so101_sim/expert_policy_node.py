@@ -21,6 +21,7 @@ from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
 from so101_node.qos import CHUNK_WRITER, LATCHED, OBSERVATION, REQUEST_READER
 from so101_node.repeat import RepeatPublisher
+from so101_node.timers import create_timer
 
 from so101_sim.errors import OutOfReachError, SimulationError
 from so101_sim.expert_policy import DEFAULT_ROWS, HORIZON, ExpertPolicy, RequestError, newest_pose
@@ -67,13 +68,13 @@ class ExpertPolicyNode(Node):
         self._server_id = secrets.randbits(63) + 1
         self._beats = self._answered = self._failed = 0
         self._work: _Work | None = None
-        self._finish_timer = self.create_timer(1.0, self._finish, autostart=False)
+        self._finish_timer = create_timer(self, 1.0, self._finish, autostart=False)
         self._chunks = RepeatPublisher(self, ActionChunk, "action_chunk", CHUNK_WRITER)
         self._status = self.create_publisher(PolicyStatus, "policy_status", LATCHED)
         self.create_subscription(PolicySpec, "policy_spec", self._on_spec, LATCHED)
         self.create_subscription(ObservationRequest, "observation_request", self._on_request, REQUEST_READER)
-        self.create_timer(_HEARTBEAT_S, self._beat)
-        self.create_timer(_LOOK_FOR_OVERDUE_S, self._give_up_overdue)
+        create_timer(self, _HEARTBEAT_S, self._beat)
+        create_timer(self, _LOOK_FOR_OVERDUE_S, self._give_up_overdue)
         self._beat()
         self.get_logger().info("PolicyServer started (scripted expert)")
 

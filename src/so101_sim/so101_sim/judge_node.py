@@ -14,6 +14,7 @@ from so101_msgs.srv import ResetEpisode
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
 from so101_node.qos import EVENTS
+from so101_node.timers import create_timer
 
 from so101_sim.errors import SimulationError
 from so101_sim.judge import Judge, Moment, Verdict
@@ -55,7 +56,7 @@ class JudgeNode(Node):
         self._episode: _Episode | None = None
         self._events = self.create_publisher(EpisodeEvent, "episode", EVENTS)
         self.create_service(ResetEpisode, "~/reset_episode", self._reset_episode)
-        self.create_timer(_LOOK_PERIOD_S, self._look)
+        create_timer(self, _LOOK_PERIOD_S, self._look)
 
     def on_exit(self) -> None:
         """An episode that nobody judges to its end is not counted."""

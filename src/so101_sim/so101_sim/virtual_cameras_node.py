@@ -17,6 +17,7 @@ from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry, no
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
 from so101_node.qos import LATCHED
+from so101_node.timers import create_timer
 
 from so101_node import graph, precedence
 from so101_sim.errors import SimulationError
@@ -72,8 +73,8 @@ class VirtualCamerasNode(Node):
         self._pictures_before = dict.fromkeys(parameters.cameras, 0)
         self._diagnostics = DiagnosticsPublisher(self)
         self.create_subscription(PolicySpec, "policy_spec", self._on_spec, LATCHED)
-        self.create_timer(_LOOK_FOR_LISTENERS_S, self._look_for_listeners)
-        self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        create_timer(self, _LOOK_FOR_LISTENERS_S, self._look_for_listeners)
+        create_timer(self, _DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         precedence.take_precedence(self, parameters.niceness)
         self._loop.start()
 

@@ -15,6 +15,7 @@ from so101_msgs.msg import EpisodeEvent, QueueStatus
 from so101_node.parameters import ParameterError, declare, parameter
 from so101_node.process import run_process
 from so101_node.qos import EVENTS, IMAGE, STATUS
+from so101_node.timers import create_timer
 
 from so101_tools.film.reel import EpisodeSample, QueueSample, ReelWriter
 from so101_tools.state_names import QUEUE_STATES
@@ -66,7 +67,7 @@ class FilmRecorderNode(Node):
             self.create_subscription(QueueStatus, "action_queue/status", self._on_status, STATUS)
         )
         self._subscriptions_open.append(self.create_subscription(EpisodeEvent, "episode", self._on_episode, EVENTS))
-        self.create_timer(1.0, lambda: None)  # a node without any timer can hang on SIGTERM
+        create_timer(self, 1.0, lambda: None)  # a node without any timer can hang on SIGTERM
 
     def _on_image(self, camera: str, serialized: bytes) -> None:
         now_ns = time.monotonic_ns()
@@ -103,7 +104,7 @@ class FilmRecorderNode(Node):
             self._running = True
             return
         self._ended += 1
-        self._tail = self.create_timer(max(0.01, self._settings.tail_s), self._on_tail)
+        self._tail = create_timer(self, max(0.01, self._settings.tail_s), self._on_tail)
 
     def _on_tail(self) -> None:
         self.destroy_timer(self._tail)

@@ -12,6 +12,7 @@ from so101_msgs.msg import EpisodeEvent, ObservationImage, ObservationRequest, P
 from so101_node.parameters import ParameterError, declare, parameter
 from so101_node.process import run_process
 from so101_node.qos import EVENTS, LATCHED
+from so101_node.timers import create_timer
 
 from so101_tools.observer.cpu import CpuMeter
 from so101_tools.statistics import AcceptedChunk, RunStatistics, TickSample
@@ -93,8 +94,8 @@ class ObserverNode(Node):
         )
         self.create_subscription(PolicySpec, "policy_spec", self._on_payload, LATCHED, raw=True)
         self._find_cameras()
-        self.create_timer(0.5, self._find_cameras)
-        self.create_timer(2.0, lambda: self._cpu.sample(time.monotonic_ns()))
+        create_timer(self, 0.5, self._find_cameras)
+        create_timer(self, 2.0, lambda: self._cpu.sample(time.monotonic_ns()))
 
     def _find_cameras(self) -> None:
         """Subscribe to every camera's observation topic in this namespace, as it appears."""

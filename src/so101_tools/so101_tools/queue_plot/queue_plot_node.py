@@ -15,6 +15,7 @@ from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from so101_node.parameters import declare, parameter
 from so101_node.process import run_process
+from so101_node.timers import create_timer
 
 from so101_tools.queue_plot.drawing import HEIGHT, WIDTH, QueuePicture
 from so101_tools.queue_plot.history import WINDOW_S
@@ -50,13 +51,13 @@ class QueuePlotNode(Node):
         self._publisher = self.create_publisher(Image, "~/image", _IMAGE)
         self._listener: QueueListener | None = None
         self._draw_timer: Any = None
-        self.create_timer(LOOK_PERIOD_S, self._look_for_listeners)
+        create_timer(self, LOOK_PERIOD_S, self._look_for_listeners)
 
     def _look_for_listeners(self) -> None:
         wanted = self._publisher.get_subscription_count() > 0
         if wanted and self._listener is None:
             self._listener = QueueListener(self, self._settings.window_s)
-            self._draw_timer = self.create_timer(1.0 / self._settings.rate_hz, self._draw)
+            self._draw_timer = create_timer(self, 1.0 / self._settings.rate_hz, self._draw)
         elif not wanted and self._listener is not None:
             self.destroy_timer(self._draw_timer)
             self._listener.close()

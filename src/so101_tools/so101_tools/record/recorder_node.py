@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
 from so101_node.parameters import declare
 from so101_node.process import NodeError, end_process, run_node
+from so101_node.timers import create_timer
 
 from so101_tools.bag.errors import BagError
 from so101_tools.bag.message_types import UnknownTypeError, message_class, message_type
@@ -57,10 +58,10 @@ class RecorderNode(Node):
         self._began_s: float | None = time.monotonic()
         self._log.info(f"recording to {folder}")
         self._find_topics()
-        self.create_timer(self._settings.discovery_period_s, self._find_topics)
-        self.create_timer(self._settings.flush_period_s, lambda: self._guarded(self._bag.flush))
+        create_timer(self, self._settings.discovery_period_s, self._find_topics)
+        create_timer(self, self._settings.flush_period_s, lambda: self._guarded(self._bag.flush))
         if self._settings.duration_s > 0.0:
-            self.create_timer(self._settings.duration_s, lambda: os.kill(os.getpid(), signal.SIGINT))
+            create_timer(self, self._settings.duration_s, lambda: os.kill(os.getpid(), signal.SIGINT))
 
     def on_exit(self) -> None:
         """Take what has arrived, and complete the bag."""

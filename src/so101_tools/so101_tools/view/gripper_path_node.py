@@ -15,6 +15,7 @@ from so101_description.robot_model import RobotModel
 from so101_node.parameters import declare
 from so101_node.process import run_process
 from so101_node.qos import JOINT_STATES_READER, PLAN
+from so101_node.timers import create_timer
 from trajectory_msgs.msg import JointTrajectory
 
 from so101_tools.polled import PolledTopic
@@ -36,7 +37,7 @@ class GripperPathNode(Node):
         self._planned = self.create_publisher(Path, "~/planned", _PATH)
         self._poses = PolledTopic(self, JointState, "joint_states", JOINT_STATES_READER.depth)
         self.create_subscription(JointTrajectory, "action_plan", self._on_plan, PLAN)
-        self.create_timer(1.0 / self._settings.rate_hz, self._on_timer)
+        create_timer(self, 1.0 / self._settings.rate_hz, self._on_timer)
 
     def _on_plan(self, plan: JointTrajectory) -> None:
         if self._planned.get_subscription_count():

@@ -10,6 +10,7 @@ from rclpy.qos import QoSProfile
 from so101_msgs.msg import ActionChunk, PolicyStatus, QueueNumbers, QueueStatus, ServoNumbers, ServoTelemetry
 from so101_node.parameters import declare, parameter
 from so101_node.process import run_process
+from so101_node.timers import create_timer
 
 from so101_tools.polled import PolledTopic
 from so101_tools.view.numbers import queue_numbers, servo_numbers
@@ -39,7 +40,7 @@ class NumbersNode(Node):
         self._telemetry = PolledTopic(self, ServoTelemetry, "servo_telemetry", 1)
         self._server: PolicyStatus | None = None
         self._chunk: ActionChunk | None = None
-        self.create_timer(1.0 / settings.rate_hz, self._on_timer)
+        create_timer(self, 1.0 / settings.rate_hz, self._on_timer)
 
     def _on_timer(self) -> None:
         self._server = self._policy.newest() or self._server

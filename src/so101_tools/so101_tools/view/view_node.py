@@ -19,6 +19,7 @@ from so101_msgs.msg import DriverStatus, EpisodeEvent, PolicyStatus, QueueStatus
 from so101_node.latency_breakdown import LatencyWindow
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
+from so101_node.timers import create_timer
 from trajectory_msgs.msg import JointTrajectory
 
 from so101_tools.latency_listener import LatencyListener
@@ -49,7 +50,7 @@ class ViewNode(Node):
         except ViewerError as error:
             raise NodeError(str(error)) from error
         self._server.start()
-        self._starting = self.create_timer(POLL_S, self._start_when_up)
+        self._starting = create_timer(self, POLL_S, self._start_when_up)
 
     def _show(self, _label: str, line: str) -> None:
         self.get_logger().info(line)
@@ -63,7 +64,7 @@ class ViewNode(Node):
         self.destroy_timer(self._starting)
         self._log = RerunLog(self._server.data_url, str(uuid.uuid4()))
         self._listeners = _Listeners(self, self._log, self._settings, self._began_ns)
-        self.create_timer(SEARCH_S, self._check_server)
+        create_timer(self, SEARCH_S, self._check_server)
         print(f"view: {self._server.page_url}", flush=True)
         display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")) or sys.platform == "darwin"
         if self._settings.open_browser and display:
@@ -104,13 +105,13 @@ class _Listeners:
         self._cameras: dict[str, PolledTopic] = {}
         log.arrange([], self._model.joint_names)
         self._timers = [
-            node.create_timer(1.0 / settings.pose_hz, self._look_at_motion),
-            node.create_timer(1.0 / settings.camera_hz, self._look_at_cameras),
-            node.create_timer(STATUS_S, self._look_at_status),
-            node.create_timer(SEARCH_S, self._find_cameras),
+            create_timer(node, 1.0 / settings.pose_hz, self._look_at_motion),
+            create_timer(node, 1.0 / settings.camera_hz, self._look_at_cameras),
+            create_timer(node, STATUS_S, self._look_at_status),
+            create_timer(node, SEARCH_S, self._find_cameras),
         ]
         if settings.listen_s:
-            self._timers.append(node.create_timer(settings.listen_s, self._stop))
+            self._timers.append(create_timer(node, settings.listen_s, self._stop))
 
     def _stop(self) -> None:
         self._log.flush()

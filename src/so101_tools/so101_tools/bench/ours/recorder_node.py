@@ -16,6 +16,7 @@ from so101_msgs.msg import (
 from so101_node.parameters import declare, parameter
 from so101_node.process import run_process
 from so101_node.qos import LATCHED
+from so101_node.timers import create_timer
 
 from so101_tools.bench.trace import Chunk, TraceWriter
 from so101_tools.observer.observer_node import COMMANDING, deep, tick_sample
@@ -49,7 +50,7 @@ class RecorderNode(Node):
         for camera in settings.cameras:
             topic = f"{camera}/observation"
             self.create_subscription(ObservationImage, topic, self._on_payload, deep(5, reliable=True), raw=True)
-        self.create_timer(1.0, lambda: None)  # without any timer two nodes of sixty did not end on SIGTERM
+        create_timer(self, 1.0, lambda: None)  # without any timer two nodes of sixty did not end on SIGTERM
 
     def _on_payload(self, serialized: bytes) -> None:
         self._trace.sent(time.monotonic_ns(), len(serialized))
