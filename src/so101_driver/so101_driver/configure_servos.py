@@ -12,17 +12,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from so101_node.parameters import ParameterError, rules
+
 from so101_driver import registers as reg
 from so101_driver import servo_backup
 from so101_driver.arm import Arm
 from so101_driver.arm_identity import other_arm
-from so101_driver.calibration import FULL_TURN_JOINTS, JOINT_NAMES, Calibration, load_calibration
+from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
 from so101_driver.calibration_files import find_calibration, known_files
+from so101_driver.config_file import NODE, ConfigFileError, driver_parameters
+from so101_driver.driver_parameters import DriverParameters
 from so101_driver.errors import CalibrationError, DriverError, NoAnswerError, ServoRefusedError
 from so101_driver.feetech_bus import FeetechBus
 from so101_driver.serial_ports import described_ports
 from so101_driver.servo_backup import Write
 from so101_driver.servo_settings import (
+    GAIN_PARAMETERS,
     MAXIMUM_ACCELERATION,
     MAXIMUM_ACCELERATION_VALUE,
     Gains,
@@ -39,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit code 0: nothing differs (any more); 1: differences or an error."""
     options = _parser().parse_args(arguments)
     try:
+        _complete(options)
         code = _run(options)
     except DriverError as error:
         print(f"configure_servos: {error}", file=sys.stderr)
@@ -54,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--full-turn-joint", action="append", choices=JOINT_NAMES, help="as the driver's full_turn_joints; repeatable"
     )
+    parser.add_argument(
+        "--config", type=Path, metavar="YAML", help="parameter file of the driver: port, robot_id, gains, ... from it"
+    )
+    parser.add_argument("--node", default=NODE, help=f"the driver's node whose parameters they are; default: {NODE}")
+    for name in GAIN_PARAMETERS.values():
+        default = getattr(Gains(), name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=int, default=None, metavar="N",
+            help=f"the driver's parameter {name}; default: {default}, LeRobot's",
+        )  # fmt: skip
     parser.add_argument("--write-settings", action="store_true", help="write LeRobot's settings into the EEPROM")
     parser.add_argument(
         "--write-calibration", action="store_true", help="write homing offsets and limits of the file into the EEPROM"
@@ -72,6 +88,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _complete(options: argparse.Namespace) -> None:
+    """Fill in from the driver's parameter file, or with its defaults, what the command line does not say."""
+    given = DriverParameters() if options.config is None else driver_parameters(options.config, options.node)
+    if options.config is not None:
+        options.port = options.port or given.port
+    options.robot_id = options.robot_id or given.robot_id
+    options.calibration_dir = options.calibration_dir or given.calibration_dir
+    options.full_turn_joint = options.full_turn_joint or given.full_turn_joints
+    for name in GAIN_PARAMETERS.values():
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(given, name))
+        try:
+            rules(DriverParameters)[name].check(name, getattr(options, name))
+        except ParameterError as error:
+            raise ConfigFileError(str(error)) from error
+    options.gains = Gains(**{name: getattr(options, name) for name in GAIN_PARAMETERS.values()})
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.restore is not None:
         return _restore(options)
@@ -82,8 +116,8 @@ def _run(options: argparse.Namespace) -> int:
         if not (options.robot_id or options.write_settings or options.write_calibration):
             return 0 if released else 1
     file = find_calibration(options.robot_id, options.calibration_dir, options.port)
-    calibration = load_calibration(file.path, options.full_turn_joint or FULL_TURN_JOINTS)
-    for note in (*file.notes, *calibration.notes(options.full_turn_joint or FULL_TURN_JOINTS)):
+    calibration = load_calibration(file.path, options.full_turn_joint)
+    for note in (*file.notes, *calibration.notes(options.full_turn_joint)):
         print(f"note: {note}", file=sys.stderr)
     arm = Arm(bus, calibration)
     arm.open()
@@ -96,7 +130,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _compare_and_write(options: argparse.Namespace, bus: FeetechBus, arm: Arm, calibration: Calibration) -> int:
     eeprom = arm.read_eeprom()
-    found = mismatches(calibration, eeprom, Gains())
+    found = mismatches(calibration, eeprom, options.gains)
     other = other_arm(calibration, eeprom, known_files(options.calibration_dir))
     wanted = [m for m in found if (options.write_calibration if m.from_calibration else options.write_settings)]
     writes = [Write(m.servo_id, m.joint, m.register, m.found, m.wanted) for m in wanted]
@@ -106,9 +140,11 @@ def _compare_and_write(options: argparse.Namespace, bus: FeetechBus, arm: Arm, c
     if writes:
         if other:
             print(f"careful: {other}; {described_ports()}", file=sys.stderr)
+        if options.write_settings and (advice := gains_advice(found)):
+            print(f"careful: gains are written over; {advice}", file=sys.stderr)
         perform(_order(options), bus, dict(zip(calibration.servo_ids, JOINT_NAMES, strict=True)), writes, now)
         eeprom = arm.read_eeprom()
-        found = mismatches(calibration, eeprom, Gains())
+        found = mismatches(calibration, eeprom, options.gains)
         other = other_arm(calibration, eeprom, known_files(options.calibration_dir))
     return _report(found, calibration, other, options.port)
 
@@ -204,7 +240,7 @@ def _report(found: Sequence[Mismatch], calibration: Calibration, other: str, por
     if any(not mismatch.from_calibration for mismatch in found):
         print("to write LeRobot's settings: --write-settings")
     if advice := gains_advice(found):
-        print(advice)
+        print(f"{advice}; --write-settings writes over them")
     return 1
 
 

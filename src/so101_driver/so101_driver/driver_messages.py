@@ -18,12 +18,15 @@ _NAMES = list(JOINT_NAMES)
 
 
 def joint_state(reading: ArmReading, stamp: Time) -> JointState:
-    """Position, velocity and effort (share of the largest torque) of a complete reading."""
+    """Position and velocity of a complete reading.
+
+    Effort stays empty: it is N m, and what a servo calls its load is how much it drives its motor, not a torque. That
+    ratio is in ServoTelemetry.load.
+    """
     message = JointState(name=_NAMES)
     message.header.stamp = stamp
     message.position = reading.positions.tolist()
     message.velocity = reading.velocities.tolist()
-    message.effort = reading.loads.tolist()
     return message
 
 

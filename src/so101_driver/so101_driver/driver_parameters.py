@@ -7,6 +7,7 @@ from so101_node.parameters import ParameterError, parameter
 
 from so101_driver.arm import JOINTS
 from so101_driver.calibration import FULL_TURN_JOINTS, JOINT_NAMES
+from so101_driver.servo_settings import Gains
 from so101_node import precedence
 
 # Folded above the table with the gripper a little open, the pose in which episodes begin: rad from the middle of the
@@ -30,6 +31,19 @@ class DriverParameters:
         list(FULL_TURN_JOINTS),
         "joints that turn without stops; of the others a calibrated range of a whole turn is refused",
         choices=JOINT_NAMES,
+    )
+    position_p_coefficient: int = parameter(
+        16,
+        "P gain of the servos, as LeRobot's; more holds stiffer and can oscillate. Verified at start; configure_servos "
+        "writes it",
+        lower=1,
+        upper=254,
+    )
+    position_i_coefficient: int = parameter(
+        0, "I gain of the servos, likewise; it removes sag and can wind up against an obstacle", lower=0, upper=254
+    )
+    position_d_coefficient: int = parameter(
+        32, "D gain of the servos, likewise; it damps, and a high one makes noise", lower=0, upper=254
     )
     interpolate: bool = parameter(True, "60 Hz goals between 30 Hz commands; false: newest command at once, as LeRobot")
     shadow: bool = parameter(False, "read everything, write nothing to the servos")
@@ -88,3 +102,8 @@ class DriverParameters:
                 raise ParameterError(f"{name} = {values}: expected {JOINTS} numbers, for {', '.join(JOINT_NAMES)}")
         if self.release_on_exit and self.shadow:
             raise ParameterError("release_on_exit = true: contradicts shadow = true, which writes nothing")
+
+
+def gains_of(p: DriverParameters) -> Gains:
+    """The gains that the servos should have."""
+    return Gains(p.position_p_coefficient, p.position_i_coefficient, p.position_d_coefficient)

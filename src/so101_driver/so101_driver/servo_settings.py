@@ -56,6 +56,11 @@ class Mismatch:
     wanted: int
     from_calibration: bool
 
+    @property
+    def is_gain(self) -> bool:
+        """Whether it is one of the gains, which people choose."""
+        return self.register in GAIN_PARAMETERS
+
     def __str__(self) -> str:
         """For example `gripper Max_Torque_Limit is 1000, should be 500`."""
         return f"{self.joint} {self.register.name} is {self.found}, should be {self.wanted}"
@@ -87,7 +92,7 @@ def mismatches(calibration: Calibration, eeprom: Mapping[int, bytes], gains: Gai
 
 def gains_advice(found: Sequence[Mismatch]) -> str:
     """How to keep gains that differ: somebody may have chosen them. Empty where none does."""
-    differing = [mismatch for mismatch in found if mismatch.register in GAIN_PARAMETERS]
+    differing = [mismatch for mismatch in found if mismatch.is_gain]
     values: dict[str, set[int]] = {}
     for mismatch in differing:
         values.setdefault(GAIN_PARAMETERS[mismatch.register], set()).add(mismatch.found)
@@ -95,5 +100,21 @@ def gains_advice(found: Sequence[Mismatch]) -> str:
         return ""
     if any(len(each) > 1 for each in values.values()):
         return "the gains differ from joint to joint; this driver and LeRobot have one set of gains for all joints"
-    kept = ", ".join(f"{name}: {each.pop()}" for name, each in values.items())
-    return f"to keep the servos' gains set {kept}"
+    kept = {name: each.pop() for name, each in values.items()}
+    parameters = ", ".join(f"{name}: {value}" for name, value in kept.items())
+    return f"to keep the servos' gains set {parameters} of so101_driver (configure_servos: {_as_options(kept)})"
+
+
+def _as_options(gains: Mapping[str, int]) -> str:
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in gains.items())
+
+
+def repair_command(port: str, robot_id: str, calibration_dir: str, gains: Gains) -> str:
+    """The command that shows what differs from these parameters and that writes it where it is asked to."""
+    words = ["ros2 run so101_driver configure_servos", f"--port {port}", f"--robot-id {robot_id}"]
+    if calibration_dir:
+        words.append(f"--calibration-dir {calibration_dir}")
+    changed = {
+        name: value for name in GAIN_PARAMETERS.values() if (value := getattr(gains, name)) != getattr(Gains(), name)
+    }
+    return " ".join([*words, _as_options(changed)]).rstrip()

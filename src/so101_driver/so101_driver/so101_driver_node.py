@@ -24,13 +24,14 @@ from so101_driver.bus_thread import BusThread
 from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
 from so101_driver.calibration_files import find_calibration, known_files
 from so101_driver.control_cycle import ControlCycle, Snapshot
-from so101_driver.driver_parameters import DriverParameters
+from so101_driver.driver_parameters import DriverParameters, gains_of
 from so101_driver.errors import CalibrationError, DriverError
 from so101_driver.fault_monitor import FaultLimits
 from so101_driver.feetech_bus import FeetechBus
 from so101_driver.gate_values import GateConfig, Outcome, State
 from so101_driver.motion_limits import MotionLimits
 from so101_driver.safety_gate import SafetyGate
+from so101_driver.servo_settings import repair_command
 from so101_driver.snapshot_publisher import SnapshotPublisher
 from so101_node import graph
 
@@ -81,12 +82,11 @@ class So101DriverNode(AutostartNode):
             file = find_calibration(p.robot_id, p.calibration_dir, p.port)
             calibration = load_calibration(file.path, p.full_turn_joints)
             limits = _motion_limits(p, calibration)
-            repair = f"ros2 run so101_driver configure_servos --port {p.port} --robot-id {p.robot_id}"
-            if p.calibration_dir:
-                repair += f" --calibration-dir {p.calibration_dir}"
+            gains = gains_of(p)
+            repair = repair_command(p.port, p.robot_id, p.calibration_dir, gains)
             bus = FeetechBus(p.port, reply_timeout_s=p.reply_timeout_s)
             known = known_files(p.calibration_dir)
-            self._arm = Arm(bus, calibration, shadow=p.shadow, repair=repair, known=known)
+            self._arm = Arm(bus, calibration, shadow=p.shadow, repair=repair, gains=gains, known=known)
             self._arm.open()
             self._arm.identify()
             standing = calibration.at_seam(self._arm.read().positions)

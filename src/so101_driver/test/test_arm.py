@@ -11,6 +11,7 @@ from so101_driver.calibration import Calibration, load_calibration
 from so101_driver.errors import NoAnswerError, ServoRefusedError, SettingsMismatchError
 from so101_driver.memory_bus import MemoryBus
 from so101_driver.registers import Register, StatusBits
+from so101_driver.servo_settings import Gains, repair_command
 
 from so101_driver import registers as reg
 
@@ -346,3 +347,25 @@ def test_a_joint_outside_its_range_beyond_the_seam_is_said_to_be_there(arm: Arm,
     memory_bus.poke(2, reg.PRESENT_POSITION, 2048)
     with pytest.raises(ServoRefusedError, match="elbow_flex stands at step 4090"):
         arm.torque_on()
+
+
+GAINS = Gains(position_p_coefficient=48, position_i_coefficient=2, position_d_coefficient=0)
+
+
+def test_gains_are_verified_against_those_that_were_asked_for(calibration: Calibration, memory_bus: MemoryBus) -> None:
+    command = repair_command("/dev/ttyACM0", "arm", "", GAINS)
+    arm = Arm(memory_bus, calibration, gains=GAINS, repair=command)
+    arm.open()
+    with pytest.raises(SettingsMismatchError, match="P_Coefficient is 16, should be 48") as caught:
+        arm.verify_settings()
+    options = "--position-p-coefficient 48 --position-i-coefficient 2 --position-d-coefficient 0"
+    assert f"`ros2 run so101_driver configure_servos --port /dev/ttyACM0 --robot-id arm {options}`" in str(caught.value)
+    for servo_id in range(1, 7):
+        for register, value in GAINS.wanted():
+            memory_bus.poke(servo_id, register, value)
+    arm.verify_settings()
+    with pytest.raises(SettingsMismatchError, match=r"keep the servos' gains set position_p_coefficient: 48"):
+        Arm(memory_bus, calibration).verify_settings()
+    memory_bus.poke(3, reg.P_COEFFICIENT, 20)
+    with pytest.raises(SettingsMismatchError, match="gains differ from joint to joint"):
+        Arm(memory_bus, calibration).verify_settings()

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
+from so101_driver.config_file import driver_parameters
 from so101_driver.configure_servos import main
 from so101_driver.feetech_bus import FeetechBus
 from so101_driver.registers import Register
@@ -314,3 +316,64 @@ def test_somebody_at_a_terminal_is_asked_for_the_arms_id(
         assert run(virtual_arm, "--write-settings") == code
         assert value_of(virtual_arm, 2, reg.P_COEFFICIENT) == (16 if code == 0 else 32)
     assert "(virtual)" in asked[0]
+
+
+def test_gains_of_ones_own_are_right_where_they_are_named_and_are_kept(
+    virtual_arm: RunningVirtualArm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for servo_id in range(1, 7):
+        spoil(virtual_arm, servo_id, reg.P_COEFFICIENT, 48)
+    assert run(virtual_arm) == 1
+    out = capsys.readouterr().out
+    assert "set position_p_coefficient: 48 of so101_driver" in out
+    assert "--position-p-coefficient 48" in out
+    assert run(virtual_arm, "--position-p-coefficient", "48") == 0
+    config = tmp_path / "robot.yaml"
+    content = {"port": str(virtual_arm.port), "robot_id": "virtual", "position_p_coefficient": 48}
+    content["calibration_dir"] = str(virtual_arm.calibration.parent)
+    config.write_text(yaml.safe_dump({"/**/so101_driver": {"ros__parameters": content}}))
+    assert call("--config", str(config)) == 0
+    assert run(virtual_arm, "--write-settings") == 1  # nobody was asked
+    error = capsys.readouterr().err
+    assert "careful: gains are written over; to keep the servos' gains" in error
+    assert value_of(virtual_arm, 4, reg.P_COEFFICIENT) == 48
+    assert run(virtual_arm, "--write-settings", *NAMED) == 0
+    assert value_of(virtual_arm, 4, reg.P_COEFFICIENT) == 16
+    assert call("--config", str(config), "--write-settings", *NAMED) == 0
+    assert [value_of(virtual_arm, servo_id, reg.P_COEFFICIENT) for servo_id in range(1, 7)] == [48] * 6
+    assert run(virtual_arm, "--write-settings", *NAMED) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"/**/so101_driver": {"ros__parameters": {"position_p_coefficient": 0}}}, "position_p_coefficient = 0"),
+        ({"/**/so101_driver": {"ros__parameters": {"position_d_coefficient": 300}}}, "position_d_coefficient = 300"),
+        ({"/**/so101_driver": {"ros__parameters": {"position_p_coefficient": 32.5}}}, "must be of type int"),
+        ({"/left/so101_driver": {"ros__parameters": {"robot_id": "a"}}}, "no section is for /so101_driver"),
+        ({"so101_driver": 3}, "expected"),
+    ],
+)
+def test_a_parameter_file_that_cannot_be_meant_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: object, said: str
+) -> None:
+    config = tmp_path / "robot.yaml"
+    config.write_text(yaml.safe_dump(content))
+    assert call("--config", str(config)) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert str(config) in error
+    assert error.count("\n") == 1
+
+
+def test_each_arm_of_a_file_has_its_own_parameters(tmp_path: Path) -> None:
+    config = tmp_path / "robot.yaml"
+    content = {
+        "/**": {"ros__parameters": {"position_p_coefficient": 20}},
+        "/left/so101_driver": {"ros__parameters": {"port": "/dev/left", "position_d_coefficient": 40}},
+        "right": {"so101_driver": {"ros__parameters": {"port": "/dev/right"}}},
+    }
+    config.write_text(yaml.safe_dump(content, sort_keys=False))
+    left, right = (driver_parameters(config, f"/{side}/so101_driver") for side in ("left", "right"))
+    assert (left.port, left.position_p_coefficient, left.position_d_coefficient) == ("/dev/left", 20, 40)
+    assert (right.port, right.position_p_coefficient, right.position_d_coefficient) == ("/dev/right", 20, 32)

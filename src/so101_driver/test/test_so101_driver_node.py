@@ -569,6 +569,33 @@ def test_without_the_right_to_it_the_driver_says_what_to_type_and_drives(bench: 
     assert "sudo tee /etc/security/limits.d/so101.conf" in line
 
 
+def test_gains_other_than_lerobots_are_refused_with_the_parameter_that_keeps_them_and_accepted_with_it(
+    bench: Bench,
+) -> None:
+    bench.end(signal.SIGINT)
+    release_all(bench.arm)
+    write_gain(bench.arm, 32)
+    try:
+        peer = bench.drive(until=DriverStatus.RELEASED)
+        peer.wait_for(DriverStatus.RELEASED, causes.SETTINGS_MISMATCH)
+        assert "set position_p_coefficient: 32 of so101_driver" in peer.status.message
+        peer = bench.drive("position_p_coefficient:=32")
+        assert list(peer.states[-1].effort) == []  # N m, which no STS3215 measures
+        assert len(peer.states[-1].position) == 6
+    finally:
+        bench.end(signal.SIGINT)
+        release_all(bench.arm)
+        write_gain(bench.arm, 16)
+
+
+def write_gain(arm: RunningVirtualArm, value: int) -> None:
+    bus = FeetechBus(str(arm.port), reply_timeout_s=0.1)
+    bus.open()
+    for servo_id in range(1, 7):
+        bus.write_register(servo_id, reg.P_COEFFICIENT, value)
+    bus.close()
+
+
 def failed_start(bench: Bench, *parameters: str) -> str:
     """The one error line of a driver that cannot start."""
     bench.end(signal.SIGINT)

@@ -6,10 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from so101_driver.feetech_bus import FeetechBus
 from so101_msgs.msg import PolicyStatus
 from so101_node.qos import LATCHED
 from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
@@ -19,6 +20,8 @@ from so101_tools.doctor.check import Check, State
 from so101_tools.doctor.network import check_network
 from so101_tools.doctor.robot import RobotQuestion, check_robot
 from so101_tools.doctor.server import check_server
+
+from so101_driver import registers as reg
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,37 @@ def test_a_servo_that_does_not_answer_is_named(arm: RunningVirtualArm) -> None:
         arm.client.fault("servo_on", 3)
     assert servos.state is State.RED
     assert "elbow_flex (id 3) does not answer" in servos.text
+
+
+def write_to_all(arm: RunningVirtualArm, register: reg.Register, values: Sequence[int]) -> None:
+    bus = FeetechBus(str(arm.port), reply_timeout_s=0.1)
+    bus.open()
+    for servo_id, value in enumerate(values, start=1):
+        bus.write_register(servo_id, register, value)
+    bus.close()
+
+
+def test_gains_of_ones_own_are_yellow_with_the_parameter_that_keeps_them(arm: RunningVirtualArm) -> None:
+    write_to_all(arm, reg.P_COEFFICIENT, [32] * 6)
+    try:
+        settings = named(list(check_robot(asked(arm))), "settings")
+    finally:
+        write_to_all(arm, reg.P_COEFFICIENT, [16] * 6)
+    assert settings.state is State.YELLOW
+    assert "position_p_coefficient: 32" in settings.remedy
+
+
+def test_another_arm_is_red_and_nothing_is_advised_that_writes_into_it(arm: RunningVirtualArm) -> None:
+    joints = json.loads(arm.calibration.read_text()).values()
+    write_to_all(arm, reg.HOMING_OFFSET, [-777, 801, -33, 1555, -870, 402])
+    try:
+        settings = named(list(check_robot(asked(arm))), "settings")
+    finally:
+        write_to_all(arm, reg.HOMING_OFFSET, [joint["homing_offset"] for joint in joints])
+    assert settings.state is State.RED
+    assert "looks like another arm" in settings.text
+    assert "--write" not in settings.text + settings.remedy
+    assert "--port" in settings.remedy
 
 
 def test_a_calibration_that_is_missing_is_named_with_the_command_that_makes_it(arm: RunningVirtualArm) -> None:

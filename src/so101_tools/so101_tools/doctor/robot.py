@@ -16,6 +16,7 @@ from so101_driver.driver_parameters import DriverParameters
 from so101_driver.errors import CalibrationError, DriverError, OtherArmError, SettingsMismatchError
 from so101_driver.feetech_bus import FeetechBus
 from so101_driver.serial_ports import serial_ports
+from so101_driver.servo_settings import Gains, gains_advice, mismatches, repair_command
 
 from so101_tools.doctor.check import Checks, Part
 
@@ -75,18 +76,21 @@ def _check_port(port: str, question: RobotQuestion) -> Checks:
 
 
 def _check_servos(port: str, calibration: Calibration, calibration_dir: str) -> Checks:
-    repair = f"ros2 run so101_driver configure_servos --port {port} --robot-id {calibration.path.stem}"
-    if calibration_dir:
-        repair += f" --calibration-dir {calibration_dir}"
+    repair = repair_command(port, calibration.path.stem, calibration_dir, Gains())
     bus = FeetechBus(port, reply_timeout_s=0.02)
     arm = Arm(bus, calibration, shadow=True, repair=repair, known=known_files(calibration_dir))
     try:
         arm.open()
         arm.identify()
         yield _PART.green("servos", "six STS3215 with one firmware and a sound supply")
+        found = mismatches(calibration, arm.read_eeprom())
+        own_gains = gains_advice(found) if all(each.is_gain for each in found) else ""
         try:
-            arm.verify_settings()
-            yield _PART.green("settings", "as LeRobot writes them and as the calibration says")
+            if own_gains:
+                yield _PART.yellow("settings", f"as LeRobot writes them but for the gains; {found[0]}", own_gains)
+            else:
+                arm.verify_settings()
+                yield _PART.green("settings", "as LeRobot writes them and as the calibration says")
         except OtherArmError as error:
             yield _PART.red("settings", str(error), "name the follower's port with --port")
         except SettingsMismatchError as error:
