@@ -125,6 +125,7 @@ class Status:
 
     state: QueueState
     cause: str
+    cause_name: str
     session: int
     spec_id: int
     server_id: int

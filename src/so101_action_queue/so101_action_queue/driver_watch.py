@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from so101_action_queue import causes
+from so101_action_queue.causes import NO_REASON, Reason
 from so101_action_queue.inputs import DriverReport, DriverState, FloatArray
 from so101_action_queue.settings import Settings
 
@@ -63,26 +65,28 @@ class DriverWatch:
         goal = dict(zip(self._report.joint_names, self._report.goal, strict=False))
         return np.array([goal[name] for name in joint_names], dtype=np.float64)
 
-    def fault(self, now_ns: int, settings: Settings) -> str:
-        """Return in one line why the running session must stop, or ""."""
+    def fault(self, now_ns: int, settings: Settings) -> Reason:
+        """Return why the running session must stop, or NO_REASON."""
         report = self._report
         if report is None:
-            return "no driver_status"
+            return Reason(causes.DRIVER_LOST, "no driver_status")
         if report.driver_id != self._driver_id:
-            return "the driver was restarted"
+            return Reason(causes.DRIVER_RESTARTED, "the driver was restarted")
         if now_ns - self._heard_ns > settings.driver_lost_s * 1e9:
-            return f"driver lost: no driver_status for {settings.driver_lost_s:g} s"
+            text = f"driver lost: no driver_status for {settings.driver_lost_s:g} s"
+            return Reason(causes.DRIVER_LOST, text)
         if report.state == DriverState.ENGAGED:
             # A report from before `begin` may tell of an engagement that has lapsed since.
             self._engaged_once = self._engaged_once or self._heard_ns > self._began_ns
-            return ""
+            return NO_REASON
         in_time = now_ns - self._began_ns <= settings.engage_timeout_s * 1e9
         expected = report.cause == COMMAND_TIMEOUT if self._engaged_once else report.cause != PARKING
         if report.state == DriverState.HOLD and in_time and expected:
-            return ""
+            return NO_REASON
         if not self._engaged_once and report.state == DriverState.HOLD:
-            return f"the driver did not engage within {settings.engage_timeout_s:g} s: it is {describe(report)}"
-        return f"the driver is {describe(report)}"
+            text = f"the driver did not engage within {settings.engage_timeout_s:g} s: it is {describe(report)}"
+            return Reason(causes.DRIVER_NOT_ENGAGED, text)
+        return Reason(causes.DRIVER_NOT_ENGAGED, f"the driver is {describe(report)}")
 
 
 def describe(report: DriverReport) -> str:

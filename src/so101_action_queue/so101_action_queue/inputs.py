@@ -88,6 +88,7 @@ class ServerReport:
     supports_rtc: bool = False
     n_obs_steps: int = 1
     cameras: tuple[str, ...] = ()
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,11 @@ import math
 from dataclasses import replace
 from enum import Enum
 
+from so101_action_queue import causes
 from so101_action_queue.admission import Bounds, LimitsError, bounds_of
 from so101_action_queue.aggregation import AGGREGATIONS
 from so101_action_queue.asker import Asker
+from so101_action_queue.causes import NO_REASON, Reason
 from so101_action_queue.decisions import (
     ChunkDecision,
     Counters,
@@ -50,6 +52,7 @@ class ActionQueue:
         self.session = 0  # 0 before it began
         self.state = QueueState.IDLE
         self.cause = ""  # why the state is what it is, one line; "" when nothing is wrong
+        self.cause_name = causes.NOT_STARTED
         self.notices = Notices()
         self.execution = Execution(len(settings.joint_names))
         self._created_ns = now_ns
@@ -112,7 +115,7 @@ class ActionQueue:
         if refusal:
             return refusal
         if not self._servers.any_heard_lately(now_ns):
-            return self._servers.explain(now_ns, self._spec_id, self.settings)
+            return self._servers.explain(now_ns, self._spec_id, self.settings).text
         return ""
 
     def start(self, now_ns: int, session: int) -> Outcome:
@@ -122,25 +125,30 @@ class ActionQueue:
             return Outcome(False, refusal)
         self.session = session
         self.execution.begin(self._bounds.clip(self._driver.begin(now_ns, self.settings.joint_names)))
-        self._mode, self.state, self.cause = _Mode.STARTED, QueueState.WAITING, ""
+        self._mode = _Mode.STARTED
+        self._be(QueueState.WAITING, Reason(causes.WAITING, ""))
         return Outcome(True, "started")
 
-    def stop(self, now_ns: int, fault: str = "") -> Outcome:
+    def stop(self, now_ns: int, fault: Reason = NO_REASON) -> Outcome:
         """End the session: nothing is commanded any more; the driver decelerates and holds."""
         if self._mode in (_Mode.IDLE, _Mode.STOPPED):
             return Outcome(True, f"already {self._mode.value}" if self.session else self._mode.value)
         self._forget_rows_and_question()
-        cause = f"{fault}; `start` needed" if fault else "stop requested"
-        self._mode, self.state, self.cause = _Mode.STOPPED, QueueState.STOPPED, cause
-        self.notices.add(now_ns, "stopped", Level.ERROR if fault else Level.INFO, f"stopped: {cause}")
-        return Outcome(True, cause)
+        self._mode = _Mode.STOPPED
+        if fault:
+            self._be(QueueState.STOPPED, replace(fault, text=f"{fault.text}; `start` needed"))
+        else:
+            self._be(QueueState.STOPPED, Reason(causes.STOP_REQUESTED, "stop requested"))
+        self.notices.add(now_ns, "stopped", Level.ERROR if fault else Level.INFO, f"stopped: {self.cause}")
+        return Outcome(True, self.cause)
 
     def pause(self, now_ns: int) -> Outcome:
         """Forget the rows ahead and hold the setpoint; `start` goes on in a new session."""
         if self._mode is not _Mode.STARTED:
             return Outcome(self._mode is _Mode.PAUSED, f"nothing to pause: {self._mode.value}")
         self._forget_rows_and_question()
-        self._mode, self.state, self.cause = _Mode.PAUSED, QueueState.HOLDING, "paused"
+        self._mode = _Mode.PAUSED
+        self._be(QueueState.HOLDING, Reason(causes.PAUSED, "paused"))
         self.notices.add(now_ns, "paused", Level.INFO, "paused")
         return Outcome(True, "paused")
 
@@ -192,6 +200,7 @@ class ActionQueue:
         return Status(
             state=self.state,
             cause=self.cause,
+            cause_name=self.cause_name,
             session=self.session,
             spec_id=self._spec_id,
             server_id=self._servers.bound_id,
@@ -244,9 +253,9 @@ class ActionQueue:
                 continue
             lost = event is ServerEvent.LOST  # another may have been bound in the same breath
             reason = self._servers.loss if lost else self._servers.explain(now_ns, self._spec_id, self.settings)
-            self.notices.add(now_ns, event.value, Level.ERROR, f"Error receiving actions: {reason}")
+            self.notices.add(now_ns, event.value, Level.ERROR, f"Error receiving actions: {reason.text}")
             if lost and self.settings.on_server_lost == "stop":
-                self.stop(now_ns, f"{reason} (on_server_lost: stop)")
+                self.stop(now_ns, replace(reason, text=f"{reason.text} (on_server_lost: stop)"))
                 return
 
     def _welcome_server(self, now_ns: int) -> None:
@@ -277,29 +286,32 @@ class ActionQueue:
         advance = self.execution.advance(now_ns, periods, self.settings, bounds)
         self._counters.rows_trimmed += advance.rows_skipped
         if advance.too_old:
-            self._reception.trouble = f"rows older than {self.settings.max_action_age_s:g} s dropped (max_action_age_s)"
+            text = f"rows older than {self.settings.max_action_age_s:g} s dropped (max_action_age_s)"
+            self._reception.trouble = Reason(causes.ROWS_TOO_OLD, text)
         if not advance.executed and self.execution.chunk_rows:
             self._counters.starved_ticks += 1
         return advance.executed
 
-    def _why_not_ask(self, pose: Pose | None) -> str:
-        """Return in one line what on the robot's side stands in the way of any question, or ""."""
+    def _why_not_ask(self, pose: Pose | None) -> Reason:
+        """Return what on the robot's side stands in the way of any question, or NO_REASON."""
         if not self._driver.is_engaged:
-            return "waiting for the driver to engage"
+            return Reason(causes.DRIVER_NOT_ENGAGED, "waiting for the driver to engage")
         if pose is None:
-            return "no joint_states with a position of every joint"
+            return Reason(causes.POSE_UNKNOWN, "no joint_states with a position of every joint")
         if not pose.age_s <= self.settings.max_pose_age_s:
-            return f"joint_states older than {self.settings.max_pose_age_s:g} s (max_pose_age_s)"
-        return ""
+            text = f"joint_states older than {self.settings.max_pose_age_s:g} s (max_pose_age_s)"
+            return Reason(causes.POSE_UNKNOWN, text)
+        return NO_REASON
 
-    def _why_server_cannot(self, now_ns: int) -> str:
-        """Return in one line why the server cannot answer now, or ""."""
+    def _why_server_cannot(self, now_ns: int) -> Reason:
+        """Return why the server cannot answer now, or NO_REASON."""
         if not self._servers.ready or self._servers.bound is None:
             return self._servers.explain(now_ns, self._spec_id, self.settings)
         name = self.settings.aggregate_fn_name
         if AGGREGATIONS[name].sends_leftover and not self._servers.bound.supports_rtc:
-            return f"aggregate_fn_name {name}: the server's policy cannot continue a chunk"
-        return ""
+            text = f"aggregate_fn_name {name}: the server's policy cannot continue a chunk"
+            return Reason(causes.SPEC_REJECTED, text)
+        return NO_REASON
 
     def _ask_if_due(self, now_ns: int, pose: Pose | None) -> Question | None:
         due = self._asker.due(now_ns, self.execution, self.settings)
@@ -310,20 +322,23 @@ class ActionQueue:
         self._counters.requests += 1
         return self._asker.ask(now_ns, pose, self.execution, server, self.session, self.settings)
 
-    def _settle(self, now_ns: int, executed: bool, silence: str) -> None:
+    def _settle(self, now_ns: int, executed: bool, silence: Reason) -> None:
         """Set state and cause after a tick."""
         was_running = self.state is QueueState.RUNNING
         trouble = silence or self._reception.trouble
         if executed:
-            self.state, self.cause = QueueState.RUNNING, trouble
+            self._be(QueueState.RUNNING, trouble or Reason(causes.RUNNING, ""))
         elif not self.execution.chunk_rows:
-            self.state, self.cause = QueueState.WAITING, trouble or "waiting for the first answer"
+            self._be(QueueState.WAITING, trouble or Reason(causes.WAITING, "waiting for the first answer"))
         elif silence or self._reception.is_refused or self._questions.outstanding is None:
-            self.state, self.cause = QueueState.HOLDING, trouble or "waiting to ask again"
+            self._be(QueueState.HOLDING, trouble or Reason(causes.WAITING_TO_ASK, "waiting to ask again"))
         else:
-            self.state, self.cause = QueueState.STARVED, trouble or "waiting for an answer"
+            self._be(QueueState.STARVED, trouble or Reason(causes.STARVED, "waiting for an answer"))
         if was_running and not executed:
             self.notices.add(now_ns, "empty", Level.WARNING, f"action queue empty, holding: {self.cause}")
+
+    def _be(self, state: QueueState, reason: Reason) -> None:
+        self.state, self.cause, self.cause_name = state, reason.text, reason.cause
 
     # -- small parts -------------------------------------------------------------------------------------------------
 
@@ -335,7 +350,7 @@ class ActionQueue:
         except LimitsError as error:
             self._limits_fault = str(error)
             self.notices.add(now_ns, "limits", Level.ERROR, str(error))
-            self.stop(now_ns, str(error))
+            self.stop(now_ns, Reason(causes.LIMITS_UNUSABLE, str(error)))
             return
         self._limits_fault = ""
         self.spec = policy_spec(self.settings, self._limits)

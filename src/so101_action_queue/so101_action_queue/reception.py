@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from so101_action_queue import causes
 from so101_action_queue.admission import Admitted, Bounds, Rejected, admit
 from so101_action_queue.asker import Asker
 from so101_action_queue.asking import Asked, is_slow
+from so101_action_queue.causes import NO_REASON, Reason
 from so101_action_queue.decisions import ChunkDecision, Counters, Level, Verdict
 from so101_action_queue.execution import Execution
 from so101_action_queue.identity import Party, Unwanted, identify
@@ -13,6 +15,13 @@ from so101_action_queue.notices import Notices
 from so101_action_queue.settings import Settings
 
 INVALID_IN_A_ROW = 3  # this many unusable chunks and the rows still ahead are not trusted either
+_CAUSE_OF_STATUS = {
+    AnswerStatus.NOT_READY: causes.SERVER_NOT_READY,
+    AnswerStatus.OBSERVATION_INCOMPLETE: causes.OBSERVATION_INCOMPLETE,
+    AnswerStatus.SPEC_REJECTED: causes.SPEC_REJECTED,
+    AnswerStatus.BAD_REQUEST: causes.BAD_REQUEST,
+    AnswerStatus.POLICY_ERROR: causes.POLICY_ERROR,
+}
 _COUNTER = {
     Verdict.ERROR_ANSWER: "errors",
     Verdict.REJECTED_SHAPE: "rejected_shape",
@@ -35,13 +44,13 @@ class Terms:
 
 
 class Reception:
-    """Takes answers for one session; `trouble` is what went wrong with the newest ones, "" after a good one.
+    """Takes answers for one session; `trouble` is what went wrong with the newest ones, NO_REASON after a good one.
 
     `is_refused`: the newest answer was an error or invalid, so that the next one will hardly be better.
     """
 
     def __init__(self, execution: Execution, asker: Asker, counters: Counters) -> None:
-        self.trouble = ""
+        self.trouble = NO_REASON
         self.is_refused = False
         self._execution = execution
         self._asker = asker
@@ -75,20 +84,23 @@ class Reception:
     def _take_error(self, now_ns: int, terms: Terms, answer: Answer, asked: Asked) -> ChunkDecision:
         self._asker.questions.close_failed(now_ns, asked, answer.retry_after_s)
         try:
-            name = AnswerStatus(answer.status).name
+            status = AnswerStatus(answer.status)
+            name, cause = status.name, _CAUSE_OF_STATUS.get(status, causes.UNNAMED)
         except ValueError:
-            name = f"status {answer.status}"
+            name, cause = f"status {answer.status}", causes.UNNAMED
         reason = f"{name}: {answer.message}" if answer.message else name
         if answer.status != AnswerStatus.SUPERSEDED:  # we superseded it ourselves
-            self.trouble, self.is_refused = reason, True
+            self.trouble, self.is_refused = Reason(cause, reason), True
         return self._drop(now_ns, terms, Verdict.ERROR_ANSWER, reason)
 
     def _take_invalid(self, now_ns: int, terms: Terms, asked: Asked, rejected: Rejected) -> ChunkDecision:
         self._asker.questions.close_failed(now_ns, asked)
-        self.trouble, self.is_refused = f"{rejected.verdict.name}: {rejected.reason}", True
+        self.trouble = Reason(causes.INVALID_CHUNKS, f"{rejected.verdict.name}: {rejected.reason}")
+        self.is_refused = True
         self._invalid_in_a_row += 1
         if self._invalid_in_a_row >= INVALID_IN_A_ROW:
-            self.trouble = f"{self._invalid_in_a_row} invalid chunks in a row: {rejected.reason}"
+            text = f"{self._invalid_in_a_row} invalid chunks in a row: {rejected.reason}"
+            self.trouble = Reason(causes.INVALID_CHUNKS, text)
             self._execution.forget_rows()
         return self._drop(now_ns, terms, rejected.verdict, rejected.reason)
 
@@ -99,19 +111,20 @@ class Reception:
         age_s = (now_ns - asked.asked_ns) / 1e9
         limit_s = terms.settings.max_action_age_s
         if age_s > limit_s:
-            return self._expire(
-                now_ns, terms, asked, f"answer came after {age_s:.2f} s, rows live {limit_s:g} s (max_action_age_s)"
-            )
+            text = f"answer came after {age_s:.2f} s, rows live {limit_s:g} s (max_action_age_s)"
+            return self._expire(now_ns, terms, asked, Reason(causes.ROWS_TOO_OLD, text))
         alignment = self._execution.align(asked, len(chunk), terms.settings)
         past = self._execution.step - asked.step
-        shorter = f"chunk shorter than round trip: {len(chunk)} rows, {past} steps"
+        shorter = Reason(
+            causes.CHUNK_TOO_SHORT, f"chunk shorter than round trip: {len(chunk)} rows, {past} steps"
+        )
         if alignment is None:
             return self._expire(now_ns, terms, asked, shorter)
-        self.trouble = ""
+        self.trouble = NO_REASON
         if alignment.realigned:
             self._counters.expired += 1
             self.trouble = shorter
-            terms.notices.add(now_ns, "expired", Level.WARNING, f"{shorter}; aligned by executed steps instead")
+            terms.notices.add(now_ns, "expired", Level.WARNING, f"{shorter.text}; aligned by executed steps instead")
         self._count_late_continuation(now_ns, terms, asked)
         spliced = self._execution.accept(asked, chunk, alignment.trimmed, terms.settings, bounds)
         self._asker.questions.close_accepted(asked)
@@ -137,13 +150,13 @@ class Reception:
         text = f"rtc: the answer took {took} steps, the policy was told {expected}: the seam is ramped"
         terms.notices.add(now_ns, "late continuation", Level.INFO, text)
 
-    def _expire(self, now_ns: int, terms: Terms, asked: Asked, reason: str) -> ChunkDecision:
+    def _expire(self, now_ns: int, terms: Terms, asked: Asked, reason: Reason) -> ChunkDecision:
         """Drop an answer of which nothing is left to execute; the rule asks again without waiting."""
         self._counters.expired += 1
         self.trouble = reason
         self._asker.questions.close_expired(asked)
-        terms.notices.add(now_ns, "expired", Level.WARNING, f"Error receiving actions: {reason}")
-        return ChunkDecision(Verdict.STALE, reason)
+        terms.notices.add(now_ns, "expired", Level.WARNING, f"Error receiving actions: {reason.text}")
+        return ChunkDecision(Verdict.STALE, reason.text)
 
     def _warn_if_slow(self, now_ns: int, terms: Terms) -> None:
         rows = self._execution.chunk_rows

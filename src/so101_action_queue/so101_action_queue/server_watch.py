@@ -6,6 +6,8 @@ Life is judged from heartbeats alone: a slow answer is not a dead server.
 from dataclasses import dataclass
 from enum import Enum
 
+from so101_action_queue import causes
+from so101_action_queue.causes import NO_REASON, Reason
 from so101_action_queue.inputs import ServerReport, ServerState
 from so101_action_queue.settings import Settings
 
@@ -36,7 +38,7 @@ class ServerWatch:
         self.bound_id = 0
         self.connected = False
         self.lost = False
-        self.loss = ""  # why the bound server was lost last, one line
+        self.loss = NO_REASON  # why the bound server was lost last
         self.ready = False
 
     @property
@@ -91,33 +93,36 @@ class ServerWatch:
         others = (heard for server_id, heard in self._heard.items() if server_id != self.bound_id)
         return sorted(heard.report.server_name for heard in others if self._is_alive(heard, now_ns, settings))
 
-    def explain(self, now_ns: int, spec_id: int, settings: Settings) -> str:
-        """Return in one line why no question can be asked, or "" when the bound server is READY."""
+    def explain(self, now_ns: int, spec_id: int, settings: Settings) -> Reason:
+        """Return why no question can be asked, or NO_REASON when the bound server is READY."""
         if self.ready:
-            return ""
+            return NO_REASON
         alive = [heard.report for heard in self._heard.values() if self._is_alive(heard, now_ns, settings)]
         if self.bound_id and not self.lost:
             alive = [heard.report for server_id, heard in self._heard.items() if server_id == self.bound_id]
         if not alive:
             wanted = f" ({', '.join(settings.servers)})" if settings.servers else ""
-            return self.loss if self.lost else f"no policy server heard{wanted}"
+            return self.loss if self.lost else Reason(causes.NO_SERVER, f"no policy server heard{wanted}")
         report = alive[0]
         if report.state == ServerState.READY and report.spec_id != spec_id:
-            return f"server {report.server_name} has not taken up our policy_spec yet"
+            text = f"server {report.server_name} has not taken up our policy_spec yet"
+            return Reason(causes.SERVER_NOT_READY, text)
         try:
             state = ServerState(report.state).name
         except ValueError:
             state = f"state {report.state}"
-        return f"server {report.server_name} is {state}" + (f": {report.message}" if report.message else "")
+        text = f"server {report.server_name} is {state}" + (f": {report.message}" if report.message else "")
+        rejected = report.state == ServerState.ERROR and report.cause == causes.SPEC_REJECTED
+        return Reason(causes.SPEC_REJECTED if rejected else causes.SERVER_NOT_READY, text)
 
     def any_heard_lately(self, now_ns: int) -> bool:
         """Whether one of the wanted servers, READY or not, is there to begin with."""
         return any(not one.report.leaving and now_ns - one.at_ns <= LATELY_S * 1e9 for one in self._heard.values())
 
-    def _why_lost(self, settings: Settings) -> str:
+    def _why_lost(self, settings: Settings) -> Reason:
         if self.bound and self.bound.leaving:
-            return f"server {self.bound.server_name} said goodbye"
-        return f"server lost: no heartbeat for {settings.server_lost_s:g} s"
+            return Reason(causes.SERVER_LEFT, f"server {self.bound.server_name} said goodbye")
+        return Reason(causes.SERVER_LOST, f"server lost: no heartbeat for {settings.server_lost_s:g} s")
 
     def _first_ready(self, now_ns: int, spec_id: int, settings: Settings) -> int | None:
         for server_id, heard in self._heard.items():

@@ -70,6 +70,7 @@ def server_from(message: PolicyStatus) -> inputs.ServerReport:
         supports_rtc=message.supports_rtc,
         n_obs_steps=message.n_obs_steps,
         cameras=tuple(message.cameras),
+        cause=message.cause,
     )
 
 
@@ -183,6 +184,7 @@ def status_message(stamp: Time, status: Status, tick: Tick) -> QueueStatus:
     message.threshold = status.threshold
     message.state = int(status.state)
     message.cause = status.cause[:_CAUSE_LENGTH]
+    message.cause_name = status.cause_name
     message.outstanding_request_id = status.outstanding_request_id
     message.outstanding_age = status.outstanding_age_s
     message.accepted_request_id = status.accepted_request_id

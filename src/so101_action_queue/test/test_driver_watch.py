@@ -56,56 +56,56 @@ def test_hold_is_patience_for_a_second_and_then_a_fault() -> None:
     watch = begun()
     for tenth in range(1, 11):
         watch.hear(tenth * S // 10, HOLD)
-        assert watch.fault(tenth * S // 10, SETTINGS) == ""
+        assert watch.fault(tenth * S // 10, SETTINGS).text == ""
         assert not watch.is_engaged
     watch.hear(S + 1, HOLD)
-    assert "did not engage within 1 s" in watch.fault(S + 1, SETTINGS)
+    assert "did not engage within 1 s" in watch.fault(S + 1, SETTINGS).text
 
 
 def test_an_engagement_from_before_the_start_does_not_count() -> None:
     watch = DriverWatch()
     watch.hear(0, ENGAGED)
     watch.begin(10, NAMES)
-    assert watch.fault(10, SETTINGS) == ""
+    assert watch.fault(10, SETTINGS).text == ""
     assert not watch.is_engaged
     watch.hear(20, ENGAGED)
-    assert watch.fault(20, SETTINGS) == ""
+    assert watch.fault(20, SETTINGS).text == ""
     assert watch.is_engaged
 
 
 def test_once_engaged_the_first_second_forgives_late_commands_and_nothing_else() -> None:
     watch = begun()
     watch.hear(1, ENGAGED)
-    assert watch.fault(1, SETTINGS) == ""
+    assert watch.fault(1, SETTINGS).text == ""
     watch.hear(2, replace(HOLD, cause="COMMAND_TIMEOUT"))
-    assert watch.fault(2, SETTINGS) == ""
+    assert watch.fault(2, SETTINGS).text == ""
     watch.hear(3, replace(HOLD, cause="BUS_NOISE"))
-    assert watch.fault(3, SETTINGS) == "the driver is HOLD (BUS_NOISE)"
+    assert watch.fault(3, SETTINGS).text == "the driver is HOLD (BUS_NOISE)"
 
 
 @pytest.mark.parametrize("state", [DriverState.LATCHED, DriverState.RELEASED, DriverState.NO_BUS])
 def test_a_fault_of_the_driver_stops_the_session_at_once_even_in_the_first_second(state: DriverState) -> None:
     watch = begun()
     watch.hear(1, replace(HOLD, state=state, cause="STALL"))
-    assert watch.fault(1, SETTINGS) == f"the driver is {state.name} (STALL)"
+    assert watch.fault(1, SETTINGS).text == f"the driver is {state.name} (STALL)"
 
 
 def test_hold_after_the_first_second_stops_the_session() -> None:
     watch = begun()
     watch.hear(1, ENGAGED)
-    assert watch.fault(1, SETTINGS) == ""
+    assert watch.fault(1, SETTINGS).text == ""
     watch.hear(2 * S, replace(HOLD, cause="COMMAND_TIMEOUT"))
-    assert watch.fault(2 * S, SETTINGS) == "the driver is HOLD (COMMAND_TIMEOUT)"
+    assert watch.fault(2 * S, SETTINGS).text == "the driver is HOLD (COMMAND_TIMEOUT)"
 
 
 def test_a_restarted_driver_stops_the_session_whatever_its_state() -> None:
     watch = begun()
     watch.hear(1, replace(ENGAGED, driver_id=8))
-    assert watch.fault(1, SETTINGS) == "the driver was restarted"
+    assert watch.fault(1, SETTINGS).text == "the driver was restarted"
 
 
 def test_a_silent_driver_is_lost() -> None:
     watch = begun()
     watch.hear(1, ENGAGED)
-    assert watch.fault(S, SETTINGS) == ""
-    assert "driver lost" in watch.fault(S + 2, SETTINGS)
+    assert watch.fault(S, SETTINGS).text == ""
+    assert "driver lost" in watch.fault(S + 2, SETTINGS).text

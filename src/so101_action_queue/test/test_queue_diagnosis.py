@@ -6,13 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from so101_action_queue.decisions import Counters, QueueState, Status
-from so101_action_queue.diagnosis import CAUSES, UNNAMED, Latency, diagnose, entries
+from so101_action_queue.diagnosis import BY_NAME, CAUSES, Latency, diagnose, entries
 from so101_action_queue.inputs import AnswerStatus, DriverState, ServerState
 from so101_action_queue.settings import JOINTS, Settings
 from so101_action_queue.virtual_session import VirtualSession
 from so101_msgs.msg import ActionChunk
-from so101_node.diagnostics import Level
+from so101_node.diagnostics import Cause, Level
+
+from so101_action_queue import causes
 
 
 def session() -> VirtualSession:
@@ -22,9 +26,9 @@ def session() -> VirtualSession:
     return made
 
 
-def state_of(running: VirtualSession) -> tuple[QueueState, str]:
+def cause_of(running: VirtualSession) -> Cause:
     core = running.journal.core
-    return core.state, core.cause.removesuffix("; `start` needed")
+    return diagnose(core.state, core.cause_name)
 
 
 def silent_server(running: VirtualSession) -> None:
@@ -69,16 +73,84 @@ def test_what_happens_to_the_core_has_a_name(happens, name: str) -> None:
     running = session()
     happens(running)
     running.run(4.0)
-    assert diagnose(*state_of(running)).name == name
+    assert cause_of(running).name == name
+
+
+ERROR_ANSWERS = {
+    AnswerStatus.NOT_READY: causes.SERVER_NOT_READY,
+    AnswerStatus.OBSERVATION_INCOMPLETE: causes.OBSERVATION_INCOMPLETE,
+    AnswerStatus.SPEC_REJECTED: causes.SPEC_REJECTED,
+    AnswerStatus.BAD_REQUEST: causes.BAD_REQUEST,
+    AnswerStatus.POLICY_ERROR: causes.POLICY_ERROR,
+    9: causes.UNNAMED,
+}
+SENTENCES = (
+    "CUDA driver version is insufficient for CUDA runtime version", "driver_side", "joint_limits", "said goodbye",
+    "server lost", "spec rejected: fps", "paused", "stop requested", "SPEC_REJECTED", "no policy server heard",
+    "waiting for an answer", "inference_timeout_s", "",
+)  # fmt: skip
+foreign_text = st.one_of(st.sampled_from(SENTENCES), st.text(max_size=40))
+
+
+@pytest.mark.parametrize("status", list(ERROR_ANSWERS))
+@given(words=foreign_text, name=foreign_text)
+@settings(max_examples=15, deadline=None)
+def test_the_words_and_the_name_of_a_server_change_no_cause_of_an_error_answer(
+    status: int, words: str, name: str
+) -> None:
+    running = session()
+    running.server = replace(running.server, server_name=name)
+    good = running.answer
+    running.answer = lambda *question, **more: replace(
+        good(*question, **more), status=status, message=words, server_name=name
+    )
+    running.run(3.0)
+    assert running.journal.core.state is QueueState.HOLDING
+    assert running.journal.core.cause_name == ERROR_ANSWERS[status]
 
 
 @pytest.mark.parametrize(
-    "status", [one for one in AnswerStatus if one not in (AnswerStatus.OK, AnswerStatus.SUPERSEDED)]
+    ("state", "cause", "expected"),
+    [
+        (ServerState.ERROR, "LOAD_FAILED", causes.SERVER_NOT_READY),
+        (ServerState.ERROR, "SPEC_REJECTED", causes.SPEC_REJECTED),
+        (ServerState.LOADING, "LOADING", causes.SERVER_NOT_READY),
+        (ServerState.ERROR, "", causes.SERVER_NOT_READY),
+    ],
 )
-def test_every_error_answer_has_a_name(status: AnswerStatus) -> None:
-    cause = diagnose(QueueState.HOLDING, f"{status.name}: something")
-    assert cause is not UNNAMED
-    assert cause.level is not Level.OK
+@given(words=foreign_text, name=foreign_text)
+@settings(max_examples=15, deadline=None)
+def test_the_words_and_the_name_of_a_server_that_is_not_ready_change_no_cause(
+    state: ServerState, cause: str, expected: str, words: str, name: str
+) -> None:
+    running = session()
+    running.server = replace(running.server, server_name=name, state=state, cause=cause, message=words)
+    running.run(3.0)
+    assert running.journal.core.cause_name == expected
+
+
+@given(words=foreign_text, name=foreign_text)
+@settings(max_examples=15, deadline=None)
+def test_the_words_of_the_driver_and_the_names_of_joints_change_no_cause(words: str, name: str) -> None:
+    running = session()
+    running.driver = replace(running.driver, state=DriverState.LATCHED, cause="STALL", message=f"{words} {name}")
+    running.run(0.5)
+    assert (running.journal.core.state, running.journal.core.cause_name) == (
+        QueueState.STOPPED,
+        causes.DRIVER_NOT_ENGAGED,
+    )
+
+
+def test_a_server_that_stopped_the_queue_is_no_remedy_that_goes_on_by_itself() -> None:
+    stopped, held = (diagnose(state, causes.SERVER_LOST) for state in (QueueState.STOPPED, QueueState.HOLDING))
+    assert held.remedy.endswith("the queue goes on by itself")
+    assert stopped.remedy == "look at the network and the server, then call action_queue/start"
+    assert (held.level, stopped.level) == (Level.WARN, Level.ERROR)
+
+
+def test_every_name_has_a_cause() -> None:
+    names = {value for key, value in vars(causes).items() if key.isupper() and isinstance(value, str)}
+    assert names == set(BY_NAME) - {"SECOND_SERVER", "FOREIGN_CHUNKS", "ONE_SERVER"}
 
 
 def test_every_cause_that_is_no_good_has_a_remedy_and_names_are_used_once() -> None:
@@ -88,18 +160,20 @@ def test_every_cause_that_is_no_good_has_a_remedy_and_names_are_used_once() -> N
 
 
 @pytest.mark.parametrize(
-    ("state", "words", "level"),
+    ("state", "words", "name", "level"),
     [
-        (QueueState.RUNNING, "", DiagnosticStatus.OK),
-        (QueueState.STARVED, "waiting for an answer", DiagnosticStatus.WARN),
-        (QueueState.STOPPED, "stop requested", DiagnosticStatus.OK),
-        (QueueState.STOPPED, "the driver was restarted; `start` needed", DiagnosticStatus.ERROR),
+        (QueueState.RUNNING, "", "RUNNING", DiagnosticStatus.OK),
+        (QueueState.STARVED, "waiting for an answer", "STARVED", DiagnosticStatus.WARN),
+        (QueueState.STOPPED, "stop requested", "STOP_REQUESTED", DiagnosticStatus.OK),
+        (QueueState.STOPPED, "the driver was restarted; `start` needed", "DRIVER_RESTARTED", DiagnosticStatus.ERROR),
         (QueueState.STOPPED, "server lost: no heartbeat for 0.9 s (on_server_lost: stop); `start` needed",
-         DiagnosticStatus.ERROR),
+         "SERVER_LOST", DiagnosticStatus.ERROR),
     ],
 )  # fmt: skip
-def test_entries_show_state_cause_counters_and_a_second_server(state: QueueState, words: str, level: bytes) -> None:
-    status = Status(state, words, 1, 2, 3, 4, 5, 6, 0.5, 7, 0.1, 8, 0.2, 0.3, 0.4, math.nan, Counters(accepted=9))
+def test_entries_show_state_cause_counters_and_a_second_server(
+    state: QueueState, words: str, name: str, level: bytes
+) -> None:
+    status = Status(state, words, name, 1, 2, 3, 4, 5, 6, 0.5, 7, 0.1, 8, 0.2, 0.3, 0.4, math.nan, Counters(accepted=9))
     only, servers = entries("arm/action_queue", status, [], "", {})
     assert (servers.name, servers.level) == ("arm/action_queue: servers", DiagnosticStatus.OK)
     assert (only.level, only.name) == (level, "arm/action_queue: queue")

@@ -69,7 +69,7 @@ def test_every_fate_is_counted_under_its_own_name_and_leaves_the_rows_alone() ->
         desk.take(desk.ask(), [0.5], **changes)
         assert getattr(desk.counters, counter) == before + 1
         assert desk.execution.length == 5
-    assert desk.reception.trouble == "status 77"
+    assert desk.reception.trouble.text == "status 77"
 
 
 def test_invalid_chunks_in_a_row_cost_the_rows_ahead_and_a_good_one_ends_the_row() -> None:
@@ -79,9 +79,9 @@ def test_invalid_chunks_in_a_row_cost_the_rows_ahead_and_a_good_one_ends_the_row
         assert desk.execution.length == 5
         desk.take(desk.ask(), [9.9])
     assert desk.execution.length == 0
-    assert "3 invalid chunks in a row" in desk.reception.trouble
+    assert "3 invalid chunks in a row" in desk.reception.trouble.text
     assert desk.take(desk.ask(), [0.1]) is Verdict.ACCEPTED
-    assert desk.reception.trouble == ""
+    assert desk.reception.trouble.text == ""
 
 
 @pytest.mark.parametrize(("after_s", "verdict"), [(4.9, Verdict.ACCEPTED), (5.1, Verdict.STALE)])

@@ -36,7 +36,7 @@ def test_ready_for_another_spec_is_not_ready() -> None:
     watch.hear(0, replace(A, spec_id=4), SETTINGS)
     assert watch.judge(0, SPEC, SETTINGS) == []
     assert watch.connected
-    assert "policy_spec" in watch.explain(0, SPEC, SETTINGS)
+    assert "policy_spec" in watch.explain(0, SPEC, SETTINGS).text
 
 
 def test_only_servers_of_the_wanted_names_count() -> None:
@@ -44,7 +44,7 @@ def test_only_servers_of_the_wanted_names_count() -> None:
     watch = ServerWatch()
     assert not watch.hear(0, A, settings)
     assert not watch.connected
-    assert "(b)" in watch.explain(0, SPEC, settings)
+    assert "(b)" in watch.explain(0, SPEC, settings).text
     assert watch.hear(0, B, settings)
     watch.judge(0, SPEC, settings)
     assert watch.bound_id == B.server_id
@@ -56,7 +56,7 @@ def test_silence_for_longer_than_the_bound_is_loss_and_not_before() -> None:
     assert watch.judge(round(0.9 * S) + 1, SPEC, SETTINGS) == [ServerEvent.LOST]
     assert watch.lost
     assert not watch.ready
-    assert "no heartbeat for 0.9 s" in watch.explain(S, SPEC, SETTINGS)
+    assert "no heartbeat for 0.9 s" in watch.explain(S, SPEC, SETTINGS).text
     assert watch.judge(5 * S, SPEC, SETTINGS) == []
 
 
@@ -75,7 +75,7 @@ def test_a_loss_is_called_by_its_name_though_another_server_is_bound_in_the_same
     watch = bound_to_a()
     watch.hear(2 * S, B, SETTINGS)
     assert watch.judge(2 * S, SPEC, SETTINGS) == [ServerEvent.LOST, ServerEvent.BOUND]
-    assert watch.loss == "server lost: no heartbeat for 0.9 s"
+    assert watch.loss.text == "server lost: no heartbeat for 0.9 s"
 
 
 def test_a_server_is_there_to_begin_with_while_it_was_heard_lately_and_has_not_left() -> None:
@@ -99,7 +99,7 @@ def test_a_goodbye_is_called_by_its_name() -> None:
     watch = bound_to_a()
     watch.hear(S // 10, replace(A, leaving=True), SETTINGS)
     watch.judge(S // 10, SPEC, SETTINGS)
-    assert watch.explain(S // 10, SPEC, SETTINGS) == "server a said goodbye"
+    assert watch.explain(S // 10, SPEC, SETTINGS).text == "server a said goodbye"
 
 
 def test_a_bound_server_in_error_stays_bound_and_its_message_is_shown() -> None:
@@ -108,7 +108,7 @@ def test_a_bound_server_in_error_stays_bound_and_its_message_is_shown() -> None:
     watch.hear(1, B, SETTINGS)
     assert watch.judge(1, SPEC, SETTINGS) == [ServerEvent.NOT_READY]
     assert watch.bound_id == A.server_id
-    assert watch.explain(1, SPEC, SETTINGS) == "server a is ERROR: out of memory"
+    assert watch.explain(1, SPEC, SETTINGS).text == "server a is ERROR: out of memory"
     watch.hear(2, A, SETTINGS)
     assert watch.judge(2, SPEC, SETTINGS) == [ServerEvent.READY]
 
@@ -125,4 +125,4 @@ def test_a_flood_of_servers_neither_fills_memory_nor_displaces_the_bound_one() -
 def test_an_unknown_state_is_shown_as_a_number() -> None:
     watch = ServerWatch()
     watch.hear(0, replace(A, state=77), SETTINGS)
-    assert watch.explain(0, SPEC, SETTINGS) == "server a is state 77"
+    assert watch.explain(0, SPEC, SETTINGS).text == "server a is state 77"

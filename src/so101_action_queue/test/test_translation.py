@@ -13,7 +13,7 @@ from so101_action_queue.spec import policy_spec
 from so101_action_queue.tick_thread import Tick
 from so101_msgs.msg import ActionChunk, QueueStatus
 
-from so101_action_queue import translation
+from so101_action_queue import causes, translation
 
 STAMP = Time(sec=5, nanosec=6)
 
@@ -76,12 +76,16 @@ def test_the_spec_carries_units_ranges_and_task() -> None:
 def test_every_counter_and_state_of_the_core_has_its_place_in_the_status_message() -> None:
     shown = [name for name in Counters.__slots__ if name != "late_continuations"]  # that one is for diagnostics alone
     counters = Counters(**dict(zip(shown, range(1, 15), strict=True)))
-    status = Status(QueueState.STARVED, "x" * 300, 1, 2, 3, 4, 5, 6, 0.5, 7, 0.1, 8, 0.2, 0.3, 0.4, math.nan, counters)
+    status = Status(
+        QueueState.STARVED, "x" * 300, causes.STARVED, 1, 2, 3, 4, 5, 6, 0.5, 7, 0.1, 8, 0.2, 0.3, 0.4, math.nan,
+        counters,
+    )  # fmt: skip
     message = translation.status_message(STAMP, status, Tick(9, 10, 11_000_000, 12, 30.0))
     for name, value in zip(shown, range(1, 15), strict=True):
         assert getattr(message, name) == value
     assert message.state == QueueStatus.STARVED
     assert len(message.cause) == 256
+    assert message.cause_name == "STARVED"
     assert (message.tick, message.tick_ns, message.tick_error, message.deadline_misses) == (9, 10, 0.011, 12)
     assert (message.round_trip_last, message.round_trip_p50, message.round_trip_p95) == (0.2, 0.3, 0.4)
     for state in QueueState:

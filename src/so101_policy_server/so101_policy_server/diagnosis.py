@@ -7,6 +7,7 @@ from typing import Final
 from diagnostic_msgs.msg import DiagnosticStatus
 from so101_node.diagnostics import Cause, Level, entry
 
+from so101_policy_server import causes
 from so101_policy_server.status_report import State, StatusReport
 
 READY: Final = Cause("READY", Level.OK, "the policy answers")
@@ -14,40 +15,39 @@ SLOW: Final = Cause(
     "SLOW", Level.WARN, "the median inference takes longer than inference_latency",
     "a faster device, fewer torch_threads on a busy computer, or raise inference_latency",
 )  # fmt: skip
-LOADING: Final = Cause("LOADING", Level.WARN, "the policy is being loaded", "wait")
+LOADING: Final = Cause(causes.LOADING, Level.WARN, "the policy is being loaded", "wait")
 NO_CAMERAS: Final = Cause(
-    "NO_CAMERAS", Level.WARN, "the policy reads cameras, and the robot has named none yet",
+    causes.NO_CAMERAS, Level.WARN, "the policy reads cameras, and the robot has named none yet",
     "start the robot's camera nodes, or name its cameras in the action queue's parameter cameras",
 )  # fmt: skip
 NO_POLICY: Final = Cause(
-    "NO_POLICY", Level.WARN, "no policy is loaded, or the node is not active",
-    "set pretrained_name_or_path, or activate the node",
+    causes.NO_POLICY, Level.WARN, "no policy is loaded",
+    "set pretrained_name_or_path, or let a robot name one that allowed_policies admits",
 )  # fmt: skip
-LOAD_FAILED: Final = Cause(
-    "LOAD_FAILED", Level.ERROR, "the policy could not be loaded", "correct what the message names, then start again"
+NOT_ACTIVE: Final = Cause(
+    causes.NOT_ACTIVE, Level.WARN, "the node is not active", "ros2 lifecycle set /policy_server activate"
 )
+LOAD_FAILED: Final = Cause(
+    causes.LOAD_FAILED, Level.ERROR, "the policy could not be loaded",
+    "correct what the message names, then start again",
+)  # fmt: skip
 SPEC_REJECTED: Final = Cause(
-    "SPEC_REJECTED", Level.ERROR, "a robot's policy_spec does not fit the policy",
+    causes.SPEC_REJECTED, Level.ERROR, "a robot's policy_spec does not fit the policy",
     "correct what the message names, on the robot or the server",
 )  # fmt: skip
 INFERENCE_STUCK: Final = Cause(
-    "INFERENCE_STUCK", Level.ERROR, "an inference has not returned within inference_timeout_s; the server ends",
+    causes.INFERENCE_STUCK, Level.ERROR, "an inference has not returned within inference_timeout_s; the server ends",
     "see that the launch file starts it again; look at the device",
 )  # fmt: skip
-CAUSES: Final = (READY, SLOW, LOADING, NO_CAMERAS, NO_POLICY, LOAD_FAILED, SPEC_REJECTED, INFERENCE_STUCK)
+CAUSES: Final = (READY, SLOW, LOADING, NO_CAMERAS, NO_POLICY, NOT_ACTIVE, LOAD_FAILED, SPEC_REJECTED, INFERENCE_STUCK)
+BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 
 
 def diagnose(report: StatusReport, inference_latency_s: float) -> Cause:
     """The cause behind what a robot is told."""
     if report.state is State.READY:
         return SLOW if report.inference_p50_s > inference_latency_s else READY  # NaN before the first: not slow
-    if report.state is State.ERROR:
-        if report.message.startswith("spec rejected"):
-            return SPEC_REJECTED
-        return INFERENCE_STUCK if "inference_timeout_s" in report.message else LOAD_FAILED
-    if report.state is State.LOADING:
-        return NO_CAMERAS if report.message.startswith("the policy reads camera") else LOADING
-    return NO_POLICY
+    return BY_NAME[report.cause]
 
 
 def entry_of(name: str, robot: str, report: StatusReport, inference_latency_s: float) -> DiagnosticStatus:

@@ -136,6 +136,7 @@ def to_status(report: StatusReport, server_id: int, server_name: str, sequence: 
         spec_id=report.spec_id,
         state=int(report.state),
         leaving=leaving,
+        cause=report.cause,
         message=report.message[:MESSAGE_LENGTH],
         policy_type=report.source.policy_type,
         path=report.source.path,

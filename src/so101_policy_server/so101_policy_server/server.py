@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from so101_policy_server import causes
 from so101_policy_server.effects import Effect, Level, Load, Log
 from so101_policy_server.frame_matcher import NS_PER_S
 from so101_policy_server.image_decode import Pixels
@@ -59,7 +60,7 @@ class PolicyServer:
         self._config = config
         self._source = config.source
         self._state = State.UNCONFIGURED
-        self._message = NO_POLICY
+        self._cause, self._message = causes.NO_POLICY, NO_POLICY
         self._policy: PolicyDescription | None = None
         self._robots: dict[str, ServedRobot] = {}
         self._loaded_for: str | None = None
@@ -99,7 +100,7 @@ class PolicyServer:
             policy = describe_against(self._config.served, policy, self._config.cameras)
         except SpecMismatchError as error:
             return self.load_failed(str(error))
-        self._policy, self._state, self._message = policy, State.READY, ""
+        self._policy, self._state, self._cause, self._message = policy, State.READY, "", ""
         self._ready_ns = now_ns
         self._times = InferenceTimes(self._config.inference_latency_s)
         cameras = ", ".join(f"{image.camera} {image.width}x{image.height}" for image in policy.images) or "none"
@@ -112,7 +113,8 @@ class PolicyServer:
 
     def load_failed(self, reason: str) -> list[Effect]:
         """The policy could not be loaded; the server stays and says why."""
-        self._policy, self._state, self._message = None, State.ERROR, f"Failed to load policy: {reason}"
+        self._policy, self._state, self._cause = None, State.ERROR, causes.LOAD_FAILED
+        self._message = f"Failed to load policy: {reason}"
         self._loaded_for = None
         self._forget_acceptance()
         return [Log(Level.ERROR, self._message), *self._give_up(Status.POLICY_ERROR, self._message, RETRY_ERROR_S)]
@@ -120,7 +122,7 @@ class PolicyServer:
     def _load(self, source: PolicySource, robot: str | None = None) -> list[Effect]:
         self._source, self._policy, self._state = source, None, State.LOADING
         self._loaded_for, self._ready_ns = robot, None
-        self._message = f"loading {source.path}"
+        self._cause, self._message = causes.LOADING, f"loading {source.path}"
         self._forget_acceptance()
         answers = self._give_up(Status.NOT_READY, self._message, RETRY_LOADING_S)
         return [*answers, Log(Level.INFO, f"Loading policy {source.path} on {source.device}"), Load(source)]
@@ -295,7 +297,7 @@ class PolicyServer:
         limit_s = self._config.inference_timeout_s
         if self._busy is None or now_ns - self._busy[1] < limit_s * NS_PER_S:
             return None
-        self._state = State.ERROR
+        self._state, self._cause = State.ERROR, causes.INFERENCE_STUCK
         self._message = (
             f"inference of request {self._busy[0].request_id} has not returned within "
             f"inference_timeout_s = {limit_s:g} s"
@@ -307,16 +309,17 @@ class PolicyServer:
     def status(self, name: str) -> StatusReport:
         """What to tell the robot in namespace `name`."""
         robot = self._robots.get(name) or ServedRobot(name)
-        state, message = self._state, self._message
+        state, cause, message = self._state, self._cause, self._message
         if robot.rejection and state is not State.ERROR:
-            state, message = State.ERROR, f"spec rejected: {robot.rejection}"
+            state, cause, message = State.ERROR, causes.SPEC_REJECTED, f"spec rejected: {robot.rejection}"
         elif state is State.READY and robot.awaits_cameras:
-            state, message = State.LOADING, robot.awaits_cameras
+            state, cause, message = State.LOADING, causes.NO_CAMERAS, robot.awaits_cameras
         elif state is State.READY and not self._active:
-            state, message = State.UNCONFIGURED, INACTIVE
+            state, cause, message = State.UNCONFIGURED, causes.NOT_ACTIVE, INACTIVE
         return StatusReport(
             spec_id=robot.spec.spec_id if robot.spec else 0,
             state=state,
+            cause=cause,
             message=message,
             busy=self._busy[0] if self._busy else None,
             source=self._source,

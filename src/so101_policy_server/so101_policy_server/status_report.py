@@ -25,6 +25,7 @@ class StatusReport:
     Attributes:
         spec_id: the robot's newest PolicySpec, which `state` speaks of; 0 = none yet.
         state: READY only if that spec, if any, fits.
+        cause: one of the constants of `causes`; "" when READY.
         message: reason of ERROR, progress of LOADING.
         busy: request under work, of whichever robot.
         source: policy that is loaded or being loaded.
@@ -42,6 +43,7 @@ class StatusReport:
 
     spec_id: int
     state: State
+    cause: str
     message: str
     busy: RequestKey | None
     source: PolicySource

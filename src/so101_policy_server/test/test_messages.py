@@ -121,6 +121,7 @@ def report(examples, **changes) -> StatusReport:
     values = {
         "spec_id": 9,
         "state": State.READY,
+        "cause": "",
         "message": "",
         "busy": examples.key(4),
         "source": PolicySource("run", device="cuda"),

@@ -4,6 +4,8 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from so101_node.diagnostics import Level
 from so101_policy_server.diagnosis import CAUSES, diagnose, entry_of
 from so101_policy_server.status_report import State
@@ -20,15 +22,41 @@ def report(examples):
         ({}, "READY"),
         ({"inference_p50_s": 0.5}, "SLOW"),
         ({"inference_p50_s": math.nan}, "READY"),
-        ({"state": State.LOADING}, "LOADING"),
-        ({"state": State.LOADING, "message": "the policy reads camera top, and none"}, "NO_CAMERAS"),
-        ({"state": State.UNCONFIGURED}, "NO_POLICY"),
-        ({"state": State.ERROR, "message": "Failed to load policy: no such folder"}, "LOAD_FAILED"),
-        ({"state": State.ERROR, "message": "spec rejected: fps is 60"}, "SPEC_REJECTED"),
     ],
 )
 def test_each_state_has_a_name(report, changes, name) -> None:
     assert diagnose(replace(report, **changes), 0.033).name == name
+
+
+@pytest.mark.parametrize(
+    ("state", "cause"),
+    [
+        (State.LOADING, "LOADING"),
+        (State.LOADING, "NO_CAMERAS"),
+        (State.UNCONFIGURED, "NO_POLICY"),
+        (State.UNCONFIGURED, "NOT_ACTIVE"),
+        (State.ERROR, "LOAD_FAILED"),
+        (State.ERROR, "SPEC_REJECTED"),
+        (State.ERROR, "INFERENCE_STUCK"),
+    ],
+)
+@given(words=st.one_of(st.sampled_from(["spec rejected: fps is 60", "inference_timeout_s = 10", ""]), st.text()))
+def test_words_change_no_cause(examples, state, cause, words) -> None:
+    changed = replace(examples.ready_server().status(""), state=state, cause=cause, message=words)
+    assert diagnose(changed, 0.033).name == cause
+
+
+def test_a_failure_whose_words_are_those_of_another_cause_keeps_its_own(examples) -> None:
+    server = examples.ready_server()
+    server.load_failed("spec rejected: no answer within inference_timeout_s, driver version is insufficient")
+    assert server.status("").cause == "LOAD_FAILED"
+    assert diagnose(server.status(""), 0.033).name == "LOAD_FAILED"
+
+
+def test_a_spec_that_does_not_fit_has_a_name_and_the_robots_message_too(examples) -> None:
+    server = examples.ready_server()
+    server.spec("", examples.spec(spec_id=77, cameras=("driver_side",)), 0)
+    assert server.status("").cause == "SPEC_REJECTED"
 
 
 def test_a_stuck_inference_has_a_name(examples) -> None:

@@ -212,7 +212,7 @@ class ExpertPolicyNode(Node):
             failed=self._failed,
         )
         if self._spec is not None and sorted(self._spec.joint_names) != sorted(JOINT_NAMES):
-            status.state = PolicyStatus.ERROR
+            status.state, status.cause = PolicyStatus.ERROR, "SPEC_REJECTED"
             status.message = f"joint_names: expected {', '.join(JOINT_NAMES)}, got {', '.join(self._spec.joint_names)}"
         elif self._spec is not None and is_blind and cameras:
             status.state = PolicyStatus.LOADING
