@@ -21,13 +21,8 @@ from lerobot.utils.constants import OBS_IMAGES, OBS_STATE
 from safetensors import safe_open
 
 from so101_policy_server.checkpoint import WEIGHTS, Checkpoint
+from so101_policy_server.lerobot_adapter import merge_adapter, one_line, told_of_base
 from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicyLoadError, PolicySource
-
-
-def one_line(error: BaseException) -> str:
-    """The error's text on one line of at most 400 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 400 else text[:397] + "..."
 
 
 def load_config(checkpoint: Checkpoint, source: PolicySource) -> Any:
@@ -38,11 +33,10 @@ def load_config(checkpoint: Checkpoint, source: PolicySource) -> Any:
             f"policy type '{checkpoint.policy_type}' of {checkpoint.path} is not one that LeRobot knows: "
             f"{', '.join(sorted(known))}"
         )
-    config = PreTrainedConfig.from_pretrained(checkpoint.path)
+    config = PreTrainedConfig.from_pretrained(checkpoint.config_path)
     if source.policy_type not in ("", config.type):
         raise PolicyLoadError(f"policy_type = {source.policy_type}: {checkpoint.path} is of type {config.type}")
-    if getattr(config, "use_peft", False):
-        raise PolicyLoadError(f"{checkpoint.path} is a PEFT adapter: merge it into its base policy and save that")
+    config.use_peft = False  # an adapter is merged into its base, and a merged one may still say so
     config.device = source.device
     config.pretrained_path = checkpoint.path
     if hasattr(config, "pretrained_backbone_weights"):
@@ -53,9 +47,13 @@ def load_config(checkpoint: Checkpoint, source: PolicySource) -> Any:
 
 def load_weights(checkpoint: Checkpoint, config: Any) -> Any:
     """The policy itself, on its device, ready to infer."""
-    policy = get_policy_class(config.type).from_pretrained(checkpoint.path, config=config)
-    if checkpoint.is_local:
-        _check_weights(checkpoint, policy)
+    whole = checkpoint.base or checkpoint
+    with told_of_base(checkpoint):
+        policy = get_policy_class(config.type).from_pretrained(whole.path, config=config)
+    if whole.is_local:
+        _check_weights(whole, policy)
+    if checkpoint.base is not None:
+        policy = merge_adapter(policy, checkpoint.path, config.device)
     return policy.to(config.device).eval()
 
 
@@ -90,10 +88,10 @@ def load_processors(checkpoint: Checkpoint, config: Any, device: str) -> tuple[A
     overrides: dict[str, Any] = {"device_processor": {"device": device}}
     try:
         return make_pre_post_processors(  # type: ignore[no-any-return]
-            config, pretrained_path=checkpoint.path, preprocessor_overrides=overrides
+            config, pretrained_path=checkpoint.processors_path, preprocessor_overrides=overrides
         )
     except KeyError:  # a pipeline without that step; batches are put on the device before it anyway
-        return make_pre_post_processors(config, pretrained_path=checkpoint.path)  # type: ignore[no-any-return]
+        return make_pre_post_processors(config, pretrained_path=checkpoint.processors_path)  # type: ignore[no-any-return]
 
 
 def _resizes_itself(config: Any) -> bool:

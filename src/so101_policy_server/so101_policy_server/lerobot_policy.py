@@ -20,12 +20,12 @@ from lerobot.processor import RenameObservationsProcessorStep
 from lerobot.utils.constants import ACTION, OBS_IMAGES, OBS_STATE
 
 from so101_policy_server.checkpoint import find_checkpoint
+from so101_policy_server.lerobot_adapter import fetch_adapter, one_line
 from so101_policy_server.lerobot_checkpoint import (
     check_device,
     explain,
     hub_access,
     load_weights,
-    one_line,
 )
 from so101_policy_server.lerobot_preflight import examine, refuse_what_is_red
 from so101_policy_server.policy import (
@@ -55,13 +55,14 @@ def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
     Raises:
         PolicyLoadError: one line that says what is wrong and what to do.
     """
-    checkpoint = find_checkpoint(source.path)
+    checkpoint = find_checkpoint(source.path, source.base_model_name_or_path)
     check_device(source.device)
     if source.torch_threads > 0:
         torch.set_num_threads(source.torch_threads)
     with hub_access(offline=checkpoint.is_local and not source.allow_download):
         try:
             progress("reading the configuration")
+            checkpoint = fetch_adapter(checkpoint, source.base_model_name_or_path)
             examined = examine(checkpoint, source)
             refuse_what_is_red(checkpoint, examined.findings)
             progress("loading weights")

@@ -16,7 +16,7 @@ from so101_policy_server.checkpoint import WEIGHTS, Checkpoint
 from so101_policy_server.lerobot_checkpoint import describe, load_config, load_processors
 from so101_policy_server.lerobot_statistics import examine_statistics, use_statistics_from
 from so101_policy_server.policy import PolicyDescription, PolicyLoadError, PolicySource
-from so101_policy_server.preflight import Finding, accept, refusal, warnings
+from so101_policy_server.preflight import Finding, accept, refusal, warnings, yellow
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ def examine(checkpoint: Checkpoint, source: PolicySource) -> Examined:
     findings = examine_statistics(
         config, preprocessor, postprocessor, _weight_names(checkpoint), source.statistics_from
     )
+    findings += [yellow("adapter", note) for note in checkpoint.notes]
     found = accept(findings, source.accepted_findings)
     return Examined(config, replace(description, warnings=warnings(found)), preprocessor, postprocessor, found)
 

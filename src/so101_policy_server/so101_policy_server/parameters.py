@@ -52,6 +52,9 @@ class ServerParameters:
     allow_download: bool = parameter(
         False, "whether a local checkpoint may fetch parts that it names, such as a tokenizer, from the hub"
     )
+    base_model_name_or_path: str = parameter(
+        "", "base policy of a PEFT (LoRA) adapter, folder or hub id; empty = the one that its adapter_config.json names"
+    )
     statistics_from: list[str] = parameter(
         [],
         "which statistics the policy is normalised with, where the checkpoint keeps several or others: so100.buffer.* "
@@ -116,6 +119,7 @@ class ServerParameters:
                 torch_threads=self.torch_threads,
                 min_inference_s=self.min_inference_s,
                 allow_download=self.allow_download,
+                base_model_name_or_path=self.base_model_name_or_path,
                 statistics_from=tuple(self.statistics_from),
                 accepted_findings=tuple(self.accepted_findings),
             ),

@@ -30,6 +30,7 @@ class PolicySource:
         device: cuda, cpu or mps.
         torch_threads: CPU threads of the policy; 0 = torch's own choice.
         min_inference_s: predict_action_chunk is made to take at least this long, s.
+        base_model_name_or_path: base policy of a PEFT adapter; "" = the one that the adapter names.
         allow_download: whether a local checkpoint may fetch parts that it names (such as a tokenizer) from the hub.
         statistics_from: which statistics to normalise with: `so100.buffer.*`, `action=KEY` or a dataset's stats.json.
         accepted_findings: keys of implausible findings that a person vouches for.
@@ -41,6 +42,7 @@ class PolicySource:
     torch_threads: int = 0
     min_inference_s: float = 0.0
     allow_download: bool = False
+    base_model_name_or_path: str = ""
     statistics_from: tuple[str, ...] = ()
     accepted_findings: tuple[str, ...] = ()
 

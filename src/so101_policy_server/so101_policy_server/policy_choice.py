@@ -35,7 +35,8 @@ class PolicyChoice:
             return self.own
         if not is_admitted(meant, self.allowed):
             return None
-        return replace(self.own, path=meant, policy_type=policy_type, device=device or self.own.device)
+        device = device or self.own.device
+        return replace(self.own, path=meant, policy_type=policy_type, device=device, base_model_name_or_path="")
 
     def describe(self, path: str) -> str:
         """The path in words, for lines that people read."""

@@ -38,7 +38,9 @@ STOP_TIMEOUT_S = 1.0
 
 def load_lerobot(source: PolicySource, progress: Progress) -> Policy:
     """Load with LeRobot, imported here and now: on the inference thread, not when the node starts."""
-    find_checkpoint(source.path)  # a wrong path is told at once, not after the seconds that the import takes
+    find_checkpoint(
+        source.path, source.base_model_name_or_path
+    )  # a wrong path is told at once, not after the seconds that the import takes
     progress("importing LeRobot")
     from so101_policy_server.lerobot_policy import load_policy
 

@@ -55,13 +55,84 @@ def test_a_missing_folder_is_named(path: str) -> None:
         (None, FILES[1:], "has no model.safetensors: only safetensors weights are loaded, never pickle"),
         (None, FILES[:1], "has no policy_preprocessor.json and no policy_postprocessor.json: .*migrate_policy_normal"),
         (None, FILES[:2], "has no policy_postprocessor.json"),
-        ({"type": "act", "use_peft": True}, FILES, "is a PEFT adapter"),
+        ({"type": "act", "use_peft": True}, FILES[1:], "says use_peft, and beside it is neither adapter_config"),
     ],
 )
 def test_a_folder_that_cannot_be_loaded_says_why(tmp_path: Path, config, files, reason: str) -> None:
     with pytest.raises(PolicyLoadError, match=reason) as error:
         find_checkpoint(str(make(tmp_path / "pick", config, files)))
     assert "\n" not in str(error.value)
+
+
+def make_adapter(folder: Path, base: object, config: object = None) -> Path:
+    make(folder, config or {"type": "act", "use_peft": True}, FILES[1:])
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": base}))
+    (folder / "adapter_model.safetensors").touch()
+    return folder
+
+
+def test_an_adapter_is_found_with_its_base(tmp_path: Path) -> None:
+    run = make(tmp_path / "base" / "checkpoints" / "last" / "pretrained_model")
+    found = find_checkpoint(str(make_adapter(tmp_path / "lora", str(tmp_path / "base"))))
+    assert (found.path, found.policy_type) == (str(tmp_path / "lora"), "act")
+    assert found.base is not None
+    assert found.base.path == str(run)
+    assert (found.config_path, found.processors_path, found.notes) == (found.path, found.path, ())
+    of_the_hub = find_checkpoint(str(make_adapter(tmp_path / "other", "lerobot/smolvla_base"))).base
+    assert of_the_hub is not None
+    assert (of_the_hub.path, of_the_hub.is_local) == ("lerobot/smolvla_base", False)
+
+
+def test_a_bare_adapter_has_its_bases_configuration_and_processors_and_says_so(tmp_path: Path) -> None:
+    base, adapter = make(tmp_path / "base"), make_adapter(tmp_path / "lora", str(tmp_path / "base"))
+    for name in ("config.json", *FILES[1:]):
+        (adapter / name).unlink()
+    found = find_checkpoint(str(adapter))
+    assert (found.policy_type, found.config_path, found.processors_path) == ("act", str(base), str(base))
+    assert found.notes == (
+        f"the adapter has no processors: its base {base} normalises, with statistics of its own data",
+    )
+
+
+def test_a_base_needs_no_processors_where_the_adapter_has_them(tmp_path: Path) -> None:
+    make(tmp_path / "base", files=FILES[:1])
+    assert find_checkpoint(str(make_adapter(tmp_path / "lora", str(tmp_path / "base")))).base
+
+
+def test_a_base_of_the_machine_that_trained_it_is_named_with_what_to_set_and_can_be_set(tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path / "lora", "/home/alice/outputs/base")
+    with pytest.raises(
+        PolicyLoadError, match=r"of /home/alice/outputs/base, which is not on .*base_model_name_or_path"
+    ):
+        find_checkpoint(str(adapter))
+    found = find_checkpoint(str(adapter), base=str(make(tmp_path / "base")))
+    assert found.base is not None
+    assert found.base.path == str(tmp_path / "base")
+    assert found.notes == (
+        f"base_model_name_or_path is {tmp_path / 'base'}: the adapter was trained on /home/alice/outputs/base, which "
+        "must be the same",
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [(None, "names no base policy: set base_model_name_or_path"), ("lora", "which is an adapter itself")],
+)
+def test_a_base_that_is_none_is_named(tmp_path: Path, base: object, reason: str) -> None:
+    adapter = make_adapter(tmp_path / "lora", base and str(make_adapter(tmp_path / "deeper", "lerobot/x")))
+    with pytest.raises(PolicyLoadError, match=reason):
+        find_checkpoint(str(adapter))
+
+
+def test_an_adapter_in_pickle_is_refused(tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path / "lora", "lerobot/smolvla_base")
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    with pytest.raises(PolicyLoadError, match=r"without adapter_model\.safetensors.*never pickle"):
+        find_checkpoint(str(adapter))
+
+
+def test_merged_weights_are_a_whole_policy_though_the_configuration_still_says_use_peft(tmp_path: Path) -> None:
+    assert find_checkpoint(str(make(tmp_path / "merged", {"type": "act", "use_peft": True}))).base is None
 
 
 def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
