@@ -68,7 +68,10 @@ class Queue:
     def step(self) -> None:
         """One tick; every tenth brings the answer to a question, five ticks after the picture for it."""
         self.tick += 1
-        self.status.publish(QueueStatus(state=QueueStatus.RUNNING, length=30, chunk_size=50, threshold=0.5))
+        now_ns = time.monotonic_ns()
+        self.status.publish(
+            QueueStatus(tick_ns=now_ns, state=QueueStatus.RUNNING, length=30, chunk_size=50, threshold=0.5)
+        )
         if self.tick % 10 == 5:
             self.frames.publish(ObservationImage(session=1, request_id=self.tick + 5, camera="top", capture_age=0.05))
         if self.tick % 10 == 0:

@@ -20,10 +20,8 @@ class QueueListener:
 
     def look(self, now_ns: int) -> None:
         """Take in what has come since the last look, a few seconds ago at most."""
-        statuses = list(self._status.take())
-        for message in statuses:
-            # Where between two looks a tick lies, its robot's own clock tells; no clock of two hosts is compared.
-            self.history.add_tick(_mark(message, now_ns - (statuses[-1].tick_ns - message.tick_ns)))
+        for message in self._status.take():
+            self.history.add_tick(_mark(message), now_ns)
         for breakdown in self._latency.poll():
             self.history.add_chunk(ChunkMark(now_ns, breakdown))
 
@@ -37,9 +35,9 @@ class QueueListener:
         self._latency.close()
 
 
-def _mark(status: QueueStatus, time_ns: int) -> TickMark:
+def _mark(status: QueueStatus) -> TickMark:
     return TickMark(
-        time_ns=time_ns,
+        tick_ns=status.tick_ns,
         state=status.state,
         cause=status.cause,
         length=status.length,
