@@ -203,7 +203,7 @@ def test_bags_become_a_dataset_that_lerobot_loads_and_trains_on(tmp_path, capsys
     assert torch.isfinite(loss) and 0 < loss.item() < 10
 
     assert main([str(first), "--out", str(out)]) == 1
-    assert f"--out {out} exists: remove it or name another folder" in capsys.readouterr().err
+    assert f"--out {out} exists: remove it, name another folder, or add to it with --append" in capsys.readouterr().err
     only_failed = make_run(tmp_path / "failed", seconds=2.0, episodes=((0.2, 1.8, bad),))
     assert main([str(only_failed), "--out", str(tmp_path / "none")]) == 1
     assert "not one episode could be used" in capsys.readouterr().err

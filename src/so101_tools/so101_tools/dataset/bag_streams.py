@@ -3,18 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from so101_policy_server.units import UnitConverter, Units, UnitsError
 
-from so101_tools.bag.errors import BagError
 from so101_tools.bag.reader import Bag, BagTopic
-from so101_tools.dataset.alignment import Stream, TimeArray
-from so101_tools.dataset.episode_spans import EpisodeSpan, Marker, episode_spans
+from so101_tools.dataset.alignment import Stream
+from so101_tools.dataset.episode_spans import UNMARKED, EpisodeSpan, Marker, episode_spans
 from so101_tools.dataset.errors import DatasetError
-from so101_tools.serialized import SerializedError, compressed_picture
+from so101_tools.dataset.joint_streams import read_joints, read_limits
+from so101_tools.dataset.mapping import NEXT_STATE, JointTopic, Mapping
+from so101_tools.dataset.picture_topics import Picture, find_cameras
 
-JOINT_STATE = "sensor_msgs/msg/JointState"
-PICTURES = ("*/image_raw/compressed", "sensor_msgs/msg/CompressedImage")
 PURPOSE = "a dataset"
 
 
@@ -40,73 +38,66 @@ class BagStreams:
     episodes: list[EpisodeSpan]
 
 
-def read_streams(bag: Bag, units: Units, cameras: Sequence[str]) -> BagStreams:
-    """Read all but the pictures. `cameras` empty: all there are.
+def read_streams(
+    bag: Bag,
+    units: Units,
+    cameras: Sequence[str],
+    mapping: Mapping | None = None,
+    fps: float = 30.0,
+    whole: bool = False,
+) -> BagStreams:
+    """Read all but the pictures.
+
+    Args:
+        bag: open.
+        units: of the arm's joints in the dataset.
+        cameras: those that are wanted; empty: all there are.
+        mapping: where things are; None: under our names.
+        fps: frames a second, where the action is the next frame's state.
+        whole: make one episode of the bag, whatever its markers say.
 
     Raises:
         BagError: a topic is missing or of another version.
         DatasetError: joints or cameras do not fit.
     """
-    limits_topic = bag.require("joint_limits", "so101_msgs/msg/JointLimits", PURPOSE)
-    limits = next(received.message for received in bag.messages([limits_topic]))
-    names = tuple(limits.joint_names)
+    mapping = mapping or Mapping()
+    limits = read_limits(bag, mapping, PURPOSE)
     try:
-        converter = UnitConverter(
-            names, units, limits.range_lower, limits.range_upper, [int(mode) for mode in limits.drive_mode]
-        )
+        converter = limits.converter(units)
     except UnitsError as error:
         raise DatasetError(f"{bag.folder}: {error}") from error
-    states = _joints(bag, "joint_states", names)
-    commands = _joints(bag, "joint_command", names)
-    start_ns, end_ns = int(states.times[0]), int(states.times[-1])
-    return BagStreams(bag, names, states, commands, converter, _cameras(bag, cameras), _episodes(bag, start_ns, end_ns))
+    states = read_joints(bag, mapping.joint_states, mapping, limits, PURPOSE)
+    if mapping.joint_command == (JointTopic(NEXT_STATE),):
+        earlier = states.times - round(1e9 / fps)
+        there = earlier >= states.times[0]
+        commands = Stream(earlier[there], states.rows[there])
+    else:
+        commands = read_joints(bag, mapping.joint_command, mapping, limits, PURPOSE)
+    pictures_of = find_cameras(bag, mapping, cameras, PURPOSE)
+    episodes = _episodes(bag, int(states.times[0]), int(states.times[-1]), whole)
+    return BagStreams(bag, limits.names, states, commands, converter, pictures_of, episodes)
 
 
-def pictures(streams: BagStreams, start_ns: int) -> Iterator[tuple[str, int, bytes]]:
-    """Give (camera, time in ns, JPEG or PNG file) of every picture from then on, in order."""
+def pictures(streams: BagStreams, start_ns: int) -> Iterator[tuple[str, Picture]]:
+    """Give (camera, picture) of every picture from then on, in order."""
     camera_of = {topic.name: camera for camera, topic in streams.cameras.items()}
+    topics = {topic.name: topic for topic in streams.cameras.values()}
     for name, time_ns, serialized in streams.bag.serialized(camera_of, start_ns):
-        try:
-            yield camera_of[name], time_ns, compressed_picture(serialized)
-        except SerializedError as error:
-            raise BagError(f"{streams.bag.folder}: a message on {name} cannot be read ({error})") from error
+        yield camera_of[name], Picture(topics[name], time_ns, serialized)
 
 
-def _joints(bag: Bag, name: str, joint_names: tuple[str, ...]) -> Stream:
-    topic = bag.require(name, JOINT_STATE, PURPOSE)
-    times: list[int] = []
-    rows: list[list[float]] = []
-    order: list[int] = []
-    seen: list[str] | None = None
-    for received in bag.messages([topic]):
-        message = received.message
-        if seen != message.name:
-            seen = list(message.name)
-            missing = [joint for joint in joint_names if joint not in seen]
-            if missing:
-                raise BagError(
-                    f"{bag.folder}: {topic.name} lacks joint {', '.join(missing)} of joint_limits (it has "
-                    f"{', '.join(seen)}): not the same arm"
-                )
-            order = [seen.index(joint) for joint in joint_names]
-        times.append(received.time_ns)
-        rows.append([message.position[index] for index in order])
-    times_ns: TimeArray = np.maximum.accumulate(np.array(times, dtype=np.int64))
-    return Stream(times_ns, np.array(rows, dtype=np.float64))
+def pictures_begin_ns(streams: BagStreams) -> int:
+    """Return when every camera has delivered a picture, ns."""
+    first = (next(streams.bag.serialized([topic.name]), None) for topic in streams.cameras.values())
+    return max((found[1] for found in first if found is not None), default=0)
 
 
-def _cameras(bag: Bag, wanted: Sequence[str]) -> dict[str, BagTopic]:
-    bag.require(*PICTURES, PURPOSE)
-    found = {topic.name.split("/")[-3]: topic for topic in bag.find(*PICTURES)}
-    missing = [camera for camera in wanted if camera not in found]
-    if missing:
-        raise DatasetError(f"{bag.folder} has no pictures of camera {', '.join(missing)}; it has {', '.join(found)}")
-    return {camera: found[camera] for camera in (wanted or sorted(found))}
-
-
-def _episodes(bag: Bag, start_ns: int, end_ns: int) -> list[EpisodeSpan]:
+def _episodes(bag: Bag, start_ns: int, end_ns: int, whole: bool) -> list[EpisodeSpan]:
     topics = bag.find("episode", "so101_msgs/msg/EpisodeEvent")
     markers = [Marker(r.time_ns, int(r.message.event), str(r.message.task)) for r in bag.messages(topics)]
+    if whole:
+        task = next((marker.task for marker in markers if marker.task), "")
+        return [EpisodeSpan(start_ns, end_ns, task, UNMARKED)]
     return episode_spans(markers, start_ns, end_ns)
 
 

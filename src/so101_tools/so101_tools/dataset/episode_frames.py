@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from so101_tools.dataset.alignment import TimeArray, grid, newest_before, next_after
-from so101_tools.dataset.bag_streams import BagStreams, pictures
-from so101_tools.dataset.episode_spans import EpisodeSpan
+from so101_tools.dataset.bag_streams import BagStreams, pictures, pictures_begin_ns
+from so101_tools.dataset.episode_spans import UNMARKED, EpisodeSpan
+from so101_tools.dataset.picture_topics import Picture, PictureError
 
 LOOK_BACK_NS = 1_000_000_000  # pictures from before the first moment that may still be the newest then
 
@@ -36,8 +36,11 @@ def moments(streams: BagStreams, span: EpisodeSpan, fps: float) -> TimeArray:
     times = grid(span.start_ns, span.end_ns, fps, streams.commands.times)
     if not len(times):
         raise UnusableEpisodeError("no commands")
-    if newest_before(streams.states.times, times[:1])[0] < 0:
-        raise UnusableEpisodeError("no joint_states before its first command")
+    # Nobody waited for all of them where nobody marked the begin: it is when the last one had come.
+    begin_ns = pictures_begin_ns(streams) if span.outcome == UNMARKED else 0
+    times = times[(newest_before(streams.states.times, times) >= 0) & (times >= begin_ns)]
+    if not len(times):
+        raise UnusableEpisodeError("no joint_states or pictures before its last command")
     return times
 
 
@@ -49,35 +52,24 @@ def frames(streams: BagStreams, times: TimeArray, max_gap_s: float) -> Iterator[
     """
     states = streams.converter.to_policy(streams.states.rows[newest_before(streams.states.times, times)])
     actions = streams.converter.to_policy(streams.commands.rows[next_after(streams.commands.times, times)])
-    newest: dict[str, _Picture] = {}
+    newest: dict[str, Picture] = {}
     source = pictures(streams, int(times[0]) - LOOK_BACK_NS)
     following = next(source, None)
     for moment, state, action in zip(times, states, actions, strict=True):
-        while following is not None and following[1] <= moment:
-            camera, taken_ns, file = following
-            newest[camera] = _Picture(taken_ns, file)
+        while following is not None and following[1].taken_ns <= moment:
+            newest[following[0]] = following[1]
             following = next(source, None)
         for camera in streams.cameras:
             picture = newest.get(camera)
             age_s = np.inf if picture is None else (int(moment) - picture.taken_ns) / 1e9
             if age_s > max_gap_s:
                 raise UnusableEpisodeError(f"no picture of camera {camera} for more than {max_gap_s:g} s")
-        images = {camera: newest[camera].pixels(camera) for camera in streams.cameras}
+        images = {camera: _pixels(newest[camera], camera) for camera in streams.cameras}
         yield Frame(state.astype(np.float32), action.astype(np.float32), images)
 
 
-class _Picture:
-    """A compressed picture, unpacked when it is first wanted: not every one is."""
-
-    def __init__(self, taken_ns: int, file: bytes) -> None:
-        self.taken_ns = taken_ns
-        self._file = file
-        self._pixels: NDArray[np.uint8] | None = None
-
-    def pixels(self, camera: str) -> NDArray[np.uint8]:
-        if self._pixels is None:
-            bgr = cv2.imdecode(np.frombuffer(self._file, np.uint8), cv2.IMREAD_COLOR)
-            if bgr is None:
-                raise UnusableEpisodeError(f"a picture of camera {camera} cannot be decoded")
-            self._pixels = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-        return self._pixels
+def _pixels(picture: Picture, camera: str) -> NDArray[np.uint8]:
+    try:
+        return picture.pixels()
+    except PictureError as error:
+        raise UnusableEpisodeError(f"a picture of camera {camera}: {error}") from error

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,21 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from so101_tools.dataset.episode_frames import Frame
 from so101_tools.dataset.errors import DatasetError
+from so101_tools.dataset.existing_dataset import (
+    check_features,
+    check_fit,
+    exchange,
+    linked_copy,
+    read_info,
+    write_units,
+)
 from so101_tools.dataset.video_encoder import VideoEncoder
 
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
 ROBOT_TYPE = "so101_follower"
+# Nothing is read back here. Left to itself LeRobot tries torchcodec, and where FFmpeg is not installed for that it
+# prints 40 lines of tracebacks before it takes this one.
+VIDEO_BACKEND = "pyav"
 ENCODERS: Mapping[str, Mapping[str, Any]] = {
     # A picture takes 7 ms of one core at 640x480; AV1, LeRobot's own choice, 20 ms, for files two thirds the size.
     "h264": {"vcodec": "h264", "preset": "superfast", "crf": 23},
@@ -36,27 +48,47 @@ class _Dataset(LeRobotDataset):  # type: ignore[misc]
         return VideoEncoder(fps, rgb_encoder.vcodec, rgb_encoder.pix_fmt, options)
 
 
-class LeRobotWriter:
-    """Writes episodes one after another; the folder appears when `finish` is called."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The dataset that is written: its folder, whether it is there and goes on, and what it is made of."""
 
-    def __init__(self, folder: Path, fps: int, joint_names: Sequence[str], codec: str) -> None:
+    folder: Path
+    fps: int
+    codec: str
+    units: str
+    robot_type: str = ROBOT_TYPE
+    append: bool = False
+
+
+class LeRobotWriter:
+    """Writes episodes one after another; the folder appears, or gets them, when `finish` is called."""
+
+    def __init__(self, target: Target) -> None:
         """Prepare a dataset; what it holds follows from the first frame.
 
         Raises:
-            DatasetError: the folder exists.
+            DatasetError: the folder exists, or, to be appended to, does not fit.
         """
-        if folder.exists():
-            raise DatasetError(f"--out {folder} exists: remove it or name another folder")
+        self._target = target
+        folder = self._folder = target.folder
+        self._info: Mapping[str, Any] = {}
+        if target.append:
+            self._info = read_info(folder)
+            check_fit(folder, self._info, target.fps, target.robot_type, target.units)
+        elif folder.exists():
+            raise DatasetError(f"--out {folder} exists: remove it, name another folder, or add to it with --append")
         datasets.disable_progress_bars()  # one bar per episode otherwise
         av.logging.set_libav_level(av.logging.ERROR)  # 15 lines of statistics per video otherwise
-        self._folder = folder
         self._work = folder.with_name(f".{folder.name}.part")
-        self._fps, self._codec = fps, codec
-        self._joints = [f"{name}.pos" for name in joint_names]
+        self._joints: list[str] = []
         self._dataset: Any = None
         self._shapes: dict[str, tuple[int, ...]] = {}
         self.episodes = 0
         self.frames = 0
+
+    def begin(self, joint_names: Sequence[str]) -> None:
+        """Say which joints the episodes have."""
+        self._joints = [f"{name}.pos" for name in joint_names]
 
     def add(self, frames: Iterator[Frame], task: str) -> int:
         """Append one episode and return its number of frames. Where the frames end in an error nothing is appended.
@@ -89,7 +121,11 @@ class LeRobotWriter:
         """
         with _as_dataset_error(self._folder):
             self._dataset.finalize()
-            self._work.replace(self._folder)
+            write_units(self._work, self._target.units)
+            if self._target.append:
+                exchange(self._work, self._folder)
+            else:
+                self._work.replace(self._folder)
 
     def discard(self) -> None:
         """Leave nothing behind; does nothing after `finish`."""
@@ -113,19 +149,38 @@ class LeRobotWriter:
         features: dict[str, Any] = {STATE: dict(joints), ACTION: dict(joints)}
         for camera, shape in self._shapes.items():
             features[IMAGES + camera] = {"dtype": "video", "shape": shape, "names": ["height", "width", "channels"]}
+        options: dict[str, Any] = {
+            "root": self._work,
+            "rgb_encoder": RGBEncoderConfig(**ENCODERS[self._target.codec]),
+            "streaming_encoding": True,
+            "encoder_threads": 1,
+            "video_backend": VIDEO_BACKEND,
+        }
+        name = f"local/{self._folder.name}"
+        if self._target.append:
+            check_features(self._folder, self._info, features)
+            linked_copy(self._folder, self._work)
+            self._dataset = _resumed(name, options, self._folder)
+            return
         shutil.rmtree(self._work, ignore_errors=True)
         self._work.parent.mkdir(parents=True, exist_ok=True)
         self._dataset = _Dataset.create(
-            f"local/{self._folder.name}",
-            fps=self._fps,
+            name,
+            fps=self._target.fps,
             features=features,
-            root=self._work,
-            robot_type=ROBOT_TYPE,
+            robot_type=self._target.robot_type,
             use_videos=True,
-            rgb_encoder=RGBEncoderConfig(**ENCODERS[self._codec]),
-            streaming_encoding=True,
-            encoder_threads=1,
+            **options,
         )
+
+
+def _resumed(name: str, options: Mapping[str, Any], folder: Path) -> Any:
+    try:
+        return _Dataset.resume(name, **options)
+    except Exception as error:
+        # LeRobot raises whatever its readers of JSON and Parquet do where a dataset was not completed.
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise DatasetError(f"--append: LeRobot cannot go on with {folder} ({said[:200]}): was it completed?") from error
 
 
 @contextmanager

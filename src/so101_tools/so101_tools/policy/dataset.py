@@ -81,6 +81,7 @@ class DatasetBuilder:
             robot_type=ROBOT_TYPE,
             use_videos=False,
             image_writer_threads=2,
+            video_backend="pyav",  # named, or LeRobot tries torchcodec, whose failure fills a page
         )
 
     def add(self, episode: Demonstration) -> None:
@@ -115,7 +116,7 @@ def load(root: Path, recipe: ObservationRecipe) -> EpisodeArrays:
 
     if not (root / "meta" / "info.json").is_file():
         raise DatasetError(f"no dataset at {root}; make one with `./so101 policy data`")
-    dataset = LeRobotDataset(REPO_ID, root=root)
+    dataset = LeRobotDataset(REPO_ID, root=root, video_backend="pyav")
     missing = [key for key in (STATE, ACTION, *(IMAGES + c for c in recipe.cameras)) if key not in dataset.features]
     if missing:
         raise DatasetError(f"{root} has no {', '.join(missing)}; make it anew with `./so101 policy data`")
