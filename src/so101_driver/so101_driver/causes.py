@@ -4,6 +4,7 @@ from typing import Final
 
 STARTING: Final = "STARTING"
 PARKING: Final = "PARKING"
+HOLD_LIMIT: Final = "HOLD_LIMIT"
 COMMAND_TIMEOUT: Final = "COMMAND_TIMEOUT"
 STOPPING: Final = "STOPPING"
 BUS_NOISE: Final = "BUS_NOISE"

@@ -25,6 +25,13 @@ CALIBRATION_DOUBTFUL = Cause(
     "two files of this id, a range that ends at the encoder's 0/4095 seam or cannot be right, or a joint at the seam",
     "as the message says",
 )
+COOL = Cause("COOL", Level.OK, "no servo is warm")
+WARM = Cause(
+    "WARM",
+    Level.WARN,
+    "a servo has reached warn_temperature_c",
+    "let it rest: park the arm where it carries less, or switch its torque off; see what it holds or presses against",
+)
 BY_NAME: Final = {
     cause.name: cause
     for cause in (
@@ -36,6 +43,12 @@ BY_NAME: Final = {
             "commands stopped coming for command_timeout_s, or 2.5 of their periods: braked, and holding",
             "none where the queue was stopped; else see the queue's own entry; on a busy computer look for"
             " `runs without precedence` in the log, which says what to type",
+        ),
+        Cause(
+            causes.HOLD_LIMIT,
+            Level.WARN,
+            "nobody commanded for hold_limit_s: the arm parks or is parked, and its torque is off where it may rest",
+            "where its torque is off so101_driver/reset switches it on; else commands near the pose engage it",
         ),
         Cause(causes.STOPPING, Level.OK, "the driver is ending; the arm keeps holding", ""),
         Cause(
@@ -111,6 +124,8 @@ BY_NAME: Final = {
         ENGAGED,
         ONE_COMMANDER,
         FOREIGN_COMMANDS,
+        COOL,
+        WARM,
         CALIBRATED,
         CALIBRATION_DOUBTFUL,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
@@ -11,7 +12,15 @@ from so101_node.diagnostics import entry
 from so101_driver.arm import ArmReading
 from so101_driver.calibration import JOINT_NAMES, Calibration
 from so101_driver.control_cycle import Snapshot
-from so101_driver.diagnosis import CALIBRATED, CALIBRATION_DOUBTFUL, FOREIGN_COMMANDS, ONE_COMMANDER, diagnose
+from so101_driver.diagnosis import (
+    CALIBRATED,
+    CALIBRATION_DOUBTFUL,
+    COOL,
+    FOREIGN_COMMANDS,
+    ONE_COMMANDER,
+    WARM,
+    diagnose,
+)
 from so101_driver.motion_limits import MotionLimits
 
 _NAMES = list(JOINT_NAMES)
@@ -79,12 +88,28 @@ def servo_telemetry(snapshot: Snapshot, reading: ArmReading, stamp: Time) -> Ser
     return message
 
 
-def diagnostics(
-    snapshot: Snapshot, name: str, port: str, missed_deadlines: int, foreign: str, notes: Sequence[str] = ()
-) -> list[DiagnosticStatus]:
-    """State, cause and counters, what is odd about the calibration, and who else publishes commands.
+def warm_joints(reading: ArmReading, warn_c: float, max_c: float) -> str:
+    """Joints at or above `warn_c`, deg C, as a line for people; empty where there is none."""
+    warm = np.flatnonzero(reading.temperatures >= warn_c)  # NaN compares false
+    if not warm.size:
+        return ""
+    said = ", ".join(f"{JOINT_NAMES[index]} {reading.temperatures[index]:.0f} deg C" for index in warm)
+    return f"{said}: warm (warn_temperature_c {warn_c:g}; latches above {max_c:g})"
 
-    `foreign`: who else publishes commands, "" for nobody. `notes`: on the calibration, one line each.
+
+def diagnostics(
+    snapshot: Snapshot,
+    name: str,
+    port: str,
+    missed_deadlines: int,
+    foreign: str,
+    notes: Sequence[str] = (),
+    warm: str = "",
+) -> list[DiagnosticStatus]:
+    """State, cause and counters, warm joints, what is odd about the calibration, and who else publishes commands.
+
+    `foreign`: who else publishes commands, "" for nobody. `notes`: on the calibration, one line each. `warm`: as
+    `warm_joints`.
     """
     status = snapshot.status
     counters = {
@@ -99,6 +124,7 @@ def diagnostics(
     }
     return [
         entry(f"{name}: arm", diagnose(status), status.message, counters, port),
+        entry(f"{name}: temperature", WARM if warm else COOL, warm),
         entry(f"{name}: calibration", CALIBRATION_DOUBTFUL if notes else CALIBRATED, "; ".join(notes)),
         entry(f"{name}: commands", FOREIGN_COMMANDS if foreign else ONE_COMMANDER, foreign),
     ]

@@ -52,6 +52,13 @@ class DriverParameters:
     rests_when_parked: bool = parameter(
         False, "the arm lies safely at park_positions without torque, so ~/release is allowed there"
     )
+    hold_limit_s: float = parameter(
+        0.0,
+        "holding this long without a command the arm parks slowly, and with rests_when_parked its torque goes off, s; "
+        "0: it holds without a limit",
+        lower=0.0,
+        upper=604800.0,
+    )
     park_positions: list[float] = parameter(
         _HOME, "pose of ~/park, rad; from the default one the arm sinks without torque", lower=-math.pi, upper=math.pi
     )
@@ -84,6 +91,9 @@ class DriverParameters:
     stall_time_s: float = parameter(0.5, "pressing this long is a stall and latches, s", lower=0.05, upper=10.0)
     max_temperature_c: float = parameter(
         65.0, "latches above, deg C; the servo itself stops at 70", lower=30.0, upper=80.0
+    )
+    warn_temperature_c: float = parameter(
+        55.0, "a warning in /diagnostics and the log from here on, deg C", lower=30.0, upper=80.0
     )
     min_voltage_v: float = parameter(4.0, "latches below, V", lower=0.0, upper=14.0)
     gripper_overload_latches: bool = parameter(False, "latch when the gripper reports overload; holding can do that")

@@ -47,6 +47,7 @@ class GateConfig:
     park_tolerance_rad: float = 0.1
     rests_when_parked: bool = False
     release_anywhere: bool = False
+    hold_limit_s: float = 0.0  # 0: none
 
 
 @dataclass(frozen=True, slots=True)

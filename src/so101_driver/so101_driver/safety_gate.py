@@ -18,6 +18,7 @@ from so101_driver.arm import JOINTS, ArmReading, BoolArray
 from so101_driver.calibration import GRIPPER, JOINT_NAMES, FloatArray
 from so101_driver.fault_monitor import Fault, FaultMonitor
 from so101_driver.gate_values import Action, GateConfig, GateOutput, GateStatus, Outcome, State
+from so101_driver.hold_watch import HoldWatch
 from so101_driver.interpolation import CommandInterpolator
 from so101_driver.load_relief import LoadRelief, poses_of_limp_joints
 from so101_driver.motion_limits import MotionLimiter
@@ -25,6 +26,7 @@ from so101_driver.park_motion import ParkMotion
 
 _LOWER_TORQUE_ON: Final = (causes.OVERLOAD, causes.OVERCURRENT, causes.OVERHEAT, causes.VOLTAGE)
 _PROTECTIVE: Final = (Action.HOLD_HERE, Action.LOWER_TORQUE)
+_UNATTENDED_RAD_S: Final = 0.25  # of the fastest joint
 _PARKED_GOAL_RAD: Final = 0.001
 # A silent commander is told from a slow one, down to 10 Hz, by the period its commands had so far.
 _SILENT_PERIODS: Final = 2.5
@@ -52,6 +54,8 @@ class SafetyGate:
         self._relief = LoadRelief()
         self._settle: FloatArray | None = None  # goal to come to rest at, instead of braking where the goal is
         self._park: ParkMotion | None = None
+        self._hold_watch = HoldWatch(config.hold_limit_s)
+        self._release_cause = causes.RELEASED_BY_REQUEST
         self._last_command_ns = 0
         self._accepted = self._rejected = self._limited = 0
 
@@ -119,6 +123,7 @@ class SafetyGate:
         self._seeded = True
         self._settle = self._park = None
         self._relief.reset()
+        self._hold_watch.touch()
         self._enter(State.HOLD, "", "holding; a command near the pose engages the arm")
 
     def refused(self, cause: str, message: str, torque: BoolArray) -> None:
@@ -132,7 +137,10 @@ class SafetyGate:
         """TORQUE_OFF is done."""
         self._torque = np.zeros(JOINTS, dtype=np.bool_)
         self._seeded = False
-        self._enter(State.RELEASED, causes.RELEASED_BY_REQUEST, "torque is off; `reset` switches it on again")
+        why = ""
+        if self._release_cause == causes.HOLD_LIMIT:
+            why = f"nobody commanded for {self._config.hold_limit_s:g} s (hold_limit_s): parked, and "
+        self._enter(State.RELEASED, self._release_cause, f"{why}torque is off; `reset` switches it on again")
 
     def bus_lost(self, cause: str, message: str) -> None:
         """The port is gone or all servos are silent; or it still cannot be opened again."""
@@ -181,6 +189,7 @@ class SafetyGate:
         if self._state is State.NO_BUS:
             return Outcome(False, f"nothing to reset: {self._message}")
         if self._state in (State.HOLD, State.ENGAGED):
+            self._somebody_is_there()
             return Outcome(True, "nothing to reset")
         found = [] if self._last_reading is None else self._monitor.standing(self._last_reading)
         standing = [fault for fault in found if fault.cause != causes.OVERCURRENT]
@@ -198,9 +207,7 @@ class SafetyGate:
             return Outcome(False, f"cannot park in state {self._state.name}: {hint}")
         if not self._limiter.is_still and self._park is None:
             return Outcome(False, "cannot park while the arm is still braking; try again")
-        speed = min(self._config.park_speed_rad_s, float(self._config.limits.max_speed.min()))
-        self._park = ParkMotion(self._limiter.goal, self._park_positions, speed, now_ns)
-        self._settle = None
+        self._begin_park(self._config.park_speed_rad_s, now_ns)
         self._enter(State.HOLD, causes.PARKING, "moving to park_positions")
         return Outcome(True, "parking; driver_status.parked tells when it is done")
 
@@ -218,6 +225,7 @@ class SafetyGate:
             )
         if not (self._config.release_anywhere or self._is_parked()):
             return Outcome(False, "not released: the arm would fall; park it first, or set release_anywhere")
+        self._release_cause = causes.RELEASED_BY_REQUEST
         self._actions = [Action.TORQUE_OFF]
         return Outcome(True, "releasing")
 
@@ -231,7 +239,11 @@ class SafetyGate:
     def command(self, positions: npt.ArrayLike, now_ns: int) -> bool:
         """Take a command, (6,), rad, received at `now_ns`. Returns whether it is followed."""
         wanted = np.array(positions, dtype=np.float64)
-        if wanted.shape != (JOINTS,) or not np.all(np.isfinite(wanted)) or not self._admits(wanted):
+        if wanted.shape != (JOINTS,) or not np.all(np.isfinite(wanted)):
+            self._rejected += 1
+            return False
+        self._somebody_is_there()
+        if not self._admits(wanted):
             self._rejected += 1
             return False
         if self._state is State.HOLD:
@@ -271,6 +283,7 @@ class SafetyGate:
         if self._state is State.ENGAGED and now_ns - self._last_command_ns > timeout_s * 1e9:
             text = f"no command for {timeout_s:.2g} s; a command near the pose engages the arm again"
             self._hold(causes.COMMAND_TIMEOUT, text)
+        self._limit_hold(reading, now_ns)
         goal = self._next_goal(now_ns) if self._seeded else None
         actions, self._actions = tuple(self._actions), []
         return GateOutput(goal=goal, actions=actions, joints=self._relief.lowered, jumped=reading.jumped)
@@ -287,12 +300,50 @@ class SafetyGate:
             there = np.abs(goal - self._park_positions) <= _PARKED_GOAL_RAD  # limits may have made it late
             if self._park.is_over(now_ns) and np.all(there):
                 self._park = None
-                self._enter(State.HOLD, "", "parked; a command near the pose engages the arm")
+                if self._cause == causes.HOLD_LIMIT:
+                    self._rest()
+                else:
+                    self._enter(State.HOLD, "", "parked; a command near the pose engages the arm")
             return goal
         if self._settle is not None:
             goal, _ = self._limiter.follow(self._settle)
             return goal
         return self._limiter.slow_down(self._config.hold_deceleration_rad_s2)
+
+    def _begin_park(self, speed_rad_s: float, now_ns: int) -> None:
+        speed = min(speed_rad_s, float(self._config.limits.max_speed.min()))
+        self._park = ParkMotion(self._limiter.goal, self._park_positions, speed, now_ns)
+        self._settle = None
+
+    def _limit_hold(self, reading: ArmReading, now_ns: int) -> None:
+        """Park an arm that was left holding for hold_limit_s, once, and slowly: nobody may be looking."""
+        holds = self._state is State.HOLD and self._seeded and self._park is None
+        if not holds or self._cause in (causes.STOPPING, causes.HOLD_LIMIT):
+            self._hold_watch.touch()
+        elif self._hold_watch.is_due(now_ns) and reading.complete and self._limiter.is_still:
+            self._begin_park(min(self._config.park_speed_rad_s, _UNATTENDED_RAD_S), now_ns)
+            text = (
+                f"nobody commanded for {self._config.hold_limit_s:g} s (hold_limit_s): moving slowly to park_positions"
+            )
+            self._enter(State.HOLD, causes.HOLD_LIMIT, f"{text}; a command ends it")
+
+    def _rest(self) -> None:
+        """The arm left alone is at park_positions: let it lie where it is said to lie safely, else go on holding."""
+        if self._config.rests_when_parked and self._is_parked():
+            self._release_cause = causes.HOLD_LIMIT
+            self._actions.append(Action.TORQUE_OFF)
+            return
+        why = "it did not reach park_positions" if self._config.rests_when_parked else "rests_when_parked is false"
+        text = (
+            f"nobody commanded for {self._config.hold_limit_s:g} s (hold_limit_s): parked; torque stays on, since {why}"
+        )
+        self._enter(State.HOLD, causes.HOLD_LIMIT, text)
+
+    def _somebody_is_there(self) -> None:
+        """Begin to count hold_limit_s again, and end the parking that it began."""
+        self._hold_watch.touch()
+        if self._park is not None and self._cause == causes.HOLD_LIMIT:
+            self._hold("", "holding; a command near the pose engages the arm")
 
     def _command_timeout_s(self) -> float:
         """command_timeout_s, or 2.5 periods of the commands where these are slow: at 10 Hz one comes every 0.1 s."""

@@ -60,6 +60,7 @@ class So101DriverNode(AutostartNode):
         self._limits = self.create_publisher(JointLimits, "joint_limits", LATCHED)
         self._telemetry = self.create_publisher(ServoTelemetry, "servo_telemetry", TELEMETRY)
         self._diagnostics = DiagnosticsPublisher(self)
+        self._warm = ""  # joints that are
         self._foreign = ""  # who else publishes joint_command
         self.create_subscription(JointState, "joint_command", self._on_command, JOINT_COMMAND)
         for name, ask in (
@@ -201,9 +202,8 @@ class So101DriverNode(AutostartNode):
         shown = (snapshot.status.state, snapshot.status.cause)
         changed, self._shown = shown != self._shown, shown
         if changed or snapshot.tick % _STATUS_TICKS == 0:
-            self._status.publish(
-                messages.driver_status(snapshot, self._driver_id, self._settings.shadow, self._alarm, stamp)
-            )
+            alarm = "; ".join(part for part in (self._alarm, self._warm) if part)
+            self._status.publish(messages.driver_status(snapshot, self._driver_id, self._settings.shadow, alarm, stamp))
         if snapshot.reading is not None and snapshot.tick % _TELEMETRY_TICKS == 0:
             self._telemetry.publish(messages.servo_telemetry(snapshot, snapshot.reading, stamp))
         if changed:
@@ -221,6 +221,12 @@ class So101DriverNode(AutostartNode):
         """Who else publishes commands: five times a second, since a foreign one may move the arm."""
         commanders, topic = graph.publishers(self, "joint_command"), graph.shown(self, "joint_command")
         self._foreign = f"{commanders} nodes publish {topic}" if commanders > 1 else ""
+        reading = None if self._snapshot is None else self._snapshot.reading
+        if reading is not None:
+            warn_c, max_c = self._settings.warn_temperature_c, self._settings.max_temperature_c
+            self._warm = messages.warm_joints(reading, warn_c, max_c)
+        if self._warm:
+            self._log.warning(self._warm, throttle_duration_sec=60.0)
         self._alarm = f"{self._foreign}: stop all but one" if self._foreign else ""
         if self._alarm:
             self._log.warning(self._alarm, throttle_duration_sec=10.0)
@@ -230,7 +236,13 @@ class So101DriverNode(AutostartNode):
             missed = self._bus_thread.missed_deadlines
             self._diagnostics.offer(
                 messages.diagnostics(
-                    self._snapshot, node_name(self), self._settings.port, missed, self._foreign, self._notes
+                    self._snapshot,
+                    node_name(self),
+                    self._settings.port,
+                    missed,
+                    self._foreign,
+                    self._notes,
+                    self._warm,
                 )
             )
 
@@ -283,6 +295,7 @@ def _gate_config(p: DriverParameters, limits: MotionLimits) -> GateConfig:
         park_tolerance_rad=p.park_tolerance_rad,
         rests_when_parked=p.rests_when_parked,
         release_anywhere=p.release_anywhere,
+        hold_limit_s=p.hold_limit_s,
     )
 
 

@@ -390,7 +390,7 @@ def test_a_second_node_that_commands_a_remapped_arm_raises_the_alarm_too(bench: 
     peer.node.destroy_publisher(commanders.pop())
     peer.wait(lambda: "/cmd" not in peer.status.message, "the end of the alarm")
     peer.wait(lambda: level() == DiagnosticStatus.OK, "the entry that all is well")
-    assert set(entries) == {f"left/so101_driver: {part}" for part in ("arm", "calibration", "commands")}
+    assert set(entries) == {f"left/so101_driver: {part}" for part in ("arm", "temperature", "calibration", "commands")}
     peer.node.destroy_publisher(commanders.pop())
     peer.node.destroy_subscription(listening)
 
@@ -476,6 +476,17 @@ def test_park_release_and_reset_of_an_arm_that_rests_when_parked(bench: Bench) -
     assert peer.call("reset").success
     peer.wait_for(DriverStatus.HOLD)
     assert list(peer.status.torque) == [True] * 6
+
+
+def test_an_arm_that_is_left_alone_parks_and_rests_and_a_warm_servo_is_told(bench: Bench) -> None:
+    peer = bench.drive("rests_when_parked:=true", "hold_limit_s:=1.0")
+    peer.wait_for(DriverStatus.RELEASED, causes.HOLD_LIMIT)
+    assert "hold_limit_s" in peer.status.message
+    assert peer.status.parked
+    assert list(peer.status.torque) == [False] * 6
+    bench.arm.client.fault("temperature", 2, 58)
+    peer.wait(lambda: "shoulder_lift 58 deg C: warm" in peer.status.message, "a word about the warm servo")
+    bench.arm.client.fault("clear")
 
 
 def slip(bench: Bench, steps: int) -> None:

@@ -25,6 +25,7 @@ from so101_driver import causes
 TICK_NS = 16_666_667
 ON = np.ones(6, dtype=np.bool_)
 ROLL = 4
+HOLD_LIMIT_S = 5.0
 
 HEADER = """# States and transitions
 
@@ -39,7 +40,14 @@ class GateInState:
 
     def __init__(self) -> None:
         limits = MotionLimits(np.full(6, -1.5), np.full(6, 1.5), np.full(6, 6.0), np.full(6, 300.0))
-        self.gate = SafetyGate(GateConfig(limits=limits, park_positions=np.full(6, 0.5), release_anywhere=True))
+        config = GateConfig(
+            limits=limits,
+            park_positions=np.full(6, 0.5),
+            release_anywhere=True,
+            rests_when_parked=True,
+            hold_limit_s=HOLD_LIMIT_S,
+        )
+        self.gate = SafetyGate(config)
         self.now_ns = 1_000_000_000
         self.pose: FloatArray = np.zeros(6)
         self.follows = True
@@ -136,6 +144,18 @@ def _jump(arm: GateInState) -> None:
     arm.run(0.05, commands=True)
 
 
+def _long_hold(arm: GateInState) -> None:
+    arm.run(HOLD_LIMIT_S + 0.2, commands=arm.gate.state is State.ENGAGED)
+
+
+def _long_hold_at_rest(arm: GateInState) -> None:
+    """The pose in which the table's arms stand is park_positions here."""
+    arm.gate.park(arm.now_ns)
+    arm.run(2.0, commands=arm.gate.state is State.ENGAGED)
+    _long_hold(arm)
+    arm.run(1.0, commands=arm.gate.state is State.ENGAGED)
+
+
 def _far_command(arm: GateInState) -> None:
     before = arm.gate.status.accepted
     arm.gate.command(arm.pose + 0.5, arm.now_ns)
@@ -162,6 +182,8 @@ GATE_EVENTS: Mapping[str, Callable[[GateInState], None]] = {
     "damaged replies": _noise,
     "all servos silent for 0.3 s": _silent_bus,
     "torque of a servo gone": lambda arm: arm.gate.torque_lost(_all_but_roll()),
+    "no command for `hold_limit_s`": _long_hold,
+    "the same, parked where `rests_when_parked`": _long_hold_at_rest,
     "serial port gone": lambda arm: arm.gate.bus_lost(causes.PORT_LOST, ""),
     "`emergency_stop`": lambda arm: arm.ask(arm.gate.emergency_stop()),
     "`reset`": lambda arm: arm.ask(arm.gate.reset()),
