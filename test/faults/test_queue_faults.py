@@ -6,8 +6,9 @@ import time
 import pytest
 from fault_rig.rows import FaultTable
 from fault_rig.system import TICK_S, System
-from so101_msgs.msg import DriverStatus
+from so101_msgs.msg import DriverStatus, QueueStatus
 
+LATER_NS = 300_000_000
 pytestmark = pytest.mark.faults
 
 
@@ -30,3 +31,35 @@ def test_a_queue_that_dies_or_hangs_leaves_the_arm_holding(system: System, table
     if how == "SIGSTOP":
         system.queue.resume()
         assert system.queue.end(signal.SIGINT)[0] == 0
+
+
+@pytest.mark.parametrize(("seconds", "goes_on"), [(0.6, True), (1.5, True), (3.0, False)])
+def test_a_queue_that_was_held_up_goes_on_by_itself_after_a_short_time_only(
+    system: System, seconds: float, goes_on: bool
+) -> None:
+    began_ns = time.monotonic_ns()
+    system.queue.pause()
+    time.sleep(seconds)
+    resumed_ns = time.monotonic_ns()
+    system.queue.resume()
+    try:
+        if goes_on:
+            system.wait(
+                lambda: system.watcher.first_tick(resumed_ns + LATER_NS, lambda one: one.state == QueueStatus.RUNNING),
+                "the queue runs again",
+            )
+            system.wait(system.motion.is_moving, "the arm moves again")
+            heard = [one.state for _, one in system.watcher.queue.since(resumed_ns)]
+            assert QueueStatus.STOPPED not in heard
+        else:
+            system.wait(
+                lambda: system.watcher.queue.first(
+                    resumed_ns, lambda one: one.state == QueueStatus.STOPPED and one.cause_name == "HELD_UP"
+                ),
+                "the queue is stopped",
+            )
+            time.sleep(1.0)
+            assert not system.motion.is_moving()
+        assert system.motion.violations(system.bounds(), began_ns) == []
+    finally:
+        system.recover()

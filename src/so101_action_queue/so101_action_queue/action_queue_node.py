@@ -7,7 +7,6 @@ once per tick and publishes joint_command; everything else that a tick gives ris
 import gc
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -36,7 +35,7 @@ from so101_action_queue.parameters import QueueParameters
 from so101_action_queue.sender import Sender
 from so101_action_queue.settings import Settings
 from so101_action_queue.tick_thread import Tick, TickThread
-from so101_node import graph, qos
+from so101_node import clock, graph, qos
 
 OBSERVATION_TYPE = "so101_msgs/msg/ObservationImage"
 HOUSEKEEPING_S = 0.1
@@ -85,7 +84,7 @@ class ActionQueueNode(AutostartNode):
         assert self._outlets is not None
         settings = self._settings()
         self._sender = self._outlets.open_sender()
-        self._journal = Journal(time.monotonic_ns(), settings, self._sender.append)
+        self._journal = Journal(clock.now_ns(), settings, self._sender.append)
         # Subscribing now, not earlier: latched limits that came while nobody kept them would never come again.
         for kind, topic, callback, profile in (
             (JointState, "joint_states", self._on_joint_state, qos.JOINT_STATES_READER),
@@ -169,26 +168,26 @@ class ActionQueueNode(AutostartNode):
     # -- main thread: inputs -----------------------------------------------------------------------------------------
 
     def _on_joint_state(self, message: JointState) -> None:
-        self._joint_state = (message, time.monotonic_ns())  # read by the control thread, which copies
+        self._joint_state = (message, clock.now_ns())  # read by the control thread, which copies
 
     def _on_driver_status(self, message: DriverStatus) -> None:
         report = translation.driver_from(message)
         with self._lock:
             if self._journal:
-                self._journal.hear_driver(time.monotonic_ns(), report, message)
+                self._journal.hear_driver(clock.now_ns(), report, message)
 
     def _on_joint_limits(self, message: JointLimits) -> None:
         limits = translation.limits_from(message)
         with self._lock:
             if self._journal:
-                self._journal.set_limits(time.monotonic_ns(), limits, message)
+                self._journal.set_limits(clock.now_ns(), limits, message)
         self._publish_spec()
 
     def _on_policy_status(self, message: PolicyStatus) -> None:
         report = translation.server_from(message)
         with self._lock:
             if self._journal:
-                self._journal.hear_server(time.monotonic_ns(), report, message)
+                self._journal.hear_server(clock.now_ns(), report, message)
                 self._choose_cameras(self._journal)
             core = self._journal.core if self._journal else None
             unknown = core is not None and core.spec is not None and report.spec_id != core.spec.spec_id
@@ -201,7 +200,7 @@ class ActionQueueNode(AutostartNode):
         with self._lock:
             if not self._journal:
                 return
-            now_ns, core = time.monotonic_ns(), self._journal.core
+            now_ns, core = clock.now_ns(), self._journal.core
             decision = self._journal.take_answer(now_ns, answer, message)
             rows = core.execution.rows_ahead() if decision.verdict is Verdict.ACCEPTED else None
             if rows is not None:
@@ -224,7 +223,7 @@ class ActionQueueNode(AutostartNode):
 
     def _obey(self, response: Trigger.Response, wish: Callable[[Journal, int], Outcome]) -> Trigger.Response:
         with self._lock:
-            outcome = wish(self._journal, time.monotonic_ns()) if self._journal else Outcome(False, "not active")
+            outcome = wish(self._journal, clock.now_ns()) if self._journal else Outcome(False, "not active")
         response.success, response.message = outcome.done, outcome.reason
         self._publish_spec()
         return response
@@ -240,7 +239,7 @@ class ActionQueueNode(AutostartNode):
         if before != after:
             with self._lock:
                 if self._journal:
-                    self._journal.change(time.monotonic_ns(), after)
+                    self._journal.change(clock.now_ns(), after)
             self._publish_spec()
         return SetParametersResult(successful=True)
 
@@ -261,7 +260,7 @@ class ActionQueueNode(AutostartNode):
             if self._journal is None:
                 return
             core = self._journal.core
-            now_ns = time.monotonic_ns()
+            now_ns = clock.now_ns()
             notices, status, rivals = core.notices.take(), core.status(now_ns), core.rival_servers(now_ns)
             shown = (status.state, status.cause, len(rivals))
             due = shown != self._diagnosed or self._houses_kept % DIAGNOSTICS_EVERY == 0
@@ -287,7 +286,7 @@ class ActionQueueNode(AutostartNode):
 
     def _choose_cameras(self, journal: Journal) -> None:
         """Let the spec name the cameras that the server's policy reads; the caller holds the lock."""
-        now_ns, core = time.monotonic_ns(), journal.core
+        now_ns, core = clock.now_ns(), journal.core
         spec_id = core.spec.spec_id if core.spec else 0
         if not self._cameras.choose(now_ns, core.server, spec_id):
             return
@@ -313,7 +312,7 @@ class ActionQueueNode(AutostartNode):
         with self._lock:
             if self._journal is None:
                 return
-            outcome = self._journal.start(time.monotonic_ns(), new_session())
+            outcome = self._journal.start(clock.now_ns(), new_session())
         if outcome.done:
             self._start_wanted = False
             self._log(Notice(Level.INFO, "started (start_on_activate)"))

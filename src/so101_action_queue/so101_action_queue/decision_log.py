@@ -24,6 +24,7 @@ _VALUE_FIELDS = {
     str: (ParameterType.PARAMETER_STRING, "string_value"),
     tuple: (ParameterType.PARAMETER_STRING_ARRAY, "string_array_value"),  # every tuple in Settings holds names
 }
+_LACKING = {"resume_within_s": 0.0}  # a queue from before this parameter always stopped
 _FIELD_OF_TYPE = dict(_VALUE_FIELDS.values())
 
 
@@ -40,9 +41,9 @@ def settings_parameters(settings: Settings) -> list[Parameter]:
 
 
 def settings_from(parameters: Iterable[Parameter]) -> Settings:
-    """Return the settings of a CONFIGURE entry; what it lacks (an older log) keeps its default."""
+    """Return the settings of a CONFIGURE entry; what it lacks (an older log) is as older queues did it."""
     known = {item.name for item in fields(Settings)}
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(_LACKING)
     for message in parameters:
         if message.name in known:
             value = getattr(message.value, _FIELD_OF_TYPE[message.value.type])

@@ -45,6 +45,14 @@ _NAMED: Final = (
         f"see the driver's own entry{START}",
     ),
     Cause(
+        causes.COMMANDS_LATE, Level.WARN, "commands reached the driver late, and it held the arm",
+        f"look for `runs without precedence` in the log, and for what loads this computer{GOES_ON}",
+    ),
+    Cause(
+        causes.HELD_UP, Level.ERROR, "the queue itself stood still for longer than resume_within_s",
+        f"see what held this computer or process up (suspended, SIGSTOP, a debugger), look at the arm{START}",
+    ),
+    Cause(
         causes.LIMITS_UNUSABLE, Level.ERROR, "joint_limits are missing or contradict themselves",
         "correct the driver's calibration or limits",
     ),

@@ -10,6 +10,7 @@ from so101_action_queue.inputs import DriverReport, DriverState, FloatArray
 from so101_action_queue.settings import Settings
 
 FRESH_S = 0.5  # a DriverStatus comes at 10 Hz; older than five of them and nothing is known
+OFTEN, OFTEN_S = 3, 10.0  # after so many late commands within that time the arm would only stutter on
 PARKING = "PARKING"
 COMMAND_TIMEOUT = "COMMAND_TIMEOUT"
 
@@ -17,8 +18,8 @@ COMMAND_TIMEOUT = "COMMAND_TIMEOUT"
 class DriverWatch:
     """Keeps the newest DriverStatus.
 
-    In the first `engage_timeout_s` of a session HOLD is patience, once engaged only where commands were late; else a
-    fault.
+    For `engage_timeout_s` after `begin` HOLD is tolerated. Once engaged, only HOLD with cause COMMAND_TIMEOUT is: the
+    arm stands where it was braked, so the session begins again from there, unless that comes too often or lasts.
     """
 
     def __init__(self) -> None:
@@ -27,11 +28,18 @@ class DriverWatch:
         self._driver_id = 0
         self._began_ns = 0
         self._engaged_once = False
+        self._engaged_ns = 0  # when it was last heard to be engaged
+        self._late_ns: list[int] = []  # when commands were late
 
     def hear(self, now_ns: int, report: DriverReport) -> None:
         """Take in a DriverStatus."""
         self._report = report
         self._heard_ns = now_ns
+
+    def excuse(self, now_ns: int, held_up_ns: int) -> None:
+        """The queue itself could not hear for that long: the driver is not lost for that."""
+        self._heard_ns = min(now_ns, self._heard_ns + held_up_ns)
+        self._engaged_ns = min(now_ns, self._engaged_ns + held_up_ns)
 
     @property
     def is_engaged(self) -> bool:
@@ -62,8 +70,28 @@ class DriverWatch:
         self._driver_id = self._report.driver_id
         self._began_ns = now_ns
         self._engaged_once = False
-        goal = dict(zip(self._report.joint_names, self._report.goal, strict=False))
-        return np.array([goal[name] for name in joint_names], dtype=np.float64)
+        return _goal(self._report, joint_names)
+
+    def go_on(self, now_ns: int, settings: Settings) -> FloatArray | None:
+        """Where commands were late: begin again, and return the driver's goals, (joints,), rad. None: nothing to do."""
+        report = self._report
+        if report is None or not self._may_go_on(now_ns, report, settings):
+            return None
+        goal = _goal(report, settings.joint_names)
+        if not np.isfinite(goal).all():
+            return None
+        self._late_ns.append(now_ns)
+        self._began_ns, self._engaged_once = now_ns, False
+        return goal
+
+    def _may_go_on(self, now_ns: int, report: DriverReport, settings: Settings) -> bool:
+        """Whether this HOLD is one after which the session begins again."""
+        if not self._engaged_once or report.state != DriverState.HOLD or report.cause != COMMAND_TIMEOUT:
+            return False
+        if report.driver_id != self._driver_id or settings.resume_within_s <= 0.0:
+            return False
+        self._late_ns = [late_ns for late_ns in self._late_ns if now_ns - late_ns <= OFTEN_S * 1e9]
+        return len(self._late_ns) < OFTEN and now_ns - self._engaged_ns <= settings.resume_within_s * 1e9
 
     def fault(self, now_ns: int, settings: Settings) -> Reason:
         """Return why the running session must stop, or NO_REASON."""
@@ -78,7 +106,11 @@ class DriverWatch:
         if report.state == DriverState.ENGAGED:
             # A report from before `begin` may tell of an engagement that has lapsed since.
             self._engaged_once = self._engaged_once or self._heard_ns > self._began_ns
+            self._engaged_ns = self._heard_ns
             return NO_REASON
+        if self._engaged_once and report.cause == COMMAND_TIMEOUT and len(self._late_ns) >= OFTEN:
+            text = f"commands came late {len(self._late_ns) + 1} times within {OFTEN_S:g} s"
+            return Reason(causes.COMMANDS_LATE, f"{text}: the driver is {describe(report)}")
         in_time = now_ns - self._began_ns <= settings.engage_timeout_s * 1e9
         expected = report.cause == COMMAND_TIMEOUT if self._engaged_once else report.cause != PARKING
         if report.state == DriverState.HOLD and in_time and expected:
@@ -87,6 +119,12 @@ class DriverWatch:
             text = f"the driver did not engage within {settings.engage_timeout_s:g} s: it is {describe(report)}"
             return Reason(causes.DRIVER_NOT_ENGAGED, text)
         return Reason(causes.DRIVER_NOT_ENGAGED, f"the driver is {describe(report)}")
+
+
+def _goal(report: DriverReport, joint_names: tuple[str, ...]) -> FloatArray:
+    """The driver's goals in that order, (joints,), rad; NaN where it has none."""
+    goal = dict(zip(report.joint_names, report.goal, strict=False))
+    return np.array([goal.get(name, math.nan) for name in joint_names], dtype=np.float64)
 
 
 def describe(report: DriverReport) -> str:

@@ -151,6 +151,14 @@ class QueueParameters:
         lower=0.3,
         upper=10.0,
     )
+    resume_within_s: float = parameter(
+        _DEFAULT.resume_within_s,
+        "commands that came late, or a queue that was held up, for at most this long: hold and go on by itself, s;"
+        " longer: `start` needed; 0 = always",
+        lower=0.0,
+        upper=10.0,
+        read_only=False,
+    )
     start_on_activate: bool = parameter(False, "start by itself as soon as server and driver allow it, once")
     tick_priority: int = precedence.tick_priority()
     thread_priority: int = precedence.thread_priority()

@@ -33,6 +33,7 @@ from so101_action_queue.server_watch import ServerEvent, ServerWatch
 from so101_action_queue.settings import Settings
 from so101_action_queue.spec import PolicySpec, policy_spec
 
+HELD_UP_S = 0.1  # a tick that comes so much too late: the queue itself stood still, and heard nobody
 EARLY_PERIODS = 0.25  # a tick may come that much before its time, counted from the first, which itself was late
 
 
@@ -67,6 +68,8 @@ class ActionQueue:
         self._questions = self._asker.questions
         self._counters = Counters()
         self._first_tick_ns: int | None = None
+        self._last_tick_ns: int | None = None
+        self._is_late = False  # since the driver held for want of commands, until it engages again
         self._periods = 0  # that the ticks so far stand for
         self._reception = Reception(self.execution, self._asker, self._counters)
 
@@ -162,8 +165,11 @@ class ActionQueue:
     def tick(self, now_ns: int, pose: Pose | None) -> TickDecision:
         """Decide one control tick: what to command now, and whether to ask."""
         periods = self._periods_since_last_tick(now_ns)
+        held_up_ns = 0 if self._last_tick_ns is None else now_ns - self._last_tick_ns - self.settings.period_ns
+        self._last_tick_ns = now_ns
         if self._mode is _Mode.IDLE:
             return TickDecision(None, fatal=self._connect_failure(now_ns))
+        self._watch_own_time(now_ns, held_up_ns)
         self._watch_server(now_ns)
         self._watch_driver(now_ns)
         if self._mode is _Mode.STOPPED or self._bounds is None:
@@ -243,6 +249,18 @@ class ActionQueue:
             "(connect_timeout_s); is policy_server running, in this ROS_DOMAIN_ID and namespace?"
         )
 
+    def _watch_own_time(self, now_ns: int, held_up_ns: int) -> None:
+        """Nobody is lost because this queue could not listen; after long, nobody knows what happened meanwhile."""
+        limit_s = self.settings.resume_within_s
+        if limit_s <= 0.0 or held_up_ns <= HELD_UP_S * 1e9 or self._mode is _Mode.STOPPED:
+            return
+        if held_up_ns > limit_s * 1e9:
+            text = f"the queue itself was held up for {held_up_ns / 1e9:.1f} s (resume_within_s {limit_s:g})"
+            self.stop(now_ns, Reason(causes.HELD_UP, text))
+            return
+        self._driver.excuse(now_ns, held_up_ns)
+        self._servers.excuse(now_ns, held_up_ns)
+
     def _watch_server(self, now_ns: int) -> None:
         if self._mode is not _Mode.STARTED:
             return
@@ -275,9 +293,21 @@ class ActionQueue:
     def _watch_driver(self, now_ns: int) -> None:
         if self._mode is _Mode.STOPPED:
             return
+        self._go_on_after_late_commands(now_ns)
         fault = self._driver.fault(now_ns, self.settings)
         if fault:
             self.stop(now_ns, fault)
+
+    def _go_on_after_late_commands(self, now_ns: int) -> None:
+        """The driver braked for want of commands: hold where it did, until it engages again."""
+        goal = self._driver.go_on(now_ns, self.settings) if self._bounds is not None else None
+        if goal is None or self._bounds is None:
+            return
+        self._forget_rows_and_question()
+        self.execution.begin(self._bounds.clip(goal))
+        self._is_late = True
+        text = "commands reached the driver late (COMMAND_TIMEOUT): holding where the arm stands, then going on"
+        self.notices.add(now_ns, "late", Level.WARNING, text)
 
     def _advance(self, now_ns: int, periods: int, bounds: Bounds) -> bool:
         """Execute the next row if there is one; return whether there was."""
@@ -295,7 +325,11 @@ class ActionQueue:
     def _why_not_ask(self, pose: Pose | None) -> Reason:
         """Return what on the robot's side stands in the way of any question, or NO_REASON."""
         if not self._driver.is_engaged:
-            return Reason(causes.DRIVER_NOT_ENGAGED, "waiting for the driver to engage")
+            text = "waiting for the driver to engage"
+            if self._is_late:
+                return Reason(causes.COMMANDS_LATE, f"{text} again: commands came late")
+            return Reason(causes.DRIVER_NOT_ENGAGED, text)
+        self._is_late = False
         if pose is None:
             return Reason(causes.POSE_UNKNOWN, "no joint_states with a position of every joint")
         if not pose.age_s <= self.settings.max_pose_age_s:

@@ -3,7 +3,7 @@
 Life is judged from heartbeats alone: a slow answer is not a dead server.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from so101_action_queue import causes
@@ -85,6 +85,11 @@ class ServerWatch:
             self.ready = ready
             events.append(ServerEvent.READY if ready else ServerEvent.NOT_READY)
         return events
+
+    def excuse(self, now_ns: int, held_up_ns: int) -> None:
+        """The queue itself could not hear for that long: no server is lost for that."""
+        for server_id, heard in self._heard.items():
+            self._heard[server_id] = replace(heard, at_ns=min(now_ns, heard.at_ns + held_up_ns))
 
     def rivals(self, now_ns: int, settings: Settings) -> list[str]:
         """Return the names of further live servers besides the bound one; "" is a name like any other."""

@@ -45,6 +45,7 @@ class Settings:
     # the driver
     engage_timeout_s: float = 1.0
     driver_lost_s: float = 1.0
+    resume_within_s: float = 2.0
 
     @property
     def period_ns(self) -> int:

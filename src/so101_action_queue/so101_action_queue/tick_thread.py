@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 from so101_node.priority import use_realtime
 
+from so101_node import clock
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -95,14 +97,14 @@ class TickThread:
 
     def _run(self) -> None:
         use_realtime(self._priority)
-        grid = TickGrid(time.monotonic_ns() + self._period_ns, self._period_ns)
+        grid = TickGrid(clock.now_ns() + self._period_ns, self._period_ns)
         try:
             while not self._stop.is_set():
-                wait_ns = grid.deadline_ns - time.monotonic_ns()
+                wait_ns = grid.deadline_ns - clock.now_ns()
                 if wait_ns > 0:
                     time.sleep(wait_ns / 1e9)
                 if self._stop.is_set():
                     return
-                self._work(grid.begin(time.monotonic_ns()))
+                self._work(grid.begin(clock.now_ns()))
         except Exception as error:  # noqa: BLE001 - handed to the node, which ends with it
             self.error = error

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from so101_action_queue.decisions import ChunkDecision, Counters, Notice, Question, QueueState
+from so101_action_queue.driver_watch import COMMAND_TIMEOUT
 from so101_action_queue.inputs import (
     Answer,
     AnswerStatus,
@@ -142,6 +143,7 @@ class VirtualSession:
         self.journal.set_limits(self.now_ns, self.limits)
         self.driver = DriverReport(DRIVER_ID, DriverState.HOLD, "", "", settings.joint_names, self.goal)
         self.driver_speaks = True
+        self.driver_engages_again = True
         self.server = ServerReport(SERVER_ID, "virtual", self.spec_id, ServerState.READY)
         self.server_speaks = True
         self._order = itertools.count()
@@ -178,6 +180,12 @@ class VirtualSession:
         self.trace.counters = self.journal.core.status(self.now_ns).counters
         self.trace.notices += self.journal.core.notices.take()
         return self.trace
+
+    def hold_up(self, seconds: float) -> None:
+        """The queue's process stands still for that long; the driver brakes meanwhile, as it does without commands."""
+        self.now_ns += round(seconds * 1e9)
+        self._next_tick_ns = self.now_ns
+        self.driver = replace(self.driver, state=DriverState.HOLD, cause=COMMAND_TIMEOUT)
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something `seconds` from now."""
@@ -228,8 +236,9 @@ class VirtualSession:
 
     def _follow(self, setpoint: tuple[float, ...]) -> None:
         self.trace.setpoints.append(setpoint)
-        if self.driver.state == DriverState.HOLD and not self.driver.cause:
-            self.driver = replace(self.driver, state=DriverState.ENGAGED)
+        engages = self.driver.cause == "" or (self.driver.cause == COMMAND_TIMEOUT and self.driver_engages_again)
+        if self.driver.state == DriverState.HOLD and engages:
+            self.driver = replace(self.driver, state=DriverState.ENGAGED, cause="")
             self.after(0.001, self._say_driver)
         if self.driver.state == DriverState.ENGAGED:
             self.goal = setpoint

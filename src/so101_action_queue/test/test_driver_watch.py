@@ -90,6 +90,60 @@ def test_a_fault_of_the_driver_stops_the_session_at_once_even_in_the_first_secon
     assert watch.fault(1, SETTINGS).text == f"the driver is {state.name} (STALL)"
 
 
+def test_late_commands_begin_the_session_again_from_the_drivers_goal() -> None:
+    watch = begun()
+    watch.hear(1, ENGAGED)
+    assert not watch.fault(1, SETTINGS)
+    assert watch.go_on(1, SETTINGS) is None
+    watch.hear(5 * S, ENGAGED)
+    assert not watch.fault(5 * S, SETTINGS)
+    watch.hear(5 * S + 1, replace(HOLD, cause="COMMAND_TIMEOUT", goal=(0.3, 0.4)))
+    goal = watch.go_on(5 * S + 1, SETTINGS)
+    assert goal is not None
+    assert goal.tolist() == [0.4, 0.3]  # in our order
+    assert not watch.fault(5 * S + 1, SETTINGS)
+    assert not watch.is_engaged
+    assert watch.go_on(5 * S + 2, SETTINGS) is None  # once is enough
+    watch.hear(6 * S, ENGAGED)
+    assert not watch.fault(6 * S, SETTINGS)
+    assert watch.is_engaged
+
+
+def test_commands_that_are_late_again_and_again_stop_the_session() -> None:
+    watch = begun()
+    for second in range(1, 4):
+        watch.hear(second * S, ENGAGED)
+        assert not watch.fault(second * S, SETTINGS)
+        watch.hear(second * S + 1, replace(HOLD, cause="COMMAND_TIMEOUT"))
+        assert watch.go_on(second * S + 1, SETTINGS) is not None
+    watch.hear(4 * S, ENGAGED)
+    assert not watch.fault(4 * S, SETTINGS)
+    watch.hear(4 * S + 1, replace(HOLD, cause="COMMAND_TIMEOUT"))
+    assert watch.go_on(4 * S + 1, SETTINGS) is None
+    found = watch.fault(4 * S + 1, SETTINGS)
+    assert found.cause == "COMMANDS_LATE"
+    assert found.text.startswith("commands came late 4 times within 10 s: the driver is HOLD (COMMAND_TIMEOUT)")
+
+
+@pytest.mark.parametrize(
+    ("report", "settings"),
+    [
+        (replace(HOLD, cause="BUS_NOISE"), SETTINGS),
+        (replace(HOLD, cause="COMMAND_TIMEOUT", driver_id=8), SETTINGS),
+        (replace(HOLD, cause="COMMAND_TIMEOUT", goal=(math.nan, 0.0)), SETTINGS),
+        (replace(HOLD, state=DriverState.LATCHED, cause="COMMAND_TIMEOUT"), SETTINGS),
+        (replace(HOLD, cause="COMMAND_TIMEOUT"), replace(SETTINGS, resume_within_s=0.0)),
+    ],
+)
+def test_after_anything_else_nothing_goes_on_by_itself(report: DriverReport, settings: Settings) -> None:
+    watch = begun()
+    watch.hear(3 * S, ENGAGED)
+    assert not watch.fault(3 * S, settings)
+    watch.hear(3 * S + 1, report)
+    assert watch.go_on(3 * S + 1, settings) is None
+    assert watch.fault(3 * S + 1, settings)
+
+
 def test_hold_after_the_first_second_stops_the_session() -> None:
     watch = begun()
     watch.hear(1, ENGAGED)

@@ -693,7 +693,7 @@ def test_stop_and_pause_without_a_session_say_so() -> None:
     ("change", "named"),
     [
         ({"state": DriverState.LATCHED, "cause": "STALL"}, "LATCHED (STALL)"),
-        ({"state": DriverState.HOLD, "cause": "COMMAND_TIMEOUT"}, "HOLD (COMMAND_TIMEOUT)"),
+        ({"state": DriverState.HOLD, "cause": "BUS_NOISE"}, "HOLD (BUS_NOISE)"),
         ({"state": DriverState.NO_BUS}, "NO_BUS"),
         ({"driver_id": 8}, "restarted"),
     ],
@@ -712,6 +712,59 @@ def test_a_driver_that_lets_go_stops_the_queue_until_start(change: dict[str, Any
     session.run(0.2)
     assert session.journal.start(session.now_ns, 99).done
     assert session.run(1.0).states[-1] is QueueState.RUNNING
+
+
+def test_late_commands_are_a_pause_from_the_drivers_goal_and_no_end() -> None:
+    session = running(policy=lambda question: np.full((50, 2), 0.2))
+    session.driver = replace(session.driver, state=DriverState.HOLD, cause="COMMAND_TIMEOUT", goal=(0.25, 0.15))
+    session.driver_engages_again = False
+    session.trace.setpoints.clear()
+    assert session.run(0.3).states[-1] is QueueState.HOLDING
+    core = session.journal.core
+    assert core.cause_name == "COMMANDS_LATE"
+    assert session.trace.setpoints[-1] == (0.25, 0.15)
+    before = len(session.trace.setpoints)
+    session.driver_engages_again = True
+    assert session.run(1.5).states[-1] is QueueState.RUNNING
+    steps = np.diff(np.array(session.trace.setpoints[before - 1 :]), axis=0)
+    assert np.abs(steps).max() <= settings().max_seam_rad + 1e-9
+    assert core is session.journal.core  # the same session
+
+
+def test_a_driver_that_does_not_engage_again_stops_the_queue() -> None:
+    session = running()
+    session.driver_engages_again = False
+    session.driver = replace(session.driver, state=DriverState.HOLD, cause="COMMAND_TIMEOUT")
+    assert session.run(1.5).states[-1] is QueueState.STOPPED
+    assert "did not engage within 1 s" in session.journal.core.cause
+
+
+@pytest.mark.parametrize("on_server_lost", ["hold", "stop"])
+def test_a_queue_that_was_held_up_for_a_short_time_goes_on_by_itself(on_server_lost: str) -> None:
+    session = running(chosen=settings(on_server_lost=on_server_lost))
+    session.hold_up(1.6)  # longer than server_lost_s and driver_lost_s
+    session.run(2.0)
+    assert session.trace.states[-1] is QueueState.RUNNING, session.journal.core.cause
+    assert not any("lost" in notice.text for notice in session.trace.notices)
+
+
+def test_a_queue_that_was_held_up_for_long_stops_and_says_for_how_long() -> None:
+    session = running()
+    session.hold_up(600.0)
+    commanded = len(session.trace.setpoints)
+    assert session.run(0.1).states[-1] is QueueState.STOPPED
+    assert session.journal.core.cause_name == "HELD_UP"
+    assert session.journal.core.cause.startswith("the queue itself was held up for 600.0 s (resume_within_s 2)")
+    assert len(session.trace.setpoints) == commanded
+
+
+def test_without_resume_within_s_any_late_command_needs_start() -> None:
+    session = running(chosen=settings(resume_within_s=0.0))
+    session.run(1.0)
+    session.driver_engages_again = False
+    session.driver = replace(session.driver, state=DriverState.HOLD, cause="COMMAND_TIMEOUT")
+    assert session.run(0.3).states[-1] is QueueState.STOPPED
+    assert session.journal.core.cause_name == "DRIVER_NOT_ENGAGED"
 
 
 def test_a_silent_driver_stops_the_queue() -> None:

@@ -13,6 +13,7 @@ from so101_node.priority import use_realtime
 from so101_driver.control_cycle import ControlCycle, Snapshot
 from so101_driver.gate_values import Outcome
 from so101_driver.safety_gate import SafetyGate
+from so101_node import clock
 
 _JOIN_TIMEOUT_S: Final = 1.5
 _BRAKING_NS: Final = 500_000_000  # 8 rad/s at 40 rad/s^2 takes 0.2 s
@@ -75,10 +76,10 @@ class BusThread:
             self.failure = error
 
     def _tick_until_stopped(self) -> None:
-        deadline_ns = time.monotonic_ns()
+        deadline_ns = clock.now_ns()
         give_up_ns: int | None = None
         while True:
-            now_ns = time.monotonic_ns()
+            now_ns = clock.now_ns()
             with self._cycle_lock:
                 if self._stopping.is_set() and give_up_ns is None:
                     self._cycle.gate.stop()
@@ -102,7 +103,7 @@ class BusThread:
     def _sleep_until_next(self, deadline_ns: int) -> int:
         """Sleep to the next deadline on the grid; those already past are counted, never made up for in a burst."""
         deadline_ns += self._period_ns
-        now_ns = time.monotonic_ns()
+        now_ns = clock.now_ns()
         if now_ns >= deadline_ns:
             missed = (now_ns - deadline_ns) // self._period_ns + 1
             self.missed_deadlines += missed

@@ -1,7 +1,6 @@
 """The node so101_driver: topics and services around the control cycle of one arm."""
 
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -33,7 +32,7 @@ from so101_driver.motion_limits import MotionLimits
 from so101_driver.safety_gate import SafetyGate
 from so101_driver.servo_settings import repair_command
 from so101_driver.snapshot_publisher import SnapshotPublisher
-from so101_node import graph
+from so101_node import clock, graph
 
 _PERIOD_S: Final = 1.0 / 60.0
 _STATUS_TICKS: Final = 6  # 10 Hz
@@ -66,7 +65,7 @@ class So101DriverNode(AutostartNode):
         for name, ask in (
             ("emergency_stop", SafetyGate.emergency_stop),
             ("reset", SafetyGate.reset),
-            ("park", lambda gate: gate.park(time.monotonic_ns())),
+            ("park", lambda gate: gate.park(clock.now_ns())),
             ("release", SafetyGate.release),
         ):
             self.create_service(Trigger, f"~/{name}", self._service(name, ask))
@@ -167,7 +166,7 @@ class So101DriverNode(AutostartNode):
             return
         by_name = dict(zip(message.name, message.position, strict=False))
         if len(message.name) != len(message.position) or any(name not in by_name for name in JOINT_NAMES):
-            self._bus_thread.command(None, time.monotonic_ns())
+            self._bus_thread.command(None, clock.now_ns())
             missing = [name for name in JOINT_NAMES if name not in by_name]
             self._log.warning(
                 f"joint_command ignored: {len(message.name)} names, {len(message.position)} positions, "
@@ -175,7 +174,7 @@ class So101DriverNode(AutostartNode):
                 throttle_duration_sec=1.0,
             )
             return
-        self._bus_thread.command(np.array([by_name[name] for name in JOINT_NAMES]), time.monotonic_ns())
+        self._bus_thread.command(np.array([by_name[name] for name in JOINT_NAMES]), clock.now_ns())
 
     def _service(
         self, name: str, ask: Callable[[SafetyGate], Outcome]

@@ -35,6 +35,23 @@ test keeps it true. A column is a state, a row an event; `-` = nothing changes. 
 """
 
 
+LATE = """### Late commands, and a queue that stood still
+
+The driver brakes and holds when commands stop coming (`COMMAND_TIMEOUT`): the computer is overloaded, or the queue's
+process stood still (SIGSTOP, a debugger, a laptop whose lid was closed). It engages again by itself on the next command
+near the pose. What the queue does then:
+
+- **At most `resume_within_s` (2 s): it goes on by itself.** It drops the rows ahead, takes the driver's goal, where the
+  arm was braked, as its setpoint, waits until the driver is ENGAGED (`engage_timeout_s`), asks again, and ramps in with
+  seams of at most `max_seam_rad`. That is what it does after a server was lost, too. Server and driver do not
+  count as lost because the queue could not listen.
+- **Longer, or late for the 4th time within 10 s: `start` is needed.** After a long time nobody knows what has happened
+  around the arm; and an arm that stutters on is no use. Time under a closed lid counts (CLOCK_BOOTTIME).
+- **Never by itself** after anything else: another `driver_id`, LATCHED, RELEASED, NO_BUS, BUS_NOISE, PARKING, or a
+  driver that is silent for `driver_lost_s`. `resume_within_s: 0` adds late commands to these.
+"""
+
+
 class GateInState:
     """A safety gate with an arm that stands where its goals are."""
 
@@ -246,6 +263,32 @@ def _driver(**changes: object) -> Callable[[VirtualSession], None]:
     return happen
 
 
+def _late(session: VirtualSession) -> None:
+    session.driver_engages_again = False
+    session.driver = replace(session.driver, state=DriverState.HOLD, cause="COMMAND_TIMEOUT")
+    session.run(0.3)
+
+
+def _late_and_again(session: VirtualSession) -> None:
+    _late(session)
+    session.driver_engages_again = True
+    session.run(2.0)
+
+
+def _late_and_late(session: VirtualSession) -> None:
+    for _ in range(3):
+        _late_and_again(session)
+    _late(session)
+
+
+def _held_up(seconds: float) -> Callable[[VirtualSession], None]:
+    def happen(session: VirtualSession) -> None:
+        session.hold_up(seconds)
+        session.run(2.0)
+
+    return happen
+
+
 def _mute_driver(session: VirtualSession) -> None:
     session.driver_speaks = False
     session.run(2.0)
@@ -282,6 +325,11 @@ QUEUE_EVENTS: Mapping[str, Callable[[VirtualSession], None]] = {
     "no heartbeat of the server": _silent_server,
     "the same, `on_server_lost: stop`": _lost_with_stop,
     "the driver leaves ENGAGED": _driver(state=DriverState.LATCHED, cause="STALL"),
+    "commands late (`COMMAND_TIMEOUT`), the driver not yet engaged again": _late,
+    "the driver engages again": _late_and_again,
+    "the same for the 4th time within 10 s": _late_and_late,
+    "the queue itself stood still for 1 s": _held_up(1.0),
+    "the queue itself stood still for 60 s": _held_up(60.0),
     "another `driver_id`": _driver(driver_id=8),
     "no `driver_status`": _mute_driver,
 }
@@ -344,6 +392,7 @@ def document() -> str:
             "## The action queue (`action_queue/status`)\n",
             "WAITING, STARVED and HOLDING command the held setpoint in every tick; IDLE and STOPPED command nothing.\n",
             queue,
+            LATE,
         ]
     )
 
