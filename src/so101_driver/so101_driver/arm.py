@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from so101_driver import registers as reg
-from so101_driver.arm_identity import other_arm
+from so101_driver.arm_identity import other_arm, travel_over_seam
 from so101_driver.calibration import (
     GRIPPER,
     JOINT_NAMES,
@@ -174,9 +174,11 @@ class Arm:
             )
         shown = "; ".join(str(mismatch) for mismatch in found[:3])
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        keep = f"; {advice}" if (advice := gains_advice(found)) else ""
+        advice = "".join(
+            f"; {part}" for part in (travel_over_seam(self._calibration, eeprom), gains_advice(found)) if part
+        )
         raise SettingsMismatchError(
-            f"{shown}{more} (calibration {self._calibration.path.name}){keep}; torque refused: with the driver "
+            f"{shown}{more} (calibration {self._calibration.path.name}){advice}; torque refused: with the driver "
             f"stopped, run `{self._repair}`"
         )
 

@@ -38,6 +38,21 @@ def other_arm(calibration: Calibration, eeprom: Mapping[int, bytes], known: Iter
     )
 
 
+def travel_over_seam(calibration: Calibration, eeprom: Mapping[int, bytes]) -> str:
+    """Joints whose servo has a homing offset with which their calibrated travel crosses the seam; empty: none.
+
+    `eeprom`: EEPROM_BLOCK by servo id.
+    """
+    found = []
+    for name, joint in zip(JOINT_NAMES, calibration.joints, strict=True):
+        shift = joint.homing_offset - reg.HOMING_OFFSET.decode(eeprom[joint.servo_id])
+        if shift and (joint.range_min + shift < 0 or joint.range_max + shift > MAX_RAW):
+            found.append(f"{name} ({joint.range_min + shift}..{joint.range_max + shift})")
+    if not found:
+        return ""
+    return f"with the servo's homing offset the travel of {', '.join(found)} crosses the encoder's 0/{MAX_RAW} seam"
+
+
 def _holds(path: Path, eeprom: Mapping[int, bytes]) -> bool:
     """Whether the servos have just this calibration."""
     try:

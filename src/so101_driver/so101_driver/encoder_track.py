@@ -61,7 +61,6 @@ class EncoderTrack:
         A joint that had crossed it may have been turned back by hand: the nearer side counts.
         """
         self._doubtful[:] = np.nan
-        self._beyond.clear()
         for index in range(len(self._joints)):
             if self._turns[index] == 0:
                 self._accepted[index] = np.nan

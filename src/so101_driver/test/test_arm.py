@@ -336,17 +336,38 @@ def test_a_joint_that_no_goal_of_its_range_can_hold_goes_limp(tmp_path: Path, ca
     assert bus.peek(3, reg.TORQUE_ENABLE) == 0
 
 
-def test_a_joint_outside_its_range_beyond_the_seam_is_said_to_be_there(arm: Arm, memory_bus: MemoryBus) -> None:
+@pytest.mark.parametrize(("moved", "crosses"), [(945, False), (946, False), (947, True), (-945, False), (-946, True)])
+def test_an_offset_that_puts_the_seam_into_the_travel_is_said_to(
+    arm: Arm, memory_bus: MemoryBus, moved: int, crosses: bool
+) -> None:
+    """elbow_flex travels from 946 to 3150."""
+    memory_bus.poke(3, reg.HOMING_OFFSET, memory_bus.peek(3, reg.HOMING_OFFSET) + moved)
+    with pytest.raises(SettingsMismatchError, match="elbow_flex Homing_Offset") as caught:
+        arm.verify_settings()
+    text = f"the travel of elbow_flex ({946 - moved}..{3150 - moved}) crosses the encoder's 0/4095 seam"
+    assert (text in str(caught.value)) == crosses
+
+
+def test_a_joint_just_over_the_seam_is_said_to_be_there(tmp_path: Path, calibration_json: dict[str, Any]) -> None:
+    calibration_json["elbow_flex"].update(range_min=1900, range_max=4000)
+    path = tmp_path / "arm.json"
+    path.write_text(json.dumps(calibration_json))
+    calibration = load_calibration(path)
+    bus = MemoryBus(calibration)
+    bus.poke(3, reg.PRESENT_POSITION, 4)
+    arm = Arm(bus, calibration)
+    arm.open()
+    with pytest.raises(
+        ServoRefusedError, match=r"elbow_flex stands at step 4, outside.*gone over the encoder's 0/4095"
+    ):
+        arm.torque_on()
+
+
+def test_a_joint_far_outside_its_range_is_not_said_to_have_gone_over_the_seam(arm: Arm, memory_bus: MemoryBus) -> None:
     memory_bus.poke(3, reg.PRESENT_POSITION, 4000)  # 946 steps above 3150, 1042 below 946
     with pytest.raises(ServoRefusedError, match=r"elbow_flex stands at step 4000, outside.*move it inside") as caught:
         arm.torque_on()
     assert "seam" not in str(caught.value)
-    arm.close()
-    arm.open()
-    memory_bus.poke(3, reg.PRESENT_POSITION, 4090)
-    memory_bus.poke(2, reg.PRESENT_POSITION, 2048)
-    with pytest.raises(ServoRefusedError, match="elbow_flex stands at step 4090"):
-        arm.torque_on()
 
 
 GAINS = Gains(position_p_coefficient=48, position_i_coefficient=2, position_d_coefficient=0)

@@ -171,6 +171,15 @@ def test_a_count_beyond_one_turn_latches_and_stays_so(rig: Rig) -> None:
     assert not rig.gate.reset().accepted
 
 
+@pytest.mark.parametrize("step", [-200, 4096, 4200])
+def test_a_count_beyond_one_turn_at_the_start_gets_no_torque_and_is_not_called_silence(rig: Rig, step: int) -> None:
+    rig.bus.poke(5, reg.PRESENT_POSITION, step)
+    snapshot = rig.run(30)
+    assert (snapshot.status.state, snapshot.status.cause) == (State.RELEASED, causes.SERVO_REFUSED)
+    assert f"wrist_roll reports step {step}, beyond one turn" in snapshot.status.message
+    assert torques(rig.bus) == [0] * 6
+
+
 def test_a_joint_that_was_left_without_torque_does_not_pass_for_a_second_fault(rig: Rig) -> None:
     rig.bus.poke(5, reg.MIN_POSITION_LIMIT, 0)
     at_the_seam(rig)
