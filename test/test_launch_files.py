@@ -150,6 +150,13 @@ def by_real_launch(case: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str,
     return found
 
 
+@pytest.fixture(autouse=True)
+def _a_users_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the files set is seen as what differs from the shell, and the tests' own has some of it already."""
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_AUTOMATIC_DISCOVERY_RANGE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_runner_starts_exactly_the_pinned_processes(case: str, tmp_path: Path) -> None:
     assert by_our_runner(case, tmp_path) == yaml.safe_load((GOLDEN / f"{case}.yaml").read_text())

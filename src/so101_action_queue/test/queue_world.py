@@ -259,7 +259,7 @@ class QueueProcess:
         arguments += [part for name, value in chosen.items() for part in ("-p", f"{name}:={value}")]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "so101_action_queue.action_queue_node", "--ros-args", *arguments],
-            env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+            env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -101,7 +101,7 @@ def start(name: str, **parameters: str) -> subprocess.Popen[str]:
     split = [part for argument in arguments for part in ("-p", argument[2:])]
     return subprocess.Popen(
         [sys.executable, "-m", "so101_camera.camera_node", "--ros-args", "-r", f"__node:={name}", *split],
-        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"},
         stderr=subprocess.PIPE,
         text=True,
     )

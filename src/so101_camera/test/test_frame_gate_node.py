@@ -25,7 +25,7 @@ def gate(name: str, **parameters: str) -> subprocess.Popen[str]:
     arguments = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
     return subprocess.Popen(
         [sys.executable, "-m", "so101_camera.frame_gate_node", "--ros-args", "-r", f"__node:={name}", *arguments],
-        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"},
         stderr=subprocess.PIPE,
         text=True,
     )

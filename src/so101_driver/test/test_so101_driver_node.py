@@ -127,7 +127,7 @@ class Driver:
         command = [*through, sys.executable, "-m", "so101_driver.so101_driver_node", "--ros-args"]
         for parameter in parameters:
             command += parameter.split(" ", 1) if parameter.startswith("-r ") else ["-p", parameter]
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
     def end(self, how: int = signal.SIGINT) -> tuple[int, str]:

@@ -30,7 +30,7 @@ def environment(domain: int) -> dict[str, str]:
     profile = Path(get_package_share_directory("so101_bringup")) / "config" / "fastdds_udp.xml"
     return {
         "ROS_DOMAIN_ID": str(domain),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT",
         "FASTRTPS_DEFAULT_PROFILES_FILE": str(profile),
     }
 

@@ -151,6 +151,7 @@ def test_a_half_that_is_not_installed_is_one_red_line(
 def test_an_environment_that_no_node_starts_with_is_one_red_line(
     variable: str, value: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
     monkeypatch.setenv(variable, value)
     red = [check for check in check_network("", 0.1) if check.state is State.RED]
     assert [check.name for check in red] == [name]
@@ -193,3 +194,32 @@ def test_the_robots_half_imports_no_torch() -> None:
         "sys.exit('torch' in sys.modules or 'lerobot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+def test_a_profile_that_keeps_to_this_computer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two halves on two computers with dds_profile udp never meet."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SYSTEM_DEFAULT")
+    profile = named(list(network._check_settings()), "profile")
+    assert profile.state is State.YELLOW
+    assert "fastdds_udp.xml keeps everything on this computer" in profile.text
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE")
+    assert "profile" not in [check.name for check in network._check_settings()]
+
+
+@pytest.mark.parametrize(
+    ("rmem", "wmem", "state", "expected"),
+    [
+        (4194304, 4194304, State.GREEN, "net.core.rmem_max 4194304, net.core.wmem_max 4194304 bytes"),
+        (212992, 212992, State.YELLOW, "sudo sysctl -w net.core.rmem_max=4194304 net.core.wmem_max=4194304"),
+        (4194304, 212992, State.YELLOW, "sudo sysctl -w net.core.wmem_max=4194304"),
+        (212992, 4194304, State.YELLOW, "less than one raw 640x480 picture"),
+    ],
+)
+def test_small_socket_buffers_are_named_with_the_line_to_type(
+    rmem: int, wmem: int, state: State, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "rmem_max").write_text(f"{rmem}\n")
+    (tmp_path / "wmem_max").write_text(f"{wmem}\n")
+    (buffers,) = network._check_buffers(tmp_path)
+    assert buffers.state is state
+    assert expected in f"{buffers.text} {buffers.remedy}"

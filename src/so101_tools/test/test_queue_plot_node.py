@@ -27,7 +27,7 @@ FRAME_AGE = {name: colour for name, _, colour in drawing.GROUPS}["frame age"]
 def domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[DomainLease]:
     lease = DomainLease()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(lease.id))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SYSTEM_DEFAULT")
     yield lease
     lease.close()
 

@@ -120,7 +120,7 @@ class System:
         environment = {
             **os.environ,
             "ROS_DOMAIN_ID": str(self.domain),
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT",
             "PYTHONUNBUFFERED": "1",
             **self._environments.get(name, {}),
         }

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -91,22 +92,25 @@ class Watcher:
             raise self._failure
 
     def _live(self, domain: int, network: str) -> None:
+        before = dict(os.environ)
         try:
             if network:
                 # The sockets that this thread and its children make belong to that namespace, the process stays.
                 descriptor = os.open(network, os.O_RDONLY | os.O_CLOEXEC)
                 os.setns(descriptor, os.CLONE_NEWNET)
                 os.close(descriptor)
-                # Shared memory is not shared with that host.
-                os.environ |= {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+                # The profile of the tests keeps to this host.
+                profile = Path(before["FASTRTPS_DEFAULT_PROFILES_FILE"]).with_name("fastdds_network.xml")
+                os.environ |= {
+                    "FASTRTPS_DEFAULT_PROFILES_FILE": str(profile),
+                    "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
+                }
             self._make(domain)
         except BaseException as error:  # noqa: BLE001 - raised where the watcher is made
             self._failure = error
             return
         finally:
-            if network:
-                os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-                os.environ.pop("FASTDDS_BUILTIN_TRANSPORTS", None)
+            os.environ |= before
             self._made.set()
         self._spin()
 

@@ -13,7 +13,9 @@ class Hosts:
     robot: tuple[str, ...] = ()
     server: tuple[str, ...] = ()
     server_address: str = "127.0.0.1"
-    ros_environment: Mapping[str, str] = field(default_factory=lambda: {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
+    ros_environment: Mapping[str, str] = field(
+        default_factory=lambda: {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
+    )
     dds_profile: str = "udp"
 
 

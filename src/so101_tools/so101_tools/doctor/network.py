@@ -19,7 +19,10 @@ from so101_tools.own_node import OwnNode
 from so101_tools.state_names import SERVER_STATES
 
 _PART = Part("network")
-_RECEIVE_BUFFER_BYTES = 4_194_304  # what config/fastdds_network.xml asks for
+_BUFFER_BYTES = 4_194_304  # what config/fastdds_*.xml ask for
+_RAW_PICTURE_BYTES = 921_600  # 640x480
+_LOCAL_PROFILE = "fastdds_udp.xml"
+_LIMITS = Path("/proc/sys/net/core")
 _ONE_WAY_GOAL_MS = 50.0
 _UNSPLIT_BYTES = 1400
 _PINGS = 5
@@ -55,14 +58,31 @@ def _check_settings() -> Checks:
         yield _PART.yellow("domain", text, "unset ROS_AUTOMATIC_DISCOVERY_RANGE to find other computers")
     else:
         yield _PART.green("domain", text)
-    limit = Path("/proc/sys/net/core/rmem_max")
-    if limit.exists():
-        size = int(limit.read_text())
-        text = f"net.core.rmem_max {size} bytes"
-        if size < _RECEIVE_BUFFER_BYTES:
-            yield _PART.yellow("buffers", text, f"sudo sysctl -w net.core.rmem_max={_RECEIVE_BUFFER_BYTES}")
-        else:
-            yield _PART.green("buffers", text)
+    profile = Path(os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE", ""))
+    if profile.name == _LOCAL_PROFILE:
+        text = f"FASTRTPS_DEFAULT_PROFILES_FILE: {profile.name} keeps everything on this computer"
+        yield _PART.yellow(
+            "profile", text, "for two computers: dds_profile:=network on both, or unset it in this shell"
+        )
+    yield from _check_buffers(_LIMITS)
+
+
+def _check_buffers(limits: Path) -> Checks:
+    """What the kernel grants of the socket buffers that the DDS profiles ask for."""
+    granted = {name: int((limits / name).read_text()) for name in ("rmem_max", "wmem_max") if (limits / name).exists()}
+    if not granted:
+        return
+    text = ", ".join(f"net.core.{name} {size}" for name, size in granted.items()) + " bytes"
+    small = [name for name, size in granted.items() if size < _BUFFER_BYTES]
+    if not small:
+        yield _PART.green("buffers", text)
+        return
+    text += f"; {_BUFFER_BYTES} are wanted"
+    remedy = "sudo sysctl -w " + " ".join(f"net.core.{name}={_BUFFER_BYTES}" for name in small)
+    remedy += "; to keep it: the same without sudo sysctl -w, one a line, in /etc/sysctl.d/60-so101.conf"
+    if granted.get("rmem_max", _BUFFER_BYTES) < _RAW_PICTURE_BYTES:
+        text += f": less than one raw 640x480 picture ({_RAW_PICTURE_BYTES}), so viewers of image_raw miss many"
+    yield _PART.yellow("buffers", text, remedy)
 
 
 def _check_peer(peer: str) -> Checks:
