@@ -57,7 +57,8 @@ def so101(workspace: Path, bin_folder: Path, tmp_path: Path) -> Run:
 
 
 def machine(bin_folder: Path, home: Path, **variables: str) -> dict[str, str]:
-    return {"PATH": str(bin_folder), "HOME": str(home), "UV_HTTP_RETRIES": "0", **variables}
+    defaults = {"PATH": str(bin_folder), "HOME": str(home), "UV_HTTP_RETRIES": "0", "SO101_ROS": "wheels"}
+    return {**defaults, **variables}
 
 
 def program(folder: Path, name: str, text: str) -> None:
@@ -115,6 +116,26 @@ def test_a_machine_without_python_is_told_what_to_install(workspace: Path, bin_f
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1 and "apt-get install python3" in done.stderr
+
+
+def test_a_path_with_a_space_is_refused_before_anything_is_made(
+    so101: Run, workspace: Path, bin_folder: Path, tmp_path: Path
+) -> None:
+    moved = workspace.rename(workspace.with_name("my robot"))
+    done = subprocess.run(
+        [str(moved / "so101"), "setup", "robot"],
+        env=machine(bin_folder, tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "my robot" in complaint(done) and "move the workspace" in complaint(done)
+    assert not (moved / ".venv").exists() and not (moved / ".tools").exists()
+
+
+def test_a_ros_that_is_not_there_is_named(so101: Run) -> None:
+    assert "no ROS 2 in /no/ros" in complaint(so101("setup", "robot", "--ros", "/no/ros"))
+    assert "no ROS 2 in /nor/here" in complaint(so101("setup", "robot", SO101_ROS="/nor/here"))
 
 
 def test_without_a_compiler_the_line_to_type_is_printed(so101: Run, bin_folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from . import stamp
 from .failure import Failure
 from .layout import Layout
 from .terminal import run_quiet
@@ -31,10 +32,18 @@ _LISTS = ("PATH", "LD_LIBRARY_PATH")
 
 
 def underlay(layout: Layout) -> dict[str, str]:
-    """Variables to build with, or to run Python with before anything is built: `.venv` alone."""
+    """Variables to build with, or to run Python with before anything is built: `.venv`, and the ROS it was made on."""
     env = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     libraries = [entry for entry in env.get("LD_LIBRARY_PATH", "").split(":") if entry and "/opt/ros/" not in entry]
     path = [entry for entry in env.get("PATH", os.defpath).split(":") if entry and "/opt/ros/" not in entry]
+    record = stamp.read(layout.venv_stamp)
+    if record.get("ros"):
+        env.update({name: value for name, value in record["environment"].items() if name not in _LISTS})
+        for name, entries in (("PATH", path), ("LD_LIBRARY_PATH", libraries)):
+            env[name] = ":".join([*filter(None, record["environment"].get(name, "").split(":")), *entries])
+        env["PATH"] = ":".join([str(layout.venv / "bin"), env["PATH"]])
+        env["VIRTUAL_ENV"] = str(layout.venv)
+        return env
     site_packages = sorted(layout.venv.glob("lib/python3*/site-packages/ros_*.libs"))
     # What the wheels' start-up hook would set by starting Python a second time.
     env["LD_LIBRARY_PATH"] = ":".join([str(layout.venv / "lib"), *map(str, site_packages), *libraries])
@@ -50,13 +59,18 @@ def underlay(layout: Layout) -> dict[str, str]:
 
 def record(layout: Layout) -> dict[str, str]:
     """Source `install/setup.bash` in a bare shell and return what it sets; list variables hold only what it adds."""
+    try:
+        return sourced(layout.install / "setup.bash")
+    except Failure as failure:
+        raise Failure(f"{failure}; remove build and install, then try again") from failure
+
+
+def sourced(script: Path) -> dict[str, str]:
+    """What a set-up script sets in a bare shell; list variables hold only what it adds. Raises Failure."""
     bare = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
-    script = f". '{layout.install / 'setup.bash'}' && env -0"
-    outcome = run_quiet(["bash", "--noprofile", "--norc", "-c", script], bare)
+    outcome = run_quiet(["bash", "--noprofile", "--norc", "-c", f". '{script}' && env -0"], bare)
     if outcome.code != 0:
-        raise Failure(
-            f"install/setup.bash does not run ({outcome.tail.strip()}); remove build and install, then try again"
-        )
+        raise Failure(f"{script} does not run ({outcome.tail.strip()})")
     found = dict(entry.split("=", 1) for entry in outcome.tail.split("\0") if "=" in entry)
     kept = {}
     for name, value in found.items():

@@ -36,12 +36,17 @@ def packages(layout: Layout) -> dict[str, Path]:
     return found
 
 
+def manifests(layout: Layout) -> list[Path]:
+    """package.xml of each package of the workspace."""
+    return [folder / "package.xml" for folder in packages(layout).values()]
+
+
 def fingerprint(layout: Layout, folder: Path) -> str:
     """Hash of what decides the build of the package in `folder`."""
     roots = [folder]
     if folder == layout.root / "launch":
         roots.append(layout.root / "config")  # so101_bringup installs it
-    parts = [str(layout.root).encode()]
+    parts = [str(layout.root).encode(), str(stamp.read(layout.venv_stamp).get("ros") or "").encode()]
     for root in roots:
         for path in sorted(root.rglob("*")):
             relative = path.relative_to(root)
@@ -85,14 +90,23 @@ def built_elsewhere(layout: Layout) -> str | None:
     return root if root != str(layout.root) else None
 
 
-def _remove_what_was_built_elsewhere(layout: Layout) -> None:
+def _remove_what_does_not_fit(layout: Layout) -> None:
     """Links in install/ lead to the sources of the old place, and CMake refuses a build folder that has moved."""
     old = built_elsewhere(layout)
-    if old is None:
+    recorded = stamp.read(layout.install / _STAMP)
+    ros = stamp.read(layout.venv_stamp).get("ros")
+    if old is not None:
+        say(f"this workspace was built in {old}; building it again where it is now")
+    elif recorded and recorded.get("ros") != ros:
+        say(f"this workspace was built on {_name(recorded.get('ros'))}; building it again on {_name(ros)}")
+    else:
         return
-    say(f"this workspace was built in {old}; building it again where it is now")
     for folder in (layout.build, layout.install):
         shutil.rmtree(str(folder), ignore_errors=True)
+
+
+def _name(ros: object) -> str:
+    return f"the ROS in {ros}" if ros else "the ROS wheels"
 
 
 def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
@@ -104,10 +118,13 @@ def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
     if not changed:
         return
     refuse_foreign_install(layout)
-    _remove_what_was_built_elsewhere(layout)
+    ros = stamp.read(layout.venv_stamp).get("ros")
+    _remove_what_does_not_fit(layout)
     say("building " + ", ".join(sorted(changed)))
     if not (layout.install / _STAMP).exists():
-        stamp.write(layout.install / _STAMP, {"root": str(layout.root)})  # an interrupted first build is known as ours
+        stamp.write(
+            layout.install / _STAMP, {"root": str(layout.root), "ros": ros}
+        )  # an interrupted first build is known as ours
     before = stamp.read(layout.install / _STAMP).get("packages", {})
     built = {name: value for name, value in before.items() if name not in changed}
     for name in set(before) - set(packages(layout)):
@@ -117,19 +134,23 @@ def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
     env = activation.underlay(layout)
     # Without it colcon passes `-l <cores>`, and a busy machine compiles one file at a time.
     env.setdefault("MAKEFLAGS", f"-j{max(2, os.cpu_count() or 2)}")
-    env.setdefault("CMAKE_GENERATOR", "Ninja")  # comes with .venv; make may be missing
+    if not ros:
+        env.setdefault("CMAKE_GENERATOR", "Ninja")  # comes with .venv; make may be missing
     env["PYTHONWARNINGS"] = "ignore"  # setuptools' warnings about its own `develop`, which colcon's symlinks need
-    colcon = [str(layout.venv / "bin" / "colcon"), "--log-base", str(layout.log), "build", "--symlink-install"]
+    # By .venv's Python, also where colcon is the system's: programs start with the Python that built them.
+    colcon = [str(layout.python), "-m", "colcon", "--log-base", str(layout.log), "build", "--symlink-install"]
     colcon += ["--base-paths", *(str(layout.root / base) for base in _BASE_PATHS)]
     colcon += ["--build-base", str(layout.build), "--install-base", str(layout.install)]
-    colcon += ["--packages-select", *sorted(changed), "--cmake-args", _PYTHON_MESSAGES_ONLY.format(layout.root)]
+    colcon += ["--packages-select", *sorted(changed)]
+    if not ros:  # apt's rviz and rosbag2 are C++ and want the messages too
+        colcon += ["--cmake-args", _PYTHON_MESSAGES_ONLY.format(layout.root)]
     outcome = runner(colcon, env, cwd=layout.root)
     if outcome.code != 0:
         if runner is not run_shown:
             print(outcome.tail, file=sys.stderr, flush=True)
         raise Failure("the build failed (output above, logs in log/latest_build); correct it and try again")
     built.update(changed)
-    done = {"packages": built, "environment": activation.record(layout), "root": str(layout.root)}
+    done = {"packages": built, "environment": activation.record(layout), "root": str(layout.root), "ros": ros}
     stamp.write(layout.install / _STAMP, done)
     say("built")
 

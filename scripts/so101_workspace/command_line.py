@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from . import build, environment
+from . import build, environment, system_ros
 from .failure import Failure
-from .layout import Layout, this_workspace
+from .layout import Layout, check_place, this_workspace
 from .lock import workspace_lock
 from .terminal import complain, end_programs, run_quiet, say
 
@@ -29,7 +29,7 @@ _TOOLS: dict[str, tuple[frozenset[str], str]] = {
     "tune": (_ALL, "try chunk sizes and thresholds"),
     "record": (_BAGS, "record a run as a rosbag2 bag"),
     "replay": (_BAGS, "play a bag to the queue, the policy server or the arm"),
-    "view": (_BAGS, "see a run in the browser"),
+    "view": (_BAGS | {"view"}, "see a run in the browser"),
     "dataset": (_SERVER | _BAGS, "turn bags into a LeRobotDataset"),
 }
 # By the end of the launch file's name; any other file may start anything.
@@ -63,6 +63,7 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
     if verb in ("help", "-h", "--help"):
         print(_help(layout))
         return 0
+    check_place(layout)
     if verb == "setup":
         _setup(layout, rest)
         return 0
@@ -98,9 +99,14 @@ def ready(layout: Layout, needs: frozenset[str]) -> None:
     installed = environment.groups_installed(layout)
     if needs <= installed and not build.out_of_date(layout):
         return
+    ros = system_ros.choose(layout)
+    if ros is not None:
+        system_ros.refuse(needs, ros)
     with workspace_lock(layout.tools):
         installed = environment.groups_installed(layout)
-        if not needs <= installed:
+        if not needs <= installed and ros is not None:
+            system_ros.prepare(layout, ros, build.manifests(layout))
+        elif not needs <= installed:
             wanted = (environment.groups_recorded(layout) or _ALL) if needs == _ANY else needs
             environment.check_host(wanted)
             if installed or not build.out_of_date(layout):
@@ -142,16 +148,29 @@ def _tool_needs(verb: str, rest: list[str]) -> frozenset[str]:
 
 
 def _setup(layout: Layout, rest: list[str]) -> None:
-    if len(rest) > 1 or (rest and rest[0] not in environment.PROFILES):
-        raise Failure(f"setup takes one of: {', '.join(environment.PROFILES)} (default all), not {' '.join(rest)!r}")
+    words, asked = list(rest), os.environ.get("SO101_ROS") or None
+    if "--ros" in words:
+        place = words.index("--ros")
+        if place + 1 == len(words):
+            raise Failure("--ros needs one of: apt, wheels, the folder of a ROS 2 Jazzy")
+        asked = words[place + 1]
+        del words[place : place + 2]
+    if len(words) > 1 or (words and words[0] not in environment.PROFILES):
+        raise Failure(f"setup takes one of: {', '.join(environment.PROFILES)} (default all), not {' '.join(words)!r}")
     build.refuse_foreign_install(layout)
-    wanted = environment.PROFILES[rest[0] if rest else "all"]
+    wanted = environment.PROFILES[words[0] if words else "all"]
+    ros = system_ros.choose(layout, asked, robot_only=bool(words) and wanted <= environment.PROFILES["robot"])
+    if ros is not None:
+        system_ros.refuse(wanted, ros)
     with workspace_lock(layout.tools):
-        if wanted <= environment.groups_installed(layout):
+        recorded = environment.ros_recorded(layout)
+        if wanted <= environment.groups_installed(layout) and recorded == (str(ros) if ros else None):
             say("environment is up to date")
+        elif ros is not None:
+            system_ros.prepare(layout, ros, build.manifests(layout))
         else:
             environment.check_host(wanted)
-            environment.prepare(layout, wanted)
+            environment.prepare(layout, wanted, keep=recorded is None)
 
 
 def _hand_over(layout: Layout, command: list[str]) -> int:
@@ -164,7 +183,7 @@ def _hand_over(layout: Layout, command: list[str]) -> int:
     except OSError as error:
         hint = ""
         if command[0] == "ros2":
-            hint = " (the ros2 command line comes with a normal ROS 2 install, not with the wheels)"
+            hint = " (the ros2 command line comes with ROS 2 from apt, not with the wheels)"
         raise Failure(f"{command[0]} cannot be run: {error.strerror}{hint}") from error
 
 
@@ -183,7 +202,8 @@ def _help(layout: Layout) -> str:
     lines = [
         "./so101 VERB ...   every verb sets up and builds what it needs the first time",
         "",
-        "  setup [robot|server|all]      make .venv; robot installs no torch",
+        "  setup [robot|server|all]      make .venv; robot: no torch, on ROS from apt if it is there",
+        "        [--ros apt|wheels|FOLDER] which ROS 2 it is made on (or SO101_ROS in the environment)",
         "  build                         build the workspace",
         "  test [PYTEST ARGUMENTS]       run the tests; --all adds the long ones",
         "  launch FILE [name:=value ...] run a launch file; --show-args lists its arguments",

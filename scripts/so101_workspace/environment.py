@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from . import host, installer, interpreter, stamp
+from . import host, installer, interpreter, stamp, system_ros
 from .failure import Failure
 from .layout import Layout
 from .terminal import run_quiet, run_shown, say
@@ -21,26 +21,32 @@ from .terminal import run_quiet, run_shown, say
 PROFILES: dict[str, frozenset[str]] = {
     "robot": frozenset({"base", "robot"}),
     "server": frozenset({"base", "server"}),
-    "all": frozenset({"base", "robot", "server", "sim", "tools", "dev"}),
+    "all": frozenset({"base", "robot", "server", "sim", "tools", "view", "dev"}),
 }
-_ORDER = ("base", "robot", "server", "sim", "tools", "dev")
-_STAMP = ".so101.json"
+_ORDER = ("base", "robot", "server", "sim", "tools", "view", "dev")
 
 
 def groups_installed(layout: Layout) -> frozenset[str]:
     """Groups of a finished, up-to-date `.venv`; empty if anything about it is in doubt. Takes a millisecond."""
-    record = stamp.read(layout.venv / _STAMP)
+    record = stamp.read(layout.venv_stamp)
     groups = frozenset(record.get("groups", ()))
     if not groups or not groups <= frozenset(_ORDER):
         return frozenset()
-    if record.get("inputs") != _inputs(layout, groups) or not layout.python.exists():
+    ros = record.get("ros")
+    inputs = system_ros.inputs(layout, Path(ros)) if ros else _inputs(layout, groups)
+    if record.get("inputs") != inputs or not layout.python.exists() or (ros and not system_ros.is_there(Path(ros))):
         return frozenset()
     return groups
 
 
 def groups_recorded(layout: Layout) -> frozenset[str]:
     """Groups that `.venv` was last finished with, up to date or not: what this machine is for. Empty if never."""
-    return frozenset(stamp.read(layout.venv / _STAMP).get("groups", ())) & frozenset(_ORDER)
+    return frozenset(stamp.read(layout.venv_stamp).get("groups", ())) & frozenset(_ORDER)
+
+
+def ros_recorded(layout: Layout) -> str | None:
+    """Prefix of the system's ROS that `.venv` was made on; None for the wheels."""
+    return stamp.read(layout.venv_stamp).get("ros") or None
 
 
 def check_host(wanted: frozenset[str]) -> None:
@@ -49,18 +55,18 @@ def check_host(wanted: frozenset[str]) -> None:
     host.require([host.COMPILER, *([host.OFFSCREEN_GL] if "sim" in wanted else [])])
 
 
-def prepare(layout: Layout, wanted: frozenset[str]) -> None:
-    """Make `.venv` hold at least the groups `wanted`. The caller holds the workspace lock.
+def prepare(layout: Layout, wanted: frozenset[str], *, keep: bool = True) -> None:
+    """Make `.venv` hold at least the groups `wanted`, and what it held if `keep`. The caller holds the workspace lock.
 
     Raises Failure with the remedy if network, disk or packages do not allow it.
     """
-    before = groups_recorded(layout)
+    before = groups_recorded(layout) if keep else frozenset()
     groups = wanted | before
     try:
         uv = installer.find_uv(layout)
         env = installer.environment(layout)
-        (layout.venv / _STAMP).unlink(missing_ok=True)
-        if not _python_works(layout):
+        (layout.venv_stamp).unlink(missing_ok=True)
+        if not _python_works(layout) or _sees_the_system(layout):
             python = interpreter.find(layout, uv, env)
             old = _made_for(layout)
             moved = f", since the one here was made for {old}" if old not in (None, str(layout.venv)) else ""
@@ -69,11 +75,11 @@ def prepare(layout: Layout, wanted: frozenset[str]) -> None:
             if made.code != 0:
                 raise installer.explain(made, "making .venv", layout.root)
         if before:
-            stamp.write(layout.venv / _STAMP, {"groups": sorted(before)})
+            stamp.write(layout.venv_stamp, {"groups": sorted(before)})
         _install(layout, uv, env, groups)
         _write_underlay_scripts(layout)
         _check_imports(layout)
-        stamp.write(layout.venv / _STAMP, {"groups": sorted(groups), "inputs": _inputs(layout, groups)})
+        stamp.write(layout.venv_stamp, {"groups": sorted(groups), "inputs": _inputs(layout, groups)})
     except OSError as error:
         raise Failure(f"{error.filename}: {error.strerror}; free space or give write access, then try again") from error
     say("environment ready: " + ", ".join(name for name in _ORDER if name in groups))
@@ -90,6 +96,15 @@ def _python_works(layout: Layout) -> bool:
     """Whether `.venv` starts, is of the wanted version, and was made for this very path (not moved or copied)."""
     found = interpreter.probe(str(layout.python))
     return found is not None and found.version == interpreter.WANTED and _made_for(layout) == str(layout.venv)
+
+
+def _sees_the_system(layout: Layout) -> bool:
+    """Whether `.venv` was made on a ROS of the system, whose packages the wheels must not be mixed with."""
+    try:
+        text = (layout.venv / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return re.search(r"^include-system-site-packages\s*=\s*true", text, re.MULTILINE | re.IGNORECASE) is not None
 
 
 def _made_for(layout: Layout) -> str | None:

@@ -55,15 +55,29 @@ OFFSCREEN_GL = Need(
 )
 
 
-def check_platform() -> None:
-    """Refuse machines the ROS 2 wheels are not made for."""
+def _why_no_wheels() -> str | None:
     machine, system = platform.machine(), platform.system()
-    remedy = "install ROS 2 Jazzy and use `colcon build` and `ros2 launch` in this workspace instead"
     if system != "Linux" or machine != "x86_64":
-        raise Failure(f"the ROS 2 wheels exist for Linux on x86-64, this is {system} on {machine}; {remedy}")
+        return f"the ROS 2 wheels exist for Linux on x86-64, this is {system} on {machine}"
     libc, version = platform.libc_ver()
     if libc != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 28):
-        raise Failure(f"the ROS 2 wheels need glibc 2.28, this is {libc or 'another libc'} {version}; {remedy}")
+        return f"the ROS 2 wheels need glibc 2.28, this is {libc or 'another libc'} {version}"
+    return None
+
+
+def wheels_fit() -> bool:
+    """Whether the ROS 2 wheels are made for this machine."""
+    return _why_no_wheels() is None
+
+
+def check_platform() -> None:
+    """Refuse machines the ROS 2 wheels are not made for."""
+    why = _why_no_wheels()
+    if why is not None:
+        raise Failure(
+            f"{why}; for a robot computer install ROS 2 Jazzy from apt, then `./so101 setup robot` uses it (the steps, "
+            "other systems and the server: docs/install.md)"
+        )
 
 
 def require(needs: list[Need]) -> None:

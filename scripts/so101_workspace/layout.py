@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from .failure import Failure
+
+_UNFIT = re.compile(r"""[\s:;,'"`$&|<>()\[\]*?!#\\]""")
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,11 @@ class Layout:
     @property
     def python(self) -> Path:
         return self.venv / "bin" / "python"
+
+    @property
+    def venv_stamp(self) -> Path:
+        """Record of what `.venv` holds and on which ROS."""
+        return self.venv / ".so101.json"
 
     @property
     def tools(self) -> Path:
@@ -40,6 +50,16 @@ class Layout:
     @property
     def log(self) -> Path:
         return self.root / "log"
+
+
+def check_place(layout: Layout) -> None:
+    """Refuse a folder whose path ROS's set-up scripts and CMake do not handle: with a space they lead to nothing."""
+    match = _UNFIT.search(str(layout.root))
+    if match:
+        raise Failure(
+            f"the path of this workspace, {str(layout.root)!r}, has the character {match.group()!r}, which the set-up "
+            "scripts of colcon cannot handle; move the workspace to a path without it"
+        )
 
 
 def this_workspace() -> Layout:
