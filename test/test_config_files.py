@@ -96,8 +96,8 @@ def test_every_value_in_a_launch_file_is_accepted_by_its_node(file: Path) -> Non
     choices: dict[str, list[dict[str, str]]] = {
         "sim.launch.xml": [{"policy": "act"}, {"policy": "expert"}],
         "replay.launch.xml": [
-            {"bag": "bag", "to": "arm", "sim": "true"},
-            {"bag": "bag", "to": "policy_server", "checkpoint": "policy"},
+            {"bag": "bag", "play": "false", "to": "arm", "sim": "true"},
+            {"bag": "bag", "play": "false", "to": "policy_server", "checkpoint": "policy"},
         ],
         "view.launch.xml": [{"rviz": "false", "model": "false"}],  # those two become programs of other packages
     }

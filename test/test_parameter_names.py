@@ -20,7 +20,7 @@ from so101_node import known_nodes, lerobot_names
 
 LAUNCH_FILES = sorted(launch_folder().glob("*.launch.xml"))
 ARGUMENTS = {
-    "replay.launch.xml": {"bag": "bag", "to": "arm", "sim": "true"},
+    "replay.launch.xml": {"bag": "bag", "play": "false", "to": "arm", "sim": "true"},
     "view.launch.xml": {"rviz": "false", "model": "false"},  # these two need a normal ROS install
 }
 

@@ -310,6 +310,8 @@ def test_a_folder_that_holds_something_is_not_written_to(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(BagError, match="is not empty: name another folder"):
         BagWriter(tmp_path)
+    with pytest.raises(BagError, match=r"notes\.txt is a file: name a folder for the bag"):
+        BagWriter(tmp_path / "notes.txt")
     with pytest.raises(BagError, match="cannot be made: Not a directory"):
         BagWriter(tmp_path / "notes.txt" / "bag")
 

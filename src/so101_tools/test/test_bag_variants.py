@@ -3,6 +3,8 @@
 import random
 import sqlite3
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -260,6 +262,22 @@ def test_what_is_no_readable_bag_is_told_in_one_line_by_every_tool(tmp_path, cap
         error = capsys.readouterr().err.splitlines()
         assert len(error) == 1 and line in error[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_launch_file_ends_with_an_error_where_the_bag_cannot_be_opened(tmp_path):
+    """`ros2 launch` ends with 0 whatever its processes say, but not where a substitution fails."""
+
+    def launch(bag: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "so101_tools.launching", "replay.launch.xml", f"bag:={bag}"]
+        return subprocess.run(
+            [*command, f"report:={tmp_path / 'report.json'}"], capture_output=True, text=True, timeout=120
+        )
+
+    done = launch(tmp_path / "nowhere")
+    assert done.returncode != 0 and len(done.stderr.splitlines()) == 1
+    assert "nowhere: no such bag; a bag is a folder with metadata.yaml" in done.stderr
+    done = launch(copied(OLD, tmp_path / "a bag"))
+    assert done.returncode == 0 and "255 decisions, identical" in done.stdout + done.stderr
 
 
 def test_repair_never_ends_in_a_traceback(tmp_path, capsys):

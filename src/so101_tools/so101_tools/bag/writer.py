@@ -32,6 +32,8 @@ class BagWriter:
         self._min_free_bytes = min_free_bytes
         self._topics: dict[str, tuple[Topic, MessageType]] = {}
         self._done: list[FileSpan] = []
+        if folder.is_file():
+            raise BagError(f"{folder} is a file: name a folder for the bag")
         try:
             if folder.is_dir() and any(folder.iterdir()):
                 raise BagError(f"{folder} is not empty: name another folder for the bag")

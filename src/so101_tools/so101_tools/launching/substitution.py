@@ -3,6 +3,8 @@
 import math
 import os
 import re
+import shlex
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +155,20 @@ def _executable(arguments: Sequence[str], scope: Scope) -> str:
     return str(path)
 
 
+def _command(arguments: Sequence[str], scope: Scope) -> str:
+    """Return what a command prints; what it prints as errors is the error where it fails or prints any, as there."""
+    text = arguments[0]
+    environment = {**os.environ, **scope.environment}
+    try:
+        done = subprocess.run(shlex.split(text), env=environment, capture_output=True, text=True, check=False)
+    except (OSError, ValueError) as error:
+        raise SubstitutionError(f"$(command {text!r}) cannot be run: {error}") from None
+    if done.returncode or done.stderr:
+        said = " ".join(done.stderr.split()) or f"$(command {text!r}) ended with exit code {done.returncode}"
+        raise SubstitutionError(said)
+    return done.stdout
+
+
 def _equals(arguments: Sequence[str], scope: Scope) -> str:
     del scope
     return _bool_text(_same(*arguments))
@@ -196,6 +212,7 @@ def _bool_text(value: bool) -> str:
 _KNOWN: dict[str, tuple[int, int, Callable[[Sequence[str], Scope], str]]] = {
     "var": (1, 2, _variable),
     "env": (1, 2, _environment),
+    "command": (1, 1, _command),
     "exec-in-pkg": (2, 2, _executable),
     "find-pkg-prefix": (1, 1, _find_prefix),
     "find-pkg-share": (1, 1, _find_share),

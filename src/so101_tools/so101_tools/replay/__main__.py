@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if received:
             raise _Interrupted
 
+    if options.check:
+        return _check_bag(options)
     run = {"queue": _to_queue, "policy_server": _to_policy_server, "arm": _to_arm}[options.target]
     try:
         return run(options, check)
@@ -38,6 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _Interrupted:
         print("so101 replay: stopped", file=sys.stderr)
         return 128 + received[0]
+
+
+def _check_bag(options: ReplayOptions) -> int:
+    from so101_tools.bag.errors import BagError
+    from so101_tools.bag.folder import BagFolder
+
+    try:
+        BagFolder(options.bag).close()
+    except BagError as error:
+        print(f"so101 replay: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _to_queue(options: ReplayOptions, check: Callable[[], None]) -> int:

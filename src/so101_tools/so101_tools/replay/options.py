@@ -26,6 +26,7 @@ class ReplayOptions:
     sim: bool
     speed_rad_s: float
     wait_s: float
+    check: bool
 
 
 def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
@@ -39,6 +40,7 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
     parser.add_argument("--to", choices=TARGETS, default="queue", dest="target", help="what to replay to (queue)")
     parser.add_argument("--report", type=Path, help="write the report there as JSON, and plots beside it as PNG")
     parser.add_argument("--namespace", help="robot of the bag, where it holds several")
+    parser.add_argument("--check", action="store_true", help="only tell whether the bag can be opened")
     queue = parser.add_argument_group("--to queue")
     queue.add_argument(
         "--set", action="append", default=[], dest="changes", metavar="NAME=VALUE[,VALUE]",
@@ -70,6 +72,7 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
         sim=given.sim,
         speed_rad_s=given.speed,
         wait_s=(STARTING_WAIT_S if given.sim else DRIVER_WAIT_S) if given.wait is None else given.wait,
+        check=given.check,
     )
 
 
