@@ -51,6 +51,8 @@ def replay(messages: Iterable[QueueDecision]) -> Replay:
         session = core.session or session
         again = decision_message(message.header.stamp, tuple(message.joint_names), entry)
         again.header = message.header
+        known = {parameter.name for parameter in message.parameters}  # a log of before a parameter was added lacks it
+        again.parameters = [parameter for parameter in again.parameters if parameter.name in known]
         count += 1
         difference = _difference(message, again)
         if difference:
