@@ -43,6 +43,11 @@ def test_the_doctor_brings_what_it_talks_to_the_arm_with_only_when_asked_about_t
     assert command_line._tool_needs("doctor", ["network"]) == BASE
 
 
+def test_a_checkpoint_is_migrated_where_it_is_served_without_robot_and_simulator() -> None:
+    assert command_line._tool_needs("policy", ["migrate", "folder"]) == environment.PROFILES["server"]
+    assert command_line._tool_needs("policy", ["make"]) == environment.PROFILES["all"]
+
+
 # What is trusted.
 
 

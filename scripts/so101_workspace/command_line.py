@@ -22,7 +22,7 @@ _BAGS = _ROBOT | {"tools"}
 # Verbs that are modules of so101_tools: what each needs installed, and what it is for. What is not there is not shown.
 _TOOLS: dict[str, tuple[frozenset[str], str]] = {
     "demo": (_ALL, "the virtual arm, driven through the whole chain"),
-    "policy": (_ALL, "record data for the demo policy, train it, evaluate it"),
+    "policy": (_ALL, "record data for the demo policy, train it, evaluate it; migrate old checkpoints"),
     "cameras": (_ROBOT, "find cameras and show what they deliver"),
     "doctor": (_ANY, "check robot, server and network, with a remedy for each fault"),
     "bench": (_ALL, "measure against LeRobot's own asynchronous inference"),
@@ -143,7 +143,12 @@ def _launch_needs(rest: list[str]) -> frozenset[str]:
 
 
 def _tool_needs(verb: str, rest: list[str]) -> frozenset[str]:
-    """The doctor looks at whatever is there; asked about the robot, it must be able to talk to the arm."""
+    """The doctor looks at whatever is there; asked about the robot, it must be able to talk to the arm.
+
+    A checkpoint is migrated where it is served, on a computer that has neither robot nor simulator.
+    """
+    if verb == "policy" and rest[:1] == ["migrate"]:
+        return _SERVER
     return _ROBOT if verb == "doctor" and "robot" in rest else _TOOLS[verb][0]
 
 

@@ -15,7 +15,7 @@ WEIGHTS: Final = "model.safetensors"
 ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 PROCESSORS: Final = ("policy_preprocessor.json", "policy_postprocessor.json")
-MIGRATION: Final = "python -m lerobot.processor.migrate_policy_normalization --pretrained-path"
+MIGRATION: Final = "./so101 policy migrate"
 
 _INSIDE: Final = ("", "checkpoints/last/pretrained_model", "pretrained_model")
 """Where a checkpoint sits in the folder that people name: itself, a training run, one step of a run."""
@@ -70,6 +70,20 @@ def find_checkpoint(name_or_path: str, base: str = "") -> Checkpoint:
     )
 
 
+def find_folder(folder: Path) -> Path:
+    """The folder with config.json: itself, or that of a run or step of a run, whatever else it may lack.
+
+    Raises:
+        PolicyLoadError: there is none.
+    """
+    for inside in _INSIDE:
+        if (folder / inside / CONFIG).is_file():
+            return folder / inside
+    raise PolicyLoadError(
+        f"{folder} has no {CONFIG}, and no checkpoints/last/pretrained_model: not a LeRobot checkpoint"
+    )
+
+
 def _is_hub_id(name: str) -> bool:
     return bool(_HUB_ID.fullmatch(name)) and not name.startswith((".", "/"))
 
@@ -103,8 +117,8 @@ def _check_files(folder: Path, base: str, needed: tuple[str, ...]) -> Checkpoint
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise PolicyLoadError(
-            f"{folder} has no {' and no '.join(missing)}: made by a LeRobot before 0.5, migrate it with "
-            f"`{MIGRATION} {folder}`"
+            f"{folder} has no {' and no '.join(missing)}: made by a LeRobot before 0.5; "
+            f"`{MIGRATION} {folder}` makes one that can be served, {folder.name}_migrated beside it"
         )
     return Checkpoint(str(folder), is_local=True, policy_type=policy_type)
 

@@ -17,10 +17,11 @@ import torch
 from lerobot.configs import PreTrainedConfig
 from lerobot.policies import get_policy_class, make_pre_post_processors
 from lerobot.policies.pretrained import PreTrainedPolicy
+from lerobot.processor.pipeline import ProcessorMigrationError
 from lerobot.utils.constants import OBS_IMAGES, OBS_STATE
 from safetensors import safe_open
 
-from so101_policy_server.checkpoint import WEIGHTS, Checkpoint
+from so101_policy_server.checkpoint import MIGRATION, WEIGHTS, Checkpoint
 from so101_policy_server.lerobot_adapter import merge_adapter, one_line, told_of_base
 from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicyLoadError, PolicySource
 
@@ -172,6 +173,11 @@ def explain(error: Exception, checkpoint: Checkpoint) -> str:
         return f"{checkpoint.path} needs a package that is not installed: {text}"
     if isinstance(error, json.JSONDecodeError):
         return f"{checkpoint.path}: damaged JSON file: {text}"
+    if isinstance(error, ProcessorMigrationError):
+        return (
+            f"{checkpoint.path} has no processors: made by a LeRobot before 0.5; `{MIGRATION} {checkpoint.path}` "
+            "makes a folder that can be served, and names it"
+        )
     if not checkpoint.is_local:
         return f"{checkpoint.path} is no folder here and could not be had from the hub: {text}"
     if "offline" in text.lower() or "outgoing traffic" in text.lower() or "cached" in text.lower():

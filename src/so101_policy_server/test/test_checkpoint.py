@@ -53,7 +53,11 @@ def test_a_missing_folder_is_named(path: str) -> None:
         ({}, FILES, "has no policy type"),
         ([], FILES, "is not a JSON object"),
         (None, FILES[1:], "has no model.safetensors: only safetensors weights are loaded, never pickle"),
-        (None, FILES[:1], "has no policy_preprocessor.json and no policy_postprocessor.json: .*migrate_policy_normal"),
+        (
+            None,
+            FILES[:1],
+            "has no policy_preprocessor.json and no policy_postprocessor.json: .*policy migrate .*pick_migrated",
+        ),
         (None, FILES[:2], "has no policy_postprocessor.json"),
         ({"type": "act", "use_peft": True}, FILES[1:], "says use_peft, and beside it is neither adapter_config"),
     ],

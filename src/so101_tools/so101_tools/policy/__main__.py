@@ -1,6 +1,7 @@
-"""`./so101 policy make|data|train|eval|compare`: the demo policies from nothing, on two cores and no GPU.
+"""`./so101 policy make|data|train|eval|compare|migrate`: the demo policies from nothing, on two cores and no GPU.
 
-`make` is data, train and eval in one; each goes on where it was interrupted.
+`make` is data, train and eval in one; each goes on where it was interrupted. `migrate` makes a checkpoint of a LeRobot
+before 0.5 one that can be served.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class _OneLineParser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     options = _parser().parse_args(argv)
+    if options.verb == "migrate":
+        return _migrate(options)
     options.folder = options.folder or DEFAULT_FOLDER / options.task
     # One thread: on two cores two OpenMP threads that wait for each other are 4-7 times slower. Set before torch loads.
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0", HF_HUB_OFFLINE="1")
@@ -47,10 +50,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _migrate(options: argparse.Namespace) -> int:
+    # Imported here, so that --help does not wait for torch; and not with the others: a server has no simulator.
+    from so101_policy_server.lerobot_migration import MigrationError, migrate
+    from so101_policy_server.policy import PolicyLoadError
+
+    try:
+        done = migrate(options.checkpoint, options.out, options.robot, lambda text: print(text, file=sys.stderr))
+    except (MigrationError, PolicyLoadError, OSError) as error:
+        print(f"policy migrate: {' '.join(str(error).split())}; nothing was written", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("policy migrate: stopped; nothing was written", file=sys.stderr)
+        return 130
+    print(
+        f"{done.folder}: loads, and normalises as the old checkpoint did (largest difference {done.difference:.1e}); "
+        f"serve it with pretrained_name_or_path:={done.folder.absolute()}"
+    )
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog="so101 policy", description=__doc__)
     verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="make|data|train|eval|compare", parser_class=_OneLineParser
+        dest="verb", required=True, metavar="make|data|train|eval|compare|migrate", parser_class=_OneLineParser
     )
 
     make = verbs.add_parser("make", help="the policy of a task from nothing: record, train, try it; goes on as well")
@@ -83,6 +106,11 @@ def _parser() -> argparse.ArgumentParser:
         "--chain", action="store_true", help="through the whole chain in real time, as `./so101 demo` runs it"
     )
     _add_folder(compare)
+
+    migrate = verbs.add_parser("migrate", help="a checkpoint of a LeRobot before 0.5 as one that can be served")
+    migrate.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint folder, run folder or hub id")
+    migrate.add_argument("out", metavar="OUT", nargs="?", type=Path, help="new folder (CHECKPOINT_migrated)")
+    migrate.add_argument("--robot", default="", help="whose statistics, where the checkpoint has several robots'")
     return parser
 
 
