@@ -180,6 +180,18 @@ def test_every_launch_file_is_pinned() -> None:
     assert files == {file for file, _arguments in CASES.values()}
 
 
+@pytest.mark.parametrize(
+    ("file", "argument"), [("robot.launch.xml", "server_address"), ("server.launch.xml", "robot_address")]
+)
+def test_the_shells_own_peers_stay_where_no_address_is_given(file: str, argument: str) -> None:
+    def peers(**arguments: str) -> set[str | None]:
+        found = resolve(launch_folder() / file, arguments, {**os.environ, "ROS_STATIC_PEERS": "192.0.2.1"})
+        return {spec.environment.get("ROS_STATIC_PEERS") for spec in found}
+
+    assert peers() == peers(**{argument: ""}) == {None}
+    assert peers(**{argument: "192.0.2.9"}) == {"192.0.2.9"}
+
+
 def _renew(folder: Path) -> None:
     for case in CASES:
         text = yaml.safe_dump(by_our_runner(case, folder), sort_keys=False, width=120)

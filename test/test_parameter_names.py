@@ -56,11 +56,10 @@ def test_every_executable_that_runs_a_node_says_what_it_declares() -> None:
 
 def test_what_is_said_about_names_of_lerobot_is_true() -> None:
     """`NAME of NODE` in a text names a parameter that this node declares."""
-    coming = {f"position_{letter}_coefficient" for letter in "pid"}
     for text in lerobot_names.HERE.values():
         for name, node in re.findall(r"(\w+) of (so101_driver|action_queue|policy_server|the camera node)", text):
             declared = known_nodes.declared()["camera" if node == "the camera node" else node]
-            assert name in declared | coming or name == "rtc", text
+            assert name in declared or name == "rtc", text
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from so101_tools.doctor.check import Checks, Part
+from so101_tools.doctor.environment import check_distribution
 
 _PART = Part("machine")
 _PACKAGES = ("so101_msgs", "so101_bringup", "so101_driver", "so101_action_queue", "so101_camera", "so101_policy_server")
@@ -23,6 +24,7 @@ def check_machine() -> Checks:
         yield _PART.green("Python", version)
     else:
         yield _PART.yellow("Python", f"{version}; ROS 2 Jazzy and this workspace are made for 3.12", "./so101 setup")
+    yield from check_distribution()
     missing = [name for name in _PACKAGES if not _is_built(name)]
     if missing:
         yield _PART.red("packages", f"not built: {', '.join(missing)}", "./so101 build, or colcon build")

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from so101_msgs.msg import DriverStatus, PolicyStatus
 from so101_node.qos import LATCHED
 
+from so101_tools.doctor import environment
 from so101_tools.doctor.check import Checks, Part
 from so101_tools.own_node import OwnNode
 from so101_tools.state_names import SERVER_STATES
@@ -33,9 +35,10 @@ _LAST_DOMAIN = 232  # beyond it Fast DDS has no ports, and ends the process
 def check_network(peer: str, listen_s: float) -> Checks:
     """Settings, then the peer if one is named, then what is heard within `listen_s` seconds."""
     yield from _check_settings()
+    yield from environment.check_environment(peer)
     if peer:
         yield from _check_peer(peer)
-    if _is_domain(_domain()):
+    if _is_domain(_domain()) and not environment.middleware_is_missing():
         yield from _check_graph(listen_s)
 
 
@@ -49,13 +52,10 @@ def _is_domain(text: str) -> bool:
 
 def _check_settings() -> Checks:
     domain = _domain()
-    found = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
-    text = f"ROS_DOMAIN_ID {domain}, discovery {found}; the other computer needs the same domain"
+    text = f"ROS_DOMAIN_ID {domain}; the other computer needs the same"
     if not _is_domain(domain):
         text = f"ROS_DOMAIN_ID {domain!r} is no whole number from 0 to {_LAST_DOMAIN}"
         yield _PART.red("domain", text, "export ROS_DOMAIN_ID=0, or what the other computer has; or unset it on both")
-    elif found in ("OFF", "LOCALHOST"):
-        yield _PART.yellow("domain", text, "unset ROS_AUTOMATIC_DISCOVERY_RANGE to find other computers")
     else:
         yield _PART.green("domain", text)
     profile = Path(os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE", ""))
@@ -128,11 +128,17 @@ class _Heard:
 
 
 def _check_graph(listen_s: float) -> Checks:
-    try:
-        heard = _listen(listen_s)
-    except rclpy_implementation.RCLError as error:
-        yield _PART.red("ROS", str(error).partition("\n")[0], "correct the variables ROS_* of this shell")
-        return
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = pool.submit(environment.other_domains, listen_s, int(_domain()))
+        try:
+            heard = _listen(listen_s)
+        except rclpy_implementation.RCLError as error:
+            yield _PART.red("ROS", str(error).partition("\n")[0], environment.remedy(str(error)))
+            return
+    if not heard.servers or not heard.drivers:
+        for domain, addresses in sorted(elsewhere.result().items()):
+            text = f"ROS nodes of {', '.join(sorted(addresses))} are in domain {domain}, this shell is in {_domain()}"
+            yield _PART.yellow("other domains", text, f"if they are yours: export ROS_DOMAIN_ID={domain}")
     for server in heard.servers.values():
         text = f"{server.server_name}: {SERVER_STATES.get(server.state, '?')}"
         if server.state == PolicyStatus.ERROR:

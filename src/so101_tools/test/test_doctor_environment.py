@@ -1,0 +1,98 @@
+"""Each variable that keeps robot and server apart is named with what to type."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from so101_tools.doctor import environment
+from so101_tools.doctor.check import State
+from so101_tools.doctor.machine import check_machine
+from so101_tools.doctor.network import check_network
+
+SERVER = "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "alone", "with_peer", "words"),
+    [
+        ("ROS_LOCALHOST_ONLY", "1", State.YELLOW, State.RED, ("only those of this", "unset ROS_LOCALHOST")),
+        ("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST", State.YELLOW, State.RED, ("only those of", "unset ROS_AUTO")),
+        ("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF", State.YELLOW, State.RED, ("find no others", "unset ROS_AUTOMATIC")),
+        ("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNETS", State.YELLOW, State.RED, ("none of SUBNET", "unset ROS_AUTO")),
+        ("ROS_DISCOVERY_SERVER", "10.0.0.1:11811", State.YELLOW, State.RED, ("discovery server", "unset ROS_DISC")),
+        ("ROS_SECURITY_ENABLE", "true", State.YELLOW, State.RED, ("keys", "unset ROS_SECURITY")),
+        ("ROS_STATIC_PEERS", "10.0.0.9", State.GREEN, State.YELLOW, ("10.0.0.9",)),
+        ("ROS_STATIC_PEERS", f"10.0.0.9;{SERVER}", State.GREEN, State.GREEN, ("10.0.0.9;192.0.2.7",)),
+        ("RMW_IMPLEMENTATION", "rmw_cyclonedds_cpp", State.RED, State.RED, ("not installed", "unset RMW_IMPL")),
+        ("FASTRTPS_DEFAULT_PROFILES_FILE", "/no/such.xml", State.YELLOW, State.YELLOW, ("no such file", "unset FAST")),
+        ("FASTRTPS_DEFAULT_PROFILES_FILE", __file__, State.YELLOW, State.YELLOW, ("dds_profile:=none",)),
+        ("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA", State.YELLOW, State.YELLOW, ("unset FASTDDS_BUILTIN_TRANSPORTS",)),
+        ("ROS_NAMESPACE", "left", State.YELLOW, State.YELLOW, ("/left", "unset ROS_NAMESPACE")),
+    ],
+)
+def test_a_variable_of_the_shell_is_named(name, value, alone, with_peer, words) -> None:
+    for peer, state in (("", alone), (SERVER, with_peer)):
+        (check,) = environment.check_environment(peer, {name: value})
+        assert (check.name, check.state) == (name, state), check
+        assert f"{name}={value}" in check.text
+        assert all(word in check.line() for word in words), check.line()
+
+
+def test_the_range_of_the_udp_profile_is_told_where_an_address_would_be_ignored() -> None:
+    shell = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
+    assert list(environment.check_environment("", shell)) == []
+    (check,) = environment.check_environment(SERVER, shell)
+    assert check.state is State.YELLOW and "server_address:= and ROS_STATIC_PEERS are ignored" in check.text
+
+
+def test_a_shell_without_them_is_not_spoken_of() -> None:
+    harmless = {"ROS_LOCALHOST_ONLY": "0", "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", "ROS_STATIC_PEERS": ""}
+    assert list(environment.check_environment(SERVER, harmless)) == []
+    assert list(environment.check_distribution({"ROS_DISTRO": "jazzy"})) == []
+
+
+def test_doctor_shows_them_and_survives_a_middleware_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_zenoh_cpp")
+    monkeypatch.setenv("ROS_LOCALHOST_ONLY", "1")
+    found = {check.name: check.state for check in check_network("", 0.1)}
+    assert found["RMW_IMPLEMENTATION"] is State.RED and found["ROS_LOCALHOST_ONLY"] is State.YELLOW
+    assert "policy server" not in found  # a node would have ended this process
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    assert "ROS_DISTRO" in {check.name for check in check_machine()}
+
+
+def test_peers_that_no_node_starts_with_have_their_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    monkeypatch.setenv("ROS_STATIC_PEERS", "10.0.0.1,10.0.0.2")
+    (red,) = [check for check in check_network("", 0.1) if check.state is State.RED]
+    assert red.name == "ROS" and "separated by ;" in red.remedy
+
+
+def test_nodes_in_another_domain_are_found(lease_domain: Callable[[], AbstractContextManager[int]]) -> None:
+    code = "import rclpy; rclpy.init(); node = rclpy.create_node('elsewhere'); print('up', flush=True); input()"
+    with lease_domain() as domain:
+        # Neither the range nor the profile of these tests: with them nodes announce themselves to this computer alone.
+        own = {**os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+        own.pop("FASTRTPS_DEFAULT_PROFILES_FILE", None)
+        node = subprocess.Popen(
+            [sys.executable, "-c", code], env=own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert node.stdout is not None and node.stdout.readline() == "up\n"
+            heard = environment.other_domains(4.0, own=domain + 1)  # it announces itself every 3 s
+            assert heard.get(domain), heard
+            assert domain not in environment.other_domains(0.1, own=domain)
+        finally:
+            node.communicate("\n", timeout=20)
+
+
+def test_the_profiles_of_this_workspace_are_green() -> None:
+    from ament_index_python.packages import get_package_share_directory
+
+    file = Path(get_package_share_directory("so101_bringup")) / "config" / "fastdds_network.xml"
+    (check,) = environment.check_environment(SERVER, {"FASTRTPS_DEFAULT_PROFILES_FILE": str(file)})
+    assert check.state is State.GREEN
