@@ -116,3 +116,30 @@ def test_every_value_in_a_launch_file_is_accepted_by_its_node(file: Path) -> Non
                 else:
                     values.update(source)
             build(node_class, {name: value for name, value in values.items() if name not in EVERY_NODE})
+
+
+def parameters_of(file: str, node: str) -> dict[str, Any]:
+    return dict(next(values for name, values in sections(CONFIG / file) if name == node))
+
+
+@pytest.mark.parametrize(
+    ("file", "node"),
+    [
+        ("robot.yaml", "action_queue"),
+        ("server.yaml", "policy_server"),
+        ("so101_lab.yaml", "action_queue"),
+        ("so101_lab.yaml", "policy_server"),
+    ],
+)
+def test_a_deployment_says_in_which_units_its_policy_was_trained(file: str, node: str) -> None:
+    assert parameters_of(file, node)["units"] in ("degrees", "normalized")
+
+
+@pytest.mark.parametrize(("file", "node"), [("robot.yaml", "action_queue"), ("action_queue.yaml", "action_queue")])
+def test_a_file_to_copy_leaves_the_task_to_be_set(file: str, node: str) -> None:
+    assert parameters_of(file, node)["task"] == ""
+
+
+def test_the_labs_smolvla_may_fetch_its_tokenizer_at_the_first_start() -> None:
+    server = parameters_of("so101_lab.yaml", "policy_server")
+    assert (server["policy_type"], server["allow_download"]) == ("smolvla", True)

@@ -58,7 +58,7 @@ def decode_image(
     if (height is not None and height < 1) or (width is not None and width < 1):
         raise ValueError(f"image size {height} x {width}: expected positive height and width")
     buffer = np.frombuffer(data, dtype=np.uint8)
-    _check_container(buffer, format)
+    frame_size(buffer, format)
     try:
         # Orientation tags are for photographs; a policy sees the sensor's own rows and columns.
         bgr = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -81,8 +81,12 @@ def resize_image(pixels: Pixels, height: int | None, width: int | None) -> Pixel
     return np.asarray(resized, dtype=np.uint8)
 
 
-def _check_container(buffer: npt.NDArray[np.uint8], format: str) -> None:
-    """Reject what is cheap to reject before the decoder allocates anything."""
+def frame_size(buffer: npt.NDArray[np.uint8], format: str) -> tuple[int, int]:
+    """Height and width of a compressed frame, pixels, from its header.
+
+    Raises:
+        ImageDecodeError: what is cheap to reject before the decoder allocates anything; see `decode_image`.
+    """
     if buffer.size == 0:
         raise ImageDecodeError("empty image")
     if buffer.size > MAX_IMAGE_BYTES:
@@ -96,6 +100,7 @@ def _check_container(buffer: npt.NDArray[np.uint8], format: str) -> None:
         raise ImageDecodeError(f"image format '{format}': expected jpeg or png")
     if size[0] * size[1] > MAX_IMAGE_PIXELS:
         raise ImageDecodeError(f"image of {size[1]} x {size[0]} pixels: expected at most {MAX_IMAGE_PIXELS} pixels")
+    return size
 
 
 def _png_size(buffer: npt.NDArray[np.uint8]) -> tuple[int, int]:

@@ -11,8 +11,9 @@ from typing import Final
 import cv2
 
 from so101_policy_server.answering import answer_job, error_answer
+from so101_policy_server.aspect import find_distortion
 from so101_policy_server.effects import Effect, Level, Load, Log
-from so101_policy_server.image_decode import ImageDecodeError, decode_image
+from so101_policy_server.image_decode import ImageDecodeError, decode_image, frame_size
 from so101_policy_server.intake import Decode
 from so101_policy_server.policy import Loader, Policy, PolicyLoadError, PolicySource
 from so101_policy_server.raw_image import decode_raw
@@ -108,6 +109,7 @@ class InferenceThread:
         frame, need = wanted.frame, wanted.need
         height, width = (None, None) if need.native else (need.height, need.width)
         try:
+            given = frame_size(frame.data, frame.format) if frame.raw is None else (frame.raw.height, frame.raw.width)
             if frame.raw is not None:
                 pixels = decode_raw(frame.data, frame.raw, height, width)
             else:
@@ -117,7 +119,8 @@ class InferenceThread:
         except Exception as error:  # noqa: BLE001 - else the request would wait for this frame for ever
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         else:
-            self.call(lambda core, now: core.decoded(frame, pixels, now))
+            distortion = find_distortion(need, *given)
+            self.call(lambda core, now: core.decoded(frame, pixels, now, distortion))
             return
         self.call(lambda core, _now: core.not_decoded(frame, reason))
 

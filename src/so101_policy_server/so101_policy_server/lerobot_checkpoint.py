@@ -23,6 +23,7 @@ from safetensors import safe_open
 
 from so101_policy_server.checkpoint import MIGRATION, WEIGHTS, Checkpoint
 from so101_policy_server.lerobot_adapter import merge_adapter, one_line, told_of_base
+from so101_policy_server.lerobot_kinds import resizes_itself, tells_training_size
 from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicyLoadError, PolicySource
 
 
@@ -95,17 +96,6 @@ def load_processors(checkpoint: Checkpoint, config: Any, device: str) -> tuple[A
         return make_pre_post_processors(config, pretrained_path=checkpoint.processors_path)  # type: ignore[no-any-return]
 
 
-def _resizes_itself(config: Any) -> bool:
-    """Whether the policy brings pictures of any size to its own, as it did in training with those of the cameras.
-
-    SmolVLA and X-VLA pad to `resize_imgs_with_padding`; pi0, pi0.5 and pi0-FAST pad and EVO1 scales to
-    `image_resolution`. Their features keep the shape of the base model, 256x256 for SmolVLA's: a 640x480 picture
-    squashed to that looks as none did in training. ACT, diffusion and their like read what they are given; their
-    features have the size of the pictures that trained them.
-    """
-    return any(getattr(config, name, None) is not None for name in ("resize_imgs_with_padding", "image_resolution"))
-
-
 def _empty_cameras(config: Any) -> set[str]:
     """Image features that stand for cameras nobody has: LeRobot masks them, because they are absent from the batch."""
     return {f"{OBS_IMAGES}.empty_camera_{index}" for index in range(getattr(config, "empty_cameras", 0))}
@@ -121,7 +111,17 @@ def describe(path: str, config: Any, device: str) -> PolicyDescription:
         channels, height, width = feature.shape
         if channels != 3:
             raise PolicyLoadError(f"{path}: image {key} has {channels} channels, cameras give 3")
-        images.append(ImageFeature(key, key.rsplit(".", 1)[-1], channels, height, width, _resizes_itself(config)))
+        images.append(
+            ImageFeature(
+                key,
+                key.rsplit(".", 1)[-1],
+                channels,
+                height,
+                width,
+                native=resizes_itself(config),
+                trained_size=tells_training_size(config),
+            )
+        )
     known = {image.key for image in images} | empty | {OBS_STATE}
     foreign = [key for key in config.input_features if key not in known]
     if foreign:
@@ -181,5 +181,6 @@ def explain(error: Exception, checkpoint: Checkpoint) -> str:
     if not checkpoint.is_local:
         return f"{checkpoint.path} is no folder here and could not be had from the hub: {text}"
     if "offline" in text.lower() or "outgoing traffic" in text.lower() or "cached" in text.lower():
-        return f"{checkpoint.path} names parts that are not on this machine; set allow_download once: {text}"
+        remedy = "set allow_download: true of policy_server once"
+        return f"{checkpoint.path} names parts that are not on this machine; {remedy}: {text}"
     return f"{checkpoint.path}: {type(error).__name__}: {text}"

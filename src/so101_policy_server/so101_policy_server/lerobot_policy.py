@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from lerobot.processor import RenameObservationsProcessorStep
 from lerobot.utils.constants import ACTION, OBS_IMAGES, OBS_STATE
 
 from so101_policy_server.checkpoint import find_checkpoint
+from so101_policy_server.image_decode import Pixels, resize_image
 from so101_policy_server.lerobot_adapter import fetch_adapter, one_line
 from so101_policy_server.lerobot_checkpoint import (
     check_device,
@@ -180,8 +182,9 @@ class LeRobotPolicy:
         """Model-ready batch of the newest step, and the leftover in model space: (rows, joints) or None."""
         steps = self._description.n_obs_steps
         batches = []
+        images = self._stackable(observation.images)
         for step in range(steps):
-            frame: dict[str, Any] = {key: pictures[step] for key, pictures in observation.images.items()}
+            frame: dict[str, Any] = {key: pictures[step] for key, pictures in images.items()}
             if self._description.state_dim:
                 frame[OBS_STATE] = observation.state[step].astype(np.float32)
             batch = prepare_observation_for_inference(frame, self._device, observation.task, ROBOT_TYPE)
@@ -195,6 +198,18 @@ class LeRobotPolicy:
         if self._reads_its_own_queues():
             self._fill_history(batches)
         return newest, None if leftover is None or prefix is None else prefix[0]
+
+    def _stackable(self, images: Mapping[str, tuple[Pixels, ...]]) -> Mapping[str, tuple[Pixels, ...]]:
+        """Pictures of one size for policies that stack their cameras before they resize them: diffusion's kind."""
+        sizes = {picture.shape for pictures in images.values() for picture in pictures}
+        features = {image.key: image for image in self._description.images}
+        stacks = any(image.native and image.trained_size for image in features.values())
+        if len(sizes) < 2 or not stacks:
+            return images
+        return {
+            key: tuple(resize_image(picture, features[key].height, features[key].width) for picture in pictures)
+            for key, pictures in images.items()
+        }
 
     def _reads_its_own_queues(self) -> bool:
         """Whether the policy takes its observations from queues: diffusion, VQ-BeT and multi-task DiT, one step too."""

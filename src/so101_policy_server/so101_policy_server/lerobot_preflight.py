@@ -14,9 +14,11 @@ from safetensors import safe_open
 
 from so101_policy_server.checkpoint import WEIGHTS, Checkpoint
 from so101_policy_server.lerobot_checkpoint import describe, load_config, load_processors
-from so101_policy_server.lerobot_statistics import examine_statistics, use_statistics_from
+from so101_policy_server.lerobot_kinds import reads_language
+from so101_policy_server.lerobot_statistics import examine_statistics, joint_statistics, use_statistics_from
 from so101_policy_server.policy import PolicyDescription, PolicyLoadError, PolicySource
 from so101_policy_server.preflight import Finding, accept, refusal, warnings, yellow
+from so101_policy_server.training_record import TrainingRecord, read_training_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,15 @@ def examine(checkpoint: Checkpoint, source: PolicySource) -> Examined:
     )
     findings += [yellow("adapter", note) for note in checkpoint.notes]
     found = accept(findings, source.accepted_findings)
-    return Examined(config, replace(description, warnings=warnings(found)), preprocessor, postprocessor, found)
+    record = read_training_record(Path(checkpoint.path)) if checkpoint.is_local else TrainingRecord()
+    description = replace(
+        description,
+        warnings=warnings(found),
+        reads_task=reads_language(config, preprocessor),
+        statistics=joint_statistics(preprocessor, postprocessor),
+        trained_in_degrees=record.use_degrees,
+    )
+    return Examined(config, description, preprocessor, postprocessor, found)
 
 
 def refuse_what_is_red(checkpoint: Checkpoint, findings: Iterable[Finding]) -> None:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from lerobot.configs import NormalizationMode
-from lerobot.processor import NormalizerProcessorStep, UnnormalizerProcessorStep
-from lerobot.utils.constants import ACTION
+from lerobot.configs import FeatureType, NormalizationMode
+from lerobot.processor import NormalizerProcessorStep, RelativeActionsProcessorStep, UnnormalizerProcessorStep
+from lerobot.utils.constants import ACTION, OBS_STATE
 
 from so101_policy_server.feature_statistics import IDENTITY, Array, NormalisedFeature, check_statistics, select
 from so101_policy_server.policy import PolicyLoadError
@@ -87,12 +87,19 @@ def examine_statistics(
     return findings
 
 
-def policy_statistics(preprocessor: Any, postprocessor: Any) -> dict[str, dict[str, Array]]:
-    """Statistics of the state as it is read and of the action as it is given, by feature key."""
-    found = {}
-    for pipeline in (preprocessor, postprocessor):
+def joint_statistics(preprocessor: Any, postprocessor: Any) -> dict[str, dict[str, Array]]:
+    """Statistics of the state as it is read and of the action as it is given, where those are joint positions.
+
+    Left out are actions that are relative to the state, and features without a norm mode.
+    """
+    relative = any(isinstance(step, RelativeActionsProcessorStep) and step.enabled for step in preprocessor.steps)
+    found: dict[str, dict[str, Array]] = {}
+    for pipeline, key in ((preprocessor, OBS_STATE), (postprocessor, ACTION)):
         for step in _normalisers(pipeline):
-            for key, values in _statistics(step).items():
+            values = _statistics(step).get(key)
+            kind = FeatureType.ACTION if key == ACTION else FeatureType.STATE
+            mode = step.norm_map.get(kind, NormalizationMode.IDENTITY)
+            if values and mode is not NormalizationMode.IDENTITY and not (key == ACTION and relative):
                 found[key] = values
     return found
 

@@ -46,6 +46,12 @@ class ServerParameters:
     max_frame_age_s: float = parameter(
         0.2, "oldest camera frame that is used, s; one repeated for longer is frozen", lower=0.01, upper=10.0
     )
+    aspect_mismatch: str = parameter(
+        "refuse",
+        "pictures of another aspect ratio than those that trained the policy, of a policy that does not pad them: "
+        "refuse, or squash them with a warning",
+        choices=("refuse", "warn"),
+    )
     allowed_policies: list[str] = parameter(
         [], "shell patterns of policies that a robot's PolicySpec may make this server load; empty = none but its own"
     )
@@ -137,5 +143,6 @@ class ServerParameters:
             max_frame_age_s=self.max_frame_age_s,
             inference_latency_s=self.inference_latency,
             inference_timeout_s=self.inference_timeout_s,
+            refuses_distortion=self.aspect_mismatch == "refuse",
             from_topics=self.observation_source == "topics",
         )

@@ -53,6 +53,7 @@ class ImageFeature:
 
     `native`: the policy itself brings a picture of any size to what its network reads, and was trained so. The size
     then only describes the feature, and pictures are handed over as the camera gives them.
+    `trained_size`: the size is that of the pictures in training; one of another aspect ratio would be distorted.
     """
 
     key: str
@@ -61,6 +62,7 @@ class ImageFeature:
     height: int
     width: int
     native: bool = False
+    trained_size: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ class PolicyDescription:
         rename_map: observation keys that the checkpoint's own preprocessor renames, from -> to.
         action_names: names of the action's columns where the checkpoint has them, else empty.
         warnings: what is unlikely to be meant about the checkpoint, a line each.
+        reads_task: whether it does as the language instruction says.
+        statistics: of state and action where they are joint positions, by feature key and name of the statistic.
+        trained_in_degrees: LeRobot's use_degrees where the training tells it.
     """
 
     policy_type: str
@@ -94,6 +99,9 @@ class PolicyDescription:
     rename_map: Mapping[str, str] = field(default_factory=dict)
     action_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    reads_task: bool = False
+    statistics: Mapping[str, Mapping[str, npt.NDArray[np.float64]]] = field(default_factory=dict, compare=False)
+    trained_in_degrees: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ class Frame:
 class CameraNeed:
     """One image of the policy and the robot's camera that gives it: LeRobot's key and the size, pixels.
 
-    `native`: pictures stay as the camera gives them, whatever the size says; see `ImageFeature`.
+    `native`: pictures stay as the camera gives them, whatever the size says; see `ImageFeature`, also for
+    `trained_size`.
     """
 
     camera: str
@@ -104,6 +105,7 @@ class CameraNeed:
     height: int
     width: int
     native: bool = False
+    trained_size: bool = True
 
 
 @dataclass(frozen=True, slots=True)

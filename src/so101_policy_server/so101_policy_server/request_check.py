@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from so101_policy_server.instruction import find_missing_task
 from so101_policy_server.policy import PolicyDescription
 from so101_policy_server.request import Request
 from so101_policy_server.spec_check import AcceptedSpec
 
 
-def find_fault(request: Request, accepted: AcceptedSpec, policy: PolicyDescription) -> str:
+def find_fault(request: Request, accepted: AcceptedSpec, policy: PolicyDescription, default_task: str = "") -> str:
     """One line saying what is wrong with a request, or ""."""
     joints = accepted.spec.joint_names
     if sorted(request.joint_names) != sorted(joints):
@@ -24,4 +25,4 @@ def find_fault(request: Request, accepted: AcceptedSpec, policy: PolicyDescripti
         return (
             f"leftover_rows is {len(request.leftover)}: a policy of type {policy.policy_type} cannot continue a chunk"
         )
-    return ""
+    return find_missing_task(request.task, default_task, policy)

@@ -46,7 +46,7 @@ class ServedRobot:
         if self.spec is None:
             return []
         try:
-            self.accepted = check_spec(self.spec, config.served, source, policy, config.choice)
+            self.accepted = check_spec(self.spec, config.served, source, policy, config.choice, config.task)
         except SpecMismatchError as error:
             return self.reject(str(error))
         except NoCamerasYetError as error:
@@ -58,6 +58,7 @@ class ServedRobot:
         if self.spec.session != self._ready_session:
             self._ready_session = self.spec.session
             lines.append(Log(Level.INFO, f"Client connected and ready: robot {self.name or '/'}, {rows} rows a chunk"))
+            lines += [Log(Level.WARNING, f"robot {self.name or '/'}: {line}") for line in self.accepted.warnings]
         if self.accepted.left_out:
             reads = ", ".join(need.camera for need in self.accepted.cameras) or "none"
             left_out = ", ".join(self.accepted.left_out)

@@ -13,9 +13,11 @@ from so101_policy_server import causes
 from so101_policy_server.effects import Effect, Level, Load, Log
 from so101_policy_server.frame_matcher import NS_PER_S
 from so101_policy_server.image_decode import Pixels
+from so101_policy_server.instruction import instruction
 from so101_policy_server.intake import Intake
 from so101_policy_server.policy import PolicyDescription, PolicySource
-from so101_policy_server.request import Answer, CompleteRequest, Frame, Request, RequestKey, Status
+from so101_policy_server.preflight import refusal, warnings
+from so101_policy_server.request import Answer, CompleteRequest, Frame, Request, RequestKey, SessionKey, Status
 from so101_policy_server.request_check import find_fault
 from so101_policy_server.served_robot import ServedRobot
 from so101_policy_server.server_config import ServerConfig
@@ -24,6 +26,7 @@ from so101_policy_server.spec_check import (
     Spec,
     SpecMismatchError,
     camera_names,
+    check_deployment,
     describe_against,
 )
 from so101_policy_server.status_report import State, StatusReport
@@ -72,6 +75,7 @@ class PolicyServer:
         self._failed = 0
         self._busy: tuple[RequestKey, int] | None = None
         self._active = False
+        self._distortions: set[tuple[SessionKey, str, str]] = set()
 
     # -- the policy ---------------------------------------------------------------------------------------------------
 
@@ -100,13 +104,18 @@ class PolicyServer:
             policy = describe_against(self._config.served, policy, self._config.cameras)
         except SpecMismatchError as error:
             return self.load_failed(str(error))
+        findings = check_deployment(self._config.served, policy, self._source.accepted_findings)
+        reason = refusal(findings)
+        if reason:
+            return self.load_failed(f"{policy.path}: {reason}")
         self._policy, self._state, self._cause, self._message = policy, State.READY, "", ""
         self._ready_ns = now_ns
+        self._distortions.clear()
         self._times = InferenceTimes(self._config.inference_latency_s)
         cameras = ", ".join(f"{image.camera} {image.width}x{image.height}" for image in policy.images) or "none"
         text = f"Policy ready: {policy.policy_type} from {policy.path} on {policy.device}, horizon {policy.horizon}"
         effects: list[Effect] = [Log(Level.INFO, f"{text}, cameras {cameras}")]
-        effects += [Log(Level.WARNING, line) for line in policy.warnings]
+        effects += [Log(Level.WARNING, line) for line in (*policy.warnings, *warnings(findings))]
         for robot in self._robots.values():
             effects += self._check(robot)
         return effects
@@ -234,7 +243,7 @@ class PolicyServer:
             return Answer(request, Status.NOT_READY, text, RETRY_SPEC_S)
         if request.incomplete:
             return Answer(request, Status.OBSERVATION_INCOMPLETE, request.incomplete)
-        fault = find_fault(request, robot.accepted, self._policy)
+        fault = find_fault(request, robot.accepted, self._policy, self._config.task)
         return Answer(request, Status.BAD_REQUEST, fault) if fault else None
 
     def topic_picture(self, name: str, camera: str, picture: Picture, now_ns: int) -> list[Effect]:
@@ -253,10 +262,16 @@ class PolicyServer:
         """Take in a camera frame."""
         return self._count(self._intake.frame(frame)) if self._active else []
 
-    def decoded(self, frame: Frame, pixels: Pixels, now_ns: int) -> list[Effect]:
-        """Take in a decoded picture."""
+    def decoded(self, frame: Frame, pixels: Pixels, now_ns: int, distortion: str = "") -> list[Effect]:
+        """Take in a decoded picture; `distortion` says in one line that it was not of the policy's aspect ratio."""
+        if distortion and self._config.refuses_distortion:
+            return self.not_decoded(frame, distortion)
         self._intake.decoded(frame, pixels, now_ns)
-        return []
+        said = (frame.key.session, frame.camera, distortion)
+        if not distortion or said in self._distortions:
+            return []
+        self._distortions.add(said)
+        return [Log(Level.WARNING, f"camera {frame.camera}: {distortion}")]
 
     def not_decoded(self, frame: Frame, reason: str) -> list[Effect]:
         """A frame could not be decoded."""
@@ -280,7 +295,7 @@ class PolicyServer:
         # Whatever revokes an acceptance answers the requests that wait under it first.
         assert accepted is not None and accepted.spec.spec_id == complete.request.spec_id
         self._busy = (complete.request.key, now_ns)
-        return Job(complete, accepted, complete.request.task or self._config.task)
+        return Job(complete, accepted, instruction(complete.request.task, self._config.task))
 
     def finished(self, answer: Answer, now_ns: int) -> list[Effect]:
         """The inference thread made this answer."""

@@ -24,6 +24,7 @@ class ServerConfig:
         inference_latency_s: a slower median is warned about.
         inference_timeout_s: an inference that takes longer is stuck.
         from_topics: pictures and poses are the newest that plain sensor_msgs topics brought, not what a request brings.
+        refuses_distortion: whether pictures of another aspect ratio than the policy's are refused, not only warned of.
     """
 
     source: PolicySource
@@ -36,6 +37,7 @@ class ServerConfig:
     inference_latency_s: float = 0.033
     inference_timeout_s: float = 10.0
     from_topics: bool = False
+    refuses_distortion: bool = True
 
     @property
     def choice(self) -> PolicyChoice:

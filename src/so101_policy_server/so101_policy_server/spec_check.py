@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from so101_policy_server.instruction import find_missing_task
 from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicySource
 from so101_policy_server.policy_choice import PolicyChoice
+from so101_policy_server.preflight import Finding, Verdict, accept, warnings
 from so101_policy_server.request import CameraNeed
+from so101_policy_server.unit_plausibility import check_ranges, check_units
 from so101_policy_server.units import UnitConverter, Units, UnitsError
 
 IMAGE_PREFIX = "observation.images."
@@ -65,6 +68,7 @@ class AcceptedSpec:
         rows: rows of each chunk.
         period_s: time between rows.
         left_out: cameras of the robot that the policy does not read.
+        warnings: what is unlikely about this robot with this policy, a line each.
     """
 
     spec: Spec
@@ -73,6 +77,7 @@ class AcceptedSpec:
     rows: int
     period_s: float
     left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class NoCamerasYetError(ValueError):
@@ -93,6 +98,7 @@ def check_spec(
     source: PolicySource,
     policy: PolicyDescription,
     choice: PolicyChoice,
+    default_task: str = "",
 ) -> AcceptedSpec:
     """Check a spec against the policy that is loaded.
 
@@ -102,6 +108,7 @@ def check_spec(
         source: what is loaded.
         policy: how that describes itself.
         choice: what it could have been.
+        default_task: the server's own language instruction.
 
     Raises:
         SpecMismatchError: naming each thing that does not fit.
@@ -116,11 +123,15 @@ def check_spec(
     if spec.units != served.units:
         said = Units(spec.units).name if spec.units in list(Units) else str(spec.units)
         mismatches.append(f"units is {said}: the server's parameter units is {served.units.name}")
+    mismatches += [text for text in [find_missing_task(spec.task, default_task, policy)] if text]
     converter = None
     try:
         converter = UnitConverter(spec.joint_names, served.units, spec.range_lower, spec.range_upper, spec.drive_mode)
     except UnitsError as error:
         mismatches.append(str(error))
+    found = check_ranges(policy.statistics, served.joint_names, served.units, spec.range_lower, spec.range_upper)
+    findings = accept(found, source.accepted_findings)
+    mismatches += [finding.line() for finding in findings if finding.verdict is Verdict.RED]
     if mismatches or converter is None:
         raise SpecMismatchError(mismatches)
     if is_blind:
@@ -132,7 +143,7 @@ def check_spec(
     rows = min(spec.actions_per_chunk or served.actions_per_chunk, policy.horizon)
     used = {need.camera for need in cameras}
     left_out = tuple(camera for camera in spec.cameras if camera not in used)
-    return AcceptedSpec(spec, converter, cameras, rows, 1.0 / spec.fps, left_out)
+    return AcceptedSpec(spec, converter, cameras, rows, 1.0 / spec.fps, left_out, warnings(findings))
 
 
 def camera_names(spec: Spec | None, served: Served, policy: PolicyDescription) -> tuple[str, ...]:
@@ -179,7 +190,9 @@ def _match_cameras(spec: Spec, served: Served, policy: PolicyDescription) -> tup
         if image.key in found:
             mismatches.append(f"cameras {found[image.key].camera} and {camera} both mean the policy's {image.camera}")
         else:
-            found[image.key] = CameraNeed(camera, image.key, image.height, image.width, image.native)
+            found[image.key] = CameraNeed(
+                camera, image.key, image.height, image.width, image.native, image.trained_size
+            )
     missing = [image for image in policy.images if image.key not in found]
     if missing:
         mismatches.append(_lack(missing, spec))
@@ -240,3 +253,11 @@ def describe_against(served: Served, policy: PolicyDescription, cameras: tuple[s
         return policy
     images = tuple(replace(image, camera=camera) for image, camera in zip(policy.images, cameras, strict=True))
     return replace(policy, images=images)
+
+
+def check_deployment(
+    served: Served, policy: PolicyDescription, accepted_findings: Sequence[str] = ()
+) -> tuple[Finding, ...]:
+    """What the checkpoint's statistics say about the server's parameters."""
+    found = check_units(policy.statistics, served.joint_names, served.units, policy.trained_in_degrees)
+    return accept(found, accepted_findings)
