@@ -115,9 +115,7 @@ class Reception:
             return self._expire(now_ns, terms, asked, Reason(causes.ROWS_TOO_OLD, text))
         alignment = self._execution.align(asked, len(chunk), terms.settings)
         past = self._execution.step - asked.step
-        shorter = Reason(
-            causes.CHUNK_TOO_SHORT, f"chunk shorter than round trip: {len(chunk)} rows, {past} steps"
-        )
+        shorter = Reason(causes.CHUNK_TOO_SHORT, f"chunk shorter than round trip: {len(chunk)} rows, {past} steps")
         if alignment is None:
             return self._expire(now_ns, terms, asked, shorter)
         self.trouble = NO_REASON

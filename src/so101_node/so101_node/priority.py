@@ -69,7 +69,7 @@ def raise_process(niceness: int, thread_priority: int = 0) -> str:
     return (
         f"runs without precedence: {' and '.join(refused)} not permitted to this user, so other programs on this"
         " computer can hold it up. To permit it:"
-        f" printf '%s\\n' \"$USER - rtprio 20\" \"$USER - nice -20\" | sudo tee {LIMITS_FILE}"
+        f' printf \'%s\\n\' "$USER - rtprio 20" "$USER - nice -20" | sudo tee {LIMITS_FILE}'
         " and log out and in again; in a container: --cap-add SYS_NICE"
     )
 

@@ -58,8 +58,10 @@ def test_the_place_is_the_last_one_that_gives_the_value() -> None:
         Section("/**/action_queue", "a.yaml", {"prt": 9}),
         Section("/**", "b.yaml", {"prt": 4}),
     ]
-    assert judged("prt", sections=files[:2]).errors[0].startswith(
-        "unknown parameter prt (a.yaml:3, section /**/so101_driver): "
+    assert (
+        judged("prt", sections=files[:2])
+        .errors[0]
+        .startswith("unknown parameter prt (a.yaml:3, section /**/so101_driver): ")
     )
     assert "(b.yaml:4, section /**)" in judged("prt", sections=files).errors[0]
     assert "(-p prt)" in judged("prt", sections=[Section("/**", "", {"prt": 0})]).errors[0]

@@ -56,6 +56,7 @@ class Cameras(Robot):
 @pytest.fixture
 def chain(tiny_smolvla: Path) -> Iterator[tuple]:
     parameters = {"pretrained_name_or_path": str(tiny_smolvla), "torch_threads": 1, "robots": [NAMESPACE], "fps": 15.0}
+    parameters["task"] = "pick the cube to place"
     server = RunningServer(load_lerobot, max_frame_age_s=5.0, **parameters)
     cameras = Cameras()
     assert cameras.wait(lambda: any(status.state == PolicyStatus.READY for status in cameras.statuses))
