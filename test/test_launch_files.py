@@ -198,6 +198,15 @@ def _renew(folder: Path) -> None:
         (GOLDEN / f"{case}.yaml").write_text(text)
 
 
+LAUNCH_FILES = sorted((Path(__file__).parents[1] / "launch").glob("*.launch.xml"))
+
+
+@pytest.mark.parametrize("file", LAUNCH_FILES, ids=lambda path: path.name)
+def test_no_prefix_takes_the_place_of_a_nodes_name_in_the_output(file: Path) -> None:
+    """`ros2 launch` labels lines with the name of the program: nice, for a node that is started through it."""
+    assert "launch-prefix" not in file.read_text(), "use the node's parameter niceness"
+
+
 if __name__ == "__main__":
     import tempfile
 

@@ -8,6 +8,7 @@ from rclpy.node import Node
 from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry, node_name
 from so101_node.parameters import ParameterError, declare, parameter
 from so101_node.process import NodeError, run_process
+from so101_node.start_grace import StartGrace
 from so101_node.timers import create_timer
 
 from so101_camera.camera_info import CameraInfoError, load_camera_info
@@ -17,7 +18,7 @@ from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
 from so101_camera.rotated_source import ROTATIONS
 from so101_camera.source_choice import make_source
 from so101_camera.video_source import SourceMissingError, SourceSettings
-from so101_node import precedence
+from so101_node import clock, precedence
 
 DIAGNOSTICS_PERIOD_S = 1.0
 
@@ -25,7 +26,8 @@ CAPTURING = Cause("CAPTURING", Level.OK, "frames come")
 NO_FRAMES = Cause(
     "NO_FRAMES", Level.ERROR, "the camera gives no frame", "plug it in, or free it; the node looks for it by itself"
 )
-CAUSES = (CAPTURING, NO_FRAMES)
+OPENING = Cause("OPENING", Level.WARN, "the node has just been started, and no frame has come yet", "wait")
+CAUSES = (CAPTURING, OPENING, NO_FRAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class CameraNode(Node):
         self._diagnostics = DiagnosticsPublisher(self)
         self._loop = CaptureLoop(self._source, self._publisher.publish_frame, self._on_capture_error)
         self._frames_before = self._openings_before = 0
+        self._grace = StartGrace(clock.now_ns())
         create_timer(self, DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         precedence.take_precedence(self, parameters.niceness)
         self._loop.start()
@@ -105,7 +108,11 @@ class CameraNode(Node):
         self._loop.stop()
 
     def _on_capture_error(self, message: str) -> None:
-        self.get_logger().error(f"Error capturing observation: {self._camera}: {message}")
+        text = f"{self._camera}: {message}"
+        if self._loop.state.frames == 0 and self._grace.covers(clock.now_ns()):
+            self.get_logger().warning(f"waiting for the camera: {text}")
+        else:
+            self.get_logger().error(f"Error capturing observation: {text}")
 
     def _publish_diagnostics(self) -> None:
         state = self._loop.state
@@ -124,7 +131,10 @@ class CameraNode(Node):
             "streamed": counts.streamed,
             "openings": state.openings,
         }
-        cause = CAPTURING if rate > 0 else NO_FRAMES
+        if state.frames:
+            self._grace.over()
+        missing = OPENING if self._grace.covers(clock.now_ns()) else NO_FRAMES
+        cause = CAPTURING if rate > 0 else missing
         detail = f"{rate:.0f} frames/s" if rate > 0 else state.error
         name = f"{node_name(self)}: capture"
         self._diagnostics.offer([entry(name, cause, detail, values, self._device)])

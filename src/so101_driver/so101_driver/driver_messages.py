@@ -1,13 +1,14 @@
 """ROS messages from the driver's own values."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
-from so101_node.diagnostics import entry
+from so101_node.diagnostics import Level, entry
 
 from so101_driver.arm import ArmReading
 from so101_driver.calibration import JOINT_NAMES, Calibration
@@ -105,13 +106,16 @@ def diagnostics(
     foreign: str,
     notes: Sequence[str] = (),
     warm: str = "",
+    starting: bool = False,
 ) -> list[DiagnosticStatus]:
     """State, cause and counters, warm joints, what is odd about the calibration, and who else publishes commands.
 
     `foreign`: who else publishes commands, "" for nobody. `notes`: on the calibration, one line each. `warm`: as
-    `warm_joints`.
+    `warm_joints`. `starting`: what is lacking is still the start's, and no error.
     """
     status = snapshot.status
+    cause = diagnose(status)
+    starting = starting and cause.level is Level.ERROR
     counters = {
         "state": status.state.name,
         "commands_accepted": status.accepted,
@@ -123,7 +127,7 @@ def diagnostics(
         "missed_deadlines": missed_deadlines,
     }
     return [
-        entry(f"{name}: arm", diagnose(status), status.message, counters, port),
+        entry(f"{name}: arm", replace(cause, level=Level.WARN) if starting else cause, status.message, counters, port),
         entry(f"{name}: temperature", WARM if warm else COOL, warm),
         entry(f"{name}: calibration", CALIBRATION_DOUBTFUL if notes else CALIBRATED, "; ".join(notes)),
         entry(f"{name}: commands", FOREIGN_COMMANDS if foreign else ONE_COMMANDER, foreign),

@@ -8,7 +8,7 @@ import numpy as np
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
-from so101_node.diagnostics import DiagnosticsPublisher, node_name
+from so101_node.diagnostics import DiagnosticsPublisher, Level, node_name
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
 from so101_node.precedence import take_precedence
@@ -32,6 +32,7 @@ from so101_driver.motion_limits import MotionLimits
 from so101_driver.safety_gate import SafetyGate
 from so101_driver.servo_settings import repair_command
 from so101_driver.snapshot_publisher import SnapshotPublisher
+from so101_driver.state_log import StateLog
 from so101_node import clock, graph
 
 _PERIOD_S: Final = 1.0 / 60.0
@@ -54,6 +55,7 @@ class So101DriverNode(AutostartNode):
         self._sender: SnapshotPublisher | None = None
         self._snapshot: Snapshot | None = None
         self._shown: tuple[State, str] | None = None
+        self._state_log = StateLog(clock.now_ns())
         self._joint_states = self.create_publisher(JointState, "joint_states", JOINT_STATES_WRITER)
         self._status = self.create_publisher(DriverStatus, "driver_status", LATCHED)
         self._limits = self.create_publisher(JointLimits, "joint_limits", LATCHED)
@@ -109,6 +111,7 @@ class So101DriverNode(AutostartNode):
         assert self._arm is not None  # on_configure succeeded
         limits = _motion_limits(self._settings, self._arm.calibration)
         cycle = ControlCycle(self._arm, SafetyGate(_gate_config(self._settings, limits)))
+        self._state_log = StateLog(clock.now_ns())
         self._sender = SnapshotPublisher(self._publish)
         self._bus_thread = BusThread(cycle, _PERIOD_S, self._sender.offer, self._settings.tick_priority)
         self._sender.start()
@@ -205,16 +208,11 @@ class So101DriverNode(AutostartNode):
             self._status.publish(messages.driver_status(snapshot, self._driver_id, self._settings.shadow, alarm, stamp))
         if snapshot.reading is not None and snapshot.tick % _TELEMETRY_TICKS == 0:
             self._telemetry.publish(messages.servo_telemetry(snapshot, snapshot.reading, stamp))
-        if changed:
-            self._log_state(snapshot)
-
-    def _log_state(self, snapshot: Snapshot) -> None:
-        status = snapshot.status
-        text = " ".join(part for part in (status.state.name, status.cause, status.message) if part)
-        if status.state in (State.NO_BUS, State.LATCHED):
-            self._log.error(text)
-        else:
-            self._log.info(text)
+        line = self._state_log.see(snapshot.status, clock.now_ns())
+        if line is not None and line.level is Level.ERROR:
+            self._log.error(line.text)
+        elif line is not None:
+            self._log.info(line.text)
 
     def _watch(self) -> None:
         """Who else publishes commands: five times a second, since a foreign one may move the arm."""
@@ -242,6 +240,7 @@ class So101DriverNode(AutostartNode):
                     self._foreign,
                     self._notes,
                     self._warm,
+                    self._state_log.is_starting,
                 )
             )
 

@@ -21,6 +21,7 @@ from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 
 from so101_node import exit_codes, parameter_files
+from so101_node.last_line import name_in, say
 from so101_node.parameter_files import ParameterFileError
 from so101_node.parameters import ParameterError, refuse_unknown
 
@@ -99,7 +100,7 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
     # Our own handlers from the first moment on, also while the node is made; rclpy's would raise inside callbacks.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    name = "node"
+    name = name_in(sys.argv if args is None else args)
     node: Node | None = None
     executor: SingleThreadedExecutor | None = None
     try:
@@ -118,7 +119,7 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
             executor.spin_once(timeout_sec=0.1)
         return 0
     except _FATAL as error:
-        print(f"[{name}] error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        say(name, str(error), node)
         return exit_codes.CONFIGURATION if isinstance(error, _CONFIGURATION) else exit_codes.FAILURE
     except ExternalShutdownException:
         return 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from so101_node.parameters import ParameterError, parameter
 
+from so101_node import precedence
 from so101_policy_server.policy import PolicySource
 from so101_policy_server.server_config import ServerConfig
 from so101_policy_server.spec_check import Served
@@ -92,6 +93,7 @@ class ServerParameters:
     inference_timeout_s: float = parameter(
         10.0, "an inference that takes longer ends the server, for its respawn, s", lower=0.5, upper=600.0
     )
+    niceness: int = precedence.niceness(0)
 
     def validate(self) -> None:
         """Cross-field rules."""

@@ -15,6 +15,7 @@ from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
 from so101_node.diagnostics import DiagnosticsPublisher, node_name
 from so101_node.lifecycle import AutostartNode
 from so101_node.parameters import declare
+from so101_node.precedence import take_precedence
 from so101_node.process import NodeError, run_process, wait_until_heard
 from so101_node.timers import create_timer
 
@@ -58,6 +59,7 @@ class PolicyServerNode(AutostartNode):
         super().__init__("policy_server", **kwargs)
         self.log: Any = self.get_logger()  # type: ignore[no-untyped-call]
         self._settings = declare(self, ServerParameters)
+        take_precedence(self, self._settings.niceness)
         self._loader = loader
         self._server_id = secrets.randbits(64) or 1
         self._inference: InferenceThread | None = None

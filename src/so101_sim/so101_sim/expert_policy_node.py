@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
 from so101_node.parameters import declare
+from so101_node.precedence import take_precedence
 from so101_node.process import NodeError, run_process
 from so101_node.qos import CHUNK_WRITER, LATCHED, OBSERVATION, REQUEST_READER
 from so101_node.repeat import RepeatPublisher
@@ -55,6 +56,7 @@ class ExpertPolicyNode(Node):
     def __init__(self) -> None:
         super().__init__("expert_policy")
         self._settings = declare(self, ExpertPolicyParameters)
+        take_precedence(self, self._settings.niceness)
         try:
             model = build_model()
         except SimulationError as error:

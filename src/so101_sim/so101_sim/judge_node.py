@@ -12,6 +12,7 @@ from rclpy.node import Node
 from so101_msgs.msg import EpisodeEvent
 from so101_msgs.srv import ResetEpisode
 from so101_node.parameters import declare
+from so101_node.precedence import take_precedence
 from so101_node.process import NodeError, run_process
 from so101_node.qos import EVENTS
 from so101_node.timers import create_timer
@@ -46,6 +47,7 @@ class JudgeNode(Node):
     def __init__(self) -> None:
         super().__init__("judge")
         settings = declare(self, JudgeParameters)
+        take_precedence(self, settings.niceness)
         self._sim_dir = Path(settings.sim_dir)
         self._task = task_named(settings.task_name)
         try:

@@ -39,6 +39,7 @@ class JudgeParameters:
 
     sim_dir: str = parameter("", "run folder of virtual_arm, as given to its --sim-dir")
     task_name: str = parameter("static", "task until a reset names another", choices=tuple(TASKS))
+    niceness: int = precedence.niceness(0)
 
     def validate(self) -> None:
         """Check the rules that ranges cannot say."""
@@ -62,6 +63,7 @@ class ExpertPolicyParameters:
     min_inference_s: float = parameter(
         0.0, "an answer is made to take at least this long, s, to try out slow policies", lower=0.0, upper=60.0
     )
+    niceness: int = precedence.niceness(0)
 
     def validate(self) -> None:
         """Check the rules that ranges cannot say."""

@@ -17,9 +17,10 @@ from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry, no
 from so101_node.parameters import declare
 from so101_node.process import NodeError, run_process
 from so101_node.qos import LATCHED
+from so101_node.start_grace import StartGrace
 from so101_node.timers import create_timer
 
-from so101_node import graph, precedence
+from so101_node import clock, graph, precedence
 from so101_sim.errors import SimulationError
 from so101_sim.parameters import VirtualCamerasParameters
 from so101_sim.render_loop import RenderLoop
@@ -34,7 +35,8 @@ RENDERING = Cause("RENDERING", Level.OK, "frames come")
 UNWATCHED = Cause("UNWATCHED", Level.OK, "nobody looks through it")
 NO_FRAMES = Cause("NO_FRAMES", Level.ERROR, "it is wanted, and no frame comes", "lower fps, or a less busy computer")
 NO_ARM = Cause("NO_ARM", Level.ERROR, "no state of the virtual arm", "start virtual_arm with this sim_dir")
-CAUSES = (RENDERING, UNWATCHED, NO_FRAMES, NO_ARM)
+STARTING = Cause("STARTING", Level.WARN, "the node has just been started, and no frame has come yet", "wait")
+CAUSES = (RENDERING, UNWATCHED, STARTING, NO_FRAMES, NO_ARM)
 
 
 class VirtualCamerasNode(Node):
@@ -70,6 +72,7 @@ class VirtualCamerasNode(Node):
             on_frame=self._on_frame,
         )
         self._seen_ns = time.monotonic_ns()
+        self._grace = {camera: StartGrace(clock.now_ns()) for camera in parameters.cameras}
         self._pictures_before = dict.fromkeys(parameters.cameras, 0)
         self._diagnostics = DiagnosticsPublisher(self)
         self.create_subscription(PolicySpec, "policy_spec", self._on_spec, LATCHED)
@@ -118,7 +121,11 @@ class VirtualCamerasNode(Node):
         self._pictures_before[camera] = done.pictures
         asleep = camera not in self._wanted
         counts = self._publishers_of[camera].counts
-        cause = NO_ARM if problem else RENDERING if rate else UNWATCHED if asleep else NO_FRAMES
+        if done.pictures:
+            self._grace[camera].over()
+        missing = NO_ARM if problem else RENDERING if rate else UNWATCHED if asleep else NO_FRAMES
+        starting = missing.level is Level.ERROR and self._grace[camera].covers(clock.now_ns())
+        cause = STARTING if starting else missing
         values = {
             "frames": counts.frames,
             "answers": counts.answers,

@@ -13,6 +13,7 @@ from so101_description.mesh_files import robot_description
 from so101_description.robot_description import urdf_folder
 from so101_description.robot_model import RobotModel
 from so101_node.parameters import declare
+from so101_node.precedence import take_precedence
 from so101_node.process import run_process
 from so101_node.qos import JOINT_STATES_READER, PLAN
 from so101_node.timers import create_timer
@@ -31,6 +32,7 @@ class GripperPathNode(Node):
     def __init__(self) -> None:
         super().__init__("gripper_path")
         self._settings = declare(self, GripperPathParameters)
+        take_precedence(self, self._settings.niceness)
         self._model = RobotModel.parse(robot_description(urdf_folder(), "none"))
         self._trail = Trail(self._settings.trail_s)
         self._measured = self.create_publisher(Path, "~/measured", _PATH)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from so101_node.parameters import parameter
 
+from so101_node import precedence
 from so101_tools.view.paths import TRAIL_S
 
 
@@ -15,4 +16,5 @@ class GripperPathParameters:
         10.0, "measured paths published per second while somebody looks, Hz", lower=1.0, upper=60
     )
     trail_s: float = parameter(TRAIL_S, "length of the measured path, s", lower=0.5, upper=60.0)
+    niceness: int = precedence.niceness(10)
     frame_prefix: str = parameter("", "before each frame's name, as robot_state_publisher has it")

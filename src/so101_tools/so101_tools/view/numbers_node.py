@@ -12,6 +12,7 @@ from so101_node.parameters import declare, parameter
 from so101_node.process import run_process
 from so101_node.timers import create_timer
 
+from so101_node import precedence
 from so101_tools.polled import PolledTopic
 from so101_tools.view.numbers import queue_numbers, servo_numbers
 
@@ -24,6 +25,7 @@ class NumbersParameters:
     """Parameters of the plain numbers."""
 
     rate_hz: float = parameter(15.0, "messages of ~/queue per second while somebody listens, Hz", lower=1.0, upper=60.0)
+    niceness: int = precedence.niceness(10)
 
 
 class NumbersNode(Node):
@@ -32,6 +34,7 @@ class NumbersNode(Node):
     def __init__(self) -> None:
         super().__init__("numbers")
         settings = declare(self, NumbersParameters)
+        precedence.take_precedence(self, settings.niceness)
         self._queue = self.create_publisher(QueueNumbers, "~/queue", _NUMBERS)
         self._servos = self.create_publisher(ServoNumbers, "~/servos", _NUMBERS)
         self._statuses = PolledTopic(self, QueueStatus, "action_queue/status", _STATUS_DEPTH)
