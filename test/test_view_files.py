@@ -18,6 +18,7 @@ import rclpy
 import yaml
 from sensor_msgs.msg import JointState
 from so101_msgs.msg import QueueNumbers, QueueStatus, ServoNumbers
+from so101_node.diagnostics import node_name
 from so101_tools.launching import resolve
 from so101_tools.launching.find_file import launch_folder
 from so101_tools.launching.process_spec import ProcessSpec
@@ -54,6 +55,8 @@ NUMBERS = {
     "/numbers/servos": ServoNumbers,
 }
 POSES = ("/joint_states", "/joint_command")
+
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 
 
 def rviz() -> dict[str, Any]:
@@ -230,12 +233,13 @@ def test_every_program_that_knows_a_time_follows_the_clock_of_a_bag_when_asked(v
     ("profile", "variables"),
     [
         ("", {"FASTRTPS_DEFAULT_PROFILES_FILE": "fastdds_network.xml"}),
-        ("udp", {"FASTRTPS_DEFAULT_PROFILES_FILE": "fastdds_udp.xml", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}),
+        ("udp", {"FASTRTPS_DEFAULT_PROFILES_FILE": "fastdds_udp.xml", RANGE: "SYSTEM_DEFAULT"}),
         ("none", {}),
     ],
 )
 def test_a_viewer_hears_the_robot_over_the_robots_own_transport(profile: str, variables: dict[str, str]) -> None:
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(("FAST", "ROS_STATIC"))}
+    own = ("FAST", "ROS_STATIC", "ROS_AUTO")
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     arguments = {"rqt": "true", "plotjuggler": "true", **({"dds_profile": profile} if profile else {})}
     specs = resolve(launch_folder() / "view.launch.xml", arguments, environment=bare)
     for spec in specs:
@@ -300,10 +304,12 @@ def test_the_aggregator_takes_in_every_node_of_every_namespace(namespace: str, t
         assert analyzers == {"all.type"}
         assert node.get_parameter("all.type").value == "diagnostic_aggregator/GenericAnalyzer"
         contains = node.get_parameter("all.contains").value
-        for name in ("so101_driver", "action_queue", "front", "policy_server"):
-            published = f"{namespace.strip('/')}/{name}".lstrip("/")
-            assert any(part in published for part in contains)
         node.destroy_node()
+        for name in ("so101_driver", "action_queue", "front", "policy_server", "camera_7"):
+            node = rclpy.create_node(name, namespace=namespace, context=context, cli_args=[], enable_rosout=False)
+            published = f"{node_name(node)}: a part"
+            assert any(part in published for part in contains), published
+            node.destroy_node()
     finally:
         rclpy.shutdown(context=context)
 

@@ -45,7 +45,11 @@ def main() -> None:
         words = command(sys.argv[1:], Path(get_package_prefix(_PACKAGE)) / "lib" / _PACKAGE / _PACKAGE)
         os.execv(words[0], words)
     except PackageNotFoundError:
-        print(f"error: {_PACKAGE} is not installed; apt-get install ros-jazzy-robot-state-publisher", file=sys.stderr)
+        print(
+            f"error: {_PACKAGE} is not installed; it comes with ROS 2 from apt (sudo apt-get install "
+            "ros-jazzy-robot-state-publisher); or leave it out with model:=false",
+            file=sys.stderr,
+        )
     except (MeshFolderError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
     sys.exit(1)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ def install_program(prefix: Path, package: str, executable: str) -> None:
 
 
 def run(name: str, prefix: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Start it as view.launch.xml does."""
+    """Start it as view.launch.xml does, where ROS is not the environment's own: as with apt's."""
+    install(prefix, "rclpy")
     path = Path(get_package_prefix("so101_tools")) / "lib" / "so101_tools" / name
     variables = dict(os.environ, ROS_DISTRO="jazzy")
     variables["AMENT_PREFIX_PATH"] = f"{prefix}:{variables['AMENT_PREFIX_PATH']}"
@@ -102,8 +104,23 @@ def test_what_apt_has_installed_but_this_environment_does_not_see_is_not_to_be_i
     manifest = tmp_path / "jazzy" / "share" / "rviz2" / "package.xml"
     manifest.parent.mkdir(parents=True)
     manifest.touch()
-    assert "apt-get" not in remedy("rviz2", tmp_path) and str(tmp_path / "jazzy") in remedy("rviz2", tmp_path)
-    assert "apt-get install ros-jazzy-rqt-gui" in remedy("rqt_gui", tmp_path)
+    there, absent = (remedy(package, elsewhere, tmp_path) for package in ("rviz2", "rqt_gui"))
+    assert "apt-get" not in there and str(tmp_path / "jazzy") in there
+    assert "apt-get install ros-jazzy-rqt-gui" in absent
+
+
+def elsewhere(package: str) -> Path:
+    return Path("/opt/ros/jazzy")
+
+
+def test_in_the_environment_of_the_wheels_nobody_is_sent_to_apt(tmp_path: Path) -> None:
+    """What apt-get installs is not seen there."""
+
+    def wheels(package: str) -> Path:
+        return Path(sys.prefix)
+
+    line = remedy("rviz2", wheels, tmp_path)
+    assert "apt-get" not in line and "docs/viewing.md" in line and "./so101 view" in line
 
 
 def test_a_program_is_found_by_its_package_alone(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def command(program: DesktopProgram, words: Sequence[str], find_prefix: FindPref
     """
     path = find_prefix(program.package) / "lib" / program.package / program.executable
     missing = [package for package in program.plugins if not _is_installed(package, find_prefix)]
-    lines = [f"{program.plugins[package]}: {package} is not installed; {remedy(package)}" for package in missing]
+    lines = [
+        f"{program.plugins[package]}: {package} is not installed; {remedy(package, find_prefix)}" for package in missing
+    ]
     words = list(words)
     if _COMPRESSED in missing and "-d" in words[:-1]:
         place = words.index("-d") + 1
@@ -79,13 +81,18 @@ def command(program: DesktopProgram, words: Sequence[str], find_prefix: FindPref
     return [str(path), *words], lines
 
 
-def remedy(package: str, opt_ros: Path = _OPT_ROS) -> str:
-    """What to type to get a package. In an environment without ROS from apt, apt-get would bring what is not seen."""
+def remedy(package: str, find_prefix: FindPrefix, opt_ros: Path = _OPT_ROS) -> str:
+    """What to type to get a package. In the environment of the wheels apt-get would bring what is not seen."""
     name = os.environ.get("ROS_DISTRO", DISTRIBUTION)
     if (opt_ros / name / "share" / package / "package.xml").is_file():
         return (
             f"it is in {opt_ros / name}, which this environment does not use: build with colcon in a clone of its own, "
             f"in a shell that has sourced {opt_ros / name}/setup.bash, and use `ros2 launch` there"
+        )
+    if _is_installed("rclpy", find_prefix) and find_prefix("rclpy").resolve() == Path(sys.prefix).resolve():
+        return (
+            "it comes with ROS 2 from apt and not with the wheels that ./so101 runs on: docs/viewing.md says how to "
+            "start it there; ./so101 view shows the robot without it"
         )
     return f"type: sudo apt-get install ros-{name}-{package.replace('_', '-')}"
 
@@ -132,7 +139,7 @@ def main() -> None:
     except LookupError as error:
         package = str(error)
         hint = f"; or leave it out with {program.argument}:=false" if package == program.package else ""
-        print(f"[{name}] error: {package} is not installed; {remedy(package)}{hint}", file=sys.stderr)
+        print(f"[{name}] error: {package} is not installed; {remedy(package, _ament_prefix)}{hint}", file=sys.stderr)
     except OSError as error:
         print(f"[{name}] error: {error}", file=sys.stderr)
     sys.exit(1)
