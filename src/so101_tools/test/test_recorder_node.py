@@ -195,7 +195,7 @@ def test_what_cannot_be_recorded_is_refused_in_one_line(record, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--repair", "nowhere"], "so101 record: nowhere holds no .mcap file: there is nothing to repair"),
+        (["--repair", "nowhere"], "so101 record: nowhere: no such bag; a bag is a folder with metadata.yaml"),
         (["--config", "nowhere.yaml"], "so101 record: error: --config nowhere.yaml: no such file"),
         (["--seconds", "-1"], "argument --seconds: -1: must be a number of seconds above 0"),
     ],
