@@ -1,11 +1,10 @@
 """Image messages of any camera driver as frames: which are new, and what of them can be used."""
 
-import numpy as np
-from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage, Image
 
 from so101_camera.frame import Frame
-from so101_camera.image_codec import JPEG_START, ImageCodecError, decode_image
+from so101_camera.image_codec import JPEG_START, decode_image
+from so101_camera.raw_image import pixels_of_message
 
 
 class ForeignFrames:
@@ -16,7 +15,6 @@ class ForeignFrames:
     """
 
     def __init__(self) -> None:
-        self._bridge = CvBridge()
         self._seq = 0
         self._stamp: tuple[int, int] | None = None
 
@@ -39,10 +37,4 @@ class ForeignFrames:
             if data.startswith(JPEG_START):
                 return Frame(seq, now_ns, jpeg=data)  # passed on untouched
             return Frame(seq, now_ns, bgr=decode_image(data))
-        try:
-            pixels = self._bridge.imgmsg_to_cv2(message, "bgr8")
-        except (CvBridgeError, KeyError, ValueError, TypeError) as error:  # as its pure Python build raises them
-            text = " ".join(str(error).split())
-            size = f"{message.width} x {message.height} {message.encoding or 'without encoding'}"
-            raise ImageCodecError(f"image of {size}, {len(message.data)} bytes: {text}") from error
-        return Frame(seq, now_ns, bgr=np.ascontiguousarray(pixels, np.uint8))
+        return Frame(seq, now_ns, bgr=pixels_of_message(message))

@@ -73,3 +73,26 @@ def test_what_cannot_be_read_is_one_line_and_the_next_good_one_counts_on(message
     frame = frames.frame_of(raw(BGR, "bgr8"), 2)
     assert frame is not None
     assert frame.seq == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "channels"),
+    [
+        ("bgr8", 3),
+        ("rgb8", 3),
+        ("8UC3", 3),
+        ("bgra8", 4),
+        ("mono8", 1),
+        ("yuv422_yuy2", 2),
+        ("uyvy", 2),
+        ("bayer_rggb8", 1),
+    ],
+)
+def test_rows_that_are_longer_than_their_pixels_are_read_as_they_are_meant(encoding: str, channels: int) -> None:
+    """As drivers align them: a grey picture stays grey, whatever stands in the rest of its rows."""
+    rows = np.full((24, 32 * channels + 30), 255, np.uint8)
+    rows[:, : 32 * channels] = 128
+    message = Image(height=24, width=32, encoding=encoding, step=rows.shape[1], data=rows.tobytes())
+    frame = ForeignFrames().frame_of(message, 1)
+    assert frame is not None and frame.bgr is not None and frame.bgr.shape == (24, 32, 3)
+    assert abs(frame.bgr.astype(int) - 128).max() <= 3

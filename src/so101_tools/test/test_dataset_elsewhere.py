@@ -144,7 +144,7 @@ def test_raw_pictures_of_every_usual_encoding_keep_their_colours(tmp_path, encod
 )
 def test_a_picture_that_cannot_be_used_is_told_with_what_it_is(tmp_path, image, line):
     bag = make_foreign(tmp_path / "run", seconds=0.4, picture=lambda _: image)
-    with pytest.raises(UnusableEpisodeError, match=f"a picture of camera high: {line}"):
+    with pytest.raises(UnusableEpisodeError, match=f"a picture of camera high: image of {line}"):
         made(bag, read_mapping(tmp_path / "mapping.yaml"))
 
 

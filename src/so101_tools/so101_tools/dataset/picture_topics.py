@@ -1,13 +1,14 @@
 """Pictures of a bag, compressed or raw, unpacked only where they are wanted."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
+from so101_camera.image_codec import ImageCodecError
+from so101_camera.raw_image import pixels_of_message
 
 from so101_tools.bag.reader import Bag, BagTopic
 from so101_tools.dataset.errors import DatasetError
@@ -17,26 +18,6 @@ from so101_tools.serialized import SerializedError, compressed_picture
 
 COMPRESSED, RAW = "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image"
 OURS = (("*/image_raw/compressed", COMPRESSED), ("*/image_raw", RAW))
-# Encoding of sensor_msgs/Image -> bytes of a pixel, and OpenCV's conversion. The plain types are OpenCV's, whose order
-# is BGR; distances and 16 bits are not among them, since no policy of pictures takes those.
-_LAYOUTS: dict[str, tuple[int, int | None]] = {
-    "rgb8": (3, None),
-    "bgr8": (3, cv2.COLOR_BGR2RGB),
-    "8UC3": (3, cv2.COLOR_BGR2RGB),
-    "rgba8": (4, cv2.COLOR_RGBA2RGB),
-    "bgra8": (4, cv2.COLOR_BGRA2RGB),
-    "8UC4": (4, cv2.COLOR_BGRA2RGB),
-    "mono8": (1, cv2.COLOR_GRAY2RGB),
-    "8UC1": (1, cv2.COLOR_GRAY2RGB),
-    "yuv422": (2, cv2.COLOR_YUV2RGB_UYVY),
-    "uyvy": (2, cv2.COLOR_YUV2RGB_UYVY),
-    "yuv422_yuy2": (2, cv2.COLOR_YUV2RGB_YUY2),
-    "yuyv": (2, cv2.COLOR_YUV2RGB_YUY2),
-    "bayer_rggb8": (1, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": (1, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": (1, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": (1, cv2.COLOR_BayerGB2RGB),
-}
 
 
 class PictureError(ValueError):
@@ -105,16 +86,8 @@ def _compressed(serialized: bytes) -> NDArray[np.uint8]:
 
 
 def _raw(serialized: bytes) -> NDArray[np.uint8]:
-    message: Any = deserialize_message(serialized, Image)
-    height, width, encoding = message.height, message.width, message.encoding
-    what = f"{width} x {height} {encoding or 'without encoding'}, {len(message.data)} bytes"
-    if encoding not in _LAYOUTS:
-        raise PictureError(f"{what}: cannot be read, expected one of {', '.join(_LAYOUTS)}")
-    channels, code = _LAYOUTS[encoding]
-    if not width or not height or message.step < width * channels or len(message.data) < height * message.step:
-        raise PictureError(
-            f"{what}: expected {height} rows of {message.step} bytes, each of at least {width * channels}"
-        )
-    rows = np.frombuffer(message.data, np.uint8)[: height * message.step].reshape(height, message.step)
-    pixels = np.ascontiguousarray(rows[:, : width * channels]).reshape(height, width, channels)
-    return np.asarray(pixels if code is None else cv2.cvtColor(pixels, code), np.uint8)
+    try:
+        bgr = pixels_of_message(deserialize_message(serialized, Image))
+    except ImageCodecError as error:
+        raise PictureError(str(error)) from error
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
