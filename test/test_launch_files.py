@@ -33,6 +33,13 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
             "dds_profile": "none",
         },
     ),
+    "robot_with_eight_cameras_and_a_foreign_one": (
+        "robot.launch.xml",
+        {
+            **{f"camera_{number}": f"camera{number}" for number in range(1, 9)},
+            **{f"foreign_camera_{number}": f"depth{number}=/camera{number}/color/image_raw" for number in range(1, 5)},
+        },
+    ),
     "server": ("server.launch.xml", {}),
     "server_for_one_robot": ("server.launch.xml", {"namespace": "left", "robot_address": "192.0.2.8"}),
     "sim": ("sim.launch.xml", {}),

@@ -1,6 +1,7 @@
 """The camera node: one device or file, streamed to listeners and answering observation requests."""
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from so101_node.timers import create_timer
 from so101_camera.camera_info import CameraInfoError, load_camera_info
 from so101_camera.camera_publisher import CameraPublisher
 from so101_camera.capture_loop import CaptureLoop
+from so101_camera.frame_rate import FrameRate
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
 from so101_camera.rotated_source import ROTATIONS
 from so101_camera.source_choice import make_source
+from so101_camera.url_source import without_password
 from so101_camera.video_source import SourceMissingError, SourceSettings
 from so101_node import clock, precedence
 
@@ -27,7 +30,13 @@ NO_FRAMES = Cause(
     "NO_FRAMES", Level.ERROR, "the camera gives no frame", "plug it in, or free it; the node looks for it by itself"
 )
 OPENING = Cause("OPENING", Level.WARN, "the node has just been started, and no frame has come yet", "wait")
-CAUSES = (CAPTURING, OPENING, NO_FRAMES)
+SLOW = Cause(
+    "SLOW",
+    Level.WARN,
+    "fewer frames come than were asked for",
+    "more light, or a fixed exposure; MJPG, or a USB port of its own; else set fps to what the camera gives",
+)
+CAUSES = (CAPTURING, SLOW, OPENING, NO_FRAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,9 @@ class CameraParameters:
     """Parameters of the camera node."""
 
     camera_name: str = parameter("", "name as in the policy's cameras; empty = the node's name")
-    device: str = parameter("", "/dev/video0, /dev/v4l/by-id/..., an index, a video file or a folder of JPEG files")
+    device: str = parameter(
+        "", "/dev/video0, /dev/v4l/by-id/..., an index, rtsp:// or http:// URL, a video file or a folder of JPEG files"
+    )
     width: int = parameter(640, "width of the frames, after rotation, pixels; asked of a device", lower=16, upper=8192)
     height: int = parameter(
         480, "height of the frames, after rotation, pixels; asked of a device", lower=16, upper=8192
@@ -94,10 +105,13 @@ class CameraNode(Node):
             lossless=parameters.lossless,
             camera_info=info,
         )
-        self._device = parameters.device
+        self._device = without_password(parameters.device)
+        self._fps = parameters.fps
+        self._rate = FrameRate(parameters.fps)
+        self._was_slow = self._was_old = False
         self._diagnostics = DiagnosticsPublisher(self)
         self._loop = CaptureLoop(self._source, self._publisher.publish_frame, self._on_capture_error)
-        self._frames_before = self._openings_before = 0
+        self._openings_before = 0
         self._grace = StartGrace(clock.now_ns())
         create_timer(self, DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         precedence.take_precedence(self, parameters.niceness)
@@ -122,11 +136,13 @@ class CameraNode(Node):
             mismatch = self._source.mismatch()
             if mismatch:
                 self.get_logger().warning(f"{self._camera}: {mismatch}")
-        rate = (state.frames - self._frames_before) / DIAGNOSTICS_PERIOD_S
-        self._frames_before, self._openings_before = state.frames, state.openings
+        self._openings_before = state.openings
+        self._rate.add(time.monotonic_ns(), state.frames)
         counts = self._publisher.counts
         values = {
             "frames": counts.frames,
+            "frames_per_s": round(self._rate.measured, 1),
+            "frames_per_s_asked": self._fps,
             "answers": counts.answers,
             "streamed": counts.streamed,
             "openings": state.openings,
@@ -134,10 +150,20 @@ class CameraNode(Node):
         if state.frames:
             self._grace.over()
         missing = OPENING if self._grace.covers(clock.now_ns()) else NO_FRAMES
-        cause = CAPTURING if rate > 0 else missing
-        detail = f"{rate:.0f} frames/s" if rate > 0 else state.error
+        cause = missing if self._rate.is_silent else SLOW if self._rate.is_slow else CAPTURING
+        detail = state.error if cause is missing else self._rate.words()
+        self._say_once(cause is SLOW)
         name = f"{node_name(self)}: capture"
         self._diagnostics.offer([entry(name, cause, detail, values, self._device)])
+
+    def _say_once(self, is_slow: bool) -> None:
+        """Log a rate that is not as asked, or that a policy server refuses, when it begins to be so."""
+        is_old = self._rate.is_old
+        if is_slow and not self._was_slow:
+            self.get_logger().warning(f"{self._camera}: {SLOW.meaning}: {self._rate.words()}; {SLOW.remedy}")
+        if is_old and not self._was_old:
+            self.get_logger().warning(f"{self._camera}: {self._rate.age_words()}")
+        self._was_slow, self._was_old = is_slow, is_old
 
 
 def _plain_path(url: str) -> Path:

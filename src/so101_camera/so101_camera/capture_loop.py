@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from so101_camera.frame import Frame
-from so101_camera.video_source import FrameSource, SourceError
+from so101_camera.video_source import FrameSource, SourceEndedError, SourceError
 
 # A UVC camera that was plugged in again needs 0.3-1 s to appear; slower retries would hold the robot up for longer.
 FIRST_BACK_OFF_S = 0.25
@@ -77,11 +77,13 @@ class CaptureLoop:
             self._source.close()
 
     def _read_until_broken(self) -> None:
-        """Read until stopped or until `ERRORS_BEFORE_REOPENING` reads in a row failed."""
+        """Read until stopped, until the source ended, or until `ERRORS_BEFORE_REOPENING` reads in a row failed."""
         failed = 0
         while not self._stop.is_set():
             try:
                 frame = self._source.read()
+            except SourceEndedError:
+                raise
             except SourceError as error:
                 failed += 1
                 if failed >= ERRORS_BEFORE_REOPENING:

@@ -33,12 +33,21 @@ UNREADABLE = Cause(
 )
 CAUSES = (PASSING, NO_IMAGES, UNREADABLE)
 
+_CAMERA = r"[A-Za-z][A-Za-z0-9_]{0,63}"
+_TOPIC = r"[~/]?[A-Za-z_][A-Za-z0-9_/]*[A-Za-z0-9_]"
+_COMPRESSED = "/compressed"
+
 
 @dataclass(frozen=True, slots=True)
 class FrameGateParameters:
     """Parameters of the frame_gate node."""
 
     camera_name: str = parameter("", "name as in the policy's cameras; empty = the node's name")
+    source: str = parameter(
+        "",
+        "CAMERA=TOPIC in one: wrist=/camera/color/image_raw, or .../image_raw/compressed where the driver offers it; "
+        "empty = camera_name, image_topic and image_transport",
+    )
     image_topic: str = parameter("", "the driver's image topic, without /compressed; empty = <camera_name>/image_raw")
     image_transport: str = parameter(
         "compressed",
@@ -55,11 +64,20 @@ class FrameGateParameters:
 
     def validate(self) -> None:
         """Check the rules that ranges cannot say."""
-        if self.camera_name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", self.camera_name):
+        if self.source and not re.fullmatch(rf"{_CAMERA}={_TOPIC}", self.source):
+            raise ParameterError(
+                f"parameter source = {self.source!r}: must be CAMERA=TOPIC such as wrist=/camera/color/image_raw, "
+                "CAMERA as in the policy's cameras"
+            )
+        if self.source and (self.camera_name or self.image_topic):
+            raise ParameterError(
+                f"parameter source = {self.source!r}: says camera_name and image_topic too; leave those two empty"
+            )
+        if self.camera_name and not re.fullmatch(_CAMERA, self.camera_name):
             raise ParameterError(
                 f"parameter camera_name = {self.camera_name!r}: must be a letter, then letters, digits and underscores"
             )
-        if self.image_topic and not re.fullmatch(r"[~/]?[A-Za-z_][A-Za-z0-9_/]*[A-Za-z0-9_]", self.image_topic):
+        if self.image_topic and not re.fullmatch(_TOPIC, self.image_topic):
             raise ParameterError(f"parameter image_topic = {self.image_topic!r}: must be a topic such as camera/image")
         if self.image_topic.endswith("/compressed"):
             raise ParameterError(
@@ -73,7 +91,7 @@ class FrameGateNode(Node):
     def __init__(self) -> None:
         super().__init__("frame_gate")
         parameters = declare(self, FrameGateParameters)
-        self._camera = parameters.camera_name or self.get_name()
+        self._camera, self._topic, kind = _chosen(parameters, self.get_name())
         self._frames = ForeignFrames()
         self._rotation = parameters.rotation
         self._observations = ObservationPublisher(
@@ -82,9 +100,6 @@ class FrameGateNode(Node):
             jpeg_quality=parameters.jpeg_quality,
             lossless=parameters.lossless,
         )
-        base = parameters.image_topic or f"{self._camera}/image_raw"
-        compressed = parameters.image_transport == "compressed"
-        kind, self._topic = (CompressedImage, f"{base}/compressed") if compressed else (Image, base)
         self.create_subscription(kind, self._topic, self._on_image, qos.IMAGE)
         self._diagnostics = DiagnosticsPublisher(self)
         self._frames_before = 0
@@ -114,6 +129,18 @@ class FrameGateNode(Node):
         detail = self._error or (f"{rate:.0f} frames/s" if rate > 0 else f"nothing new on {self._topic}")
         values = {"frames": frames, "answers": self._observations.answers}
         self._diagnostics.offer([entry(f"{node_name(self)}: capture", cause, detail, values, self._topic)])
+
+
+def _chosen(parameters: FrameGateParameters, node_name: str) -> tuple[str, str, type[CompressedImage] | type[Image]]:
+    """Camera, topic and type of message."""
+    if parameters.source:
+        camera, _, topic = parameters.source.partition("=")
+        return camera, topic, CompressedImage if topic.endswith(_COMPRESSED) else Image
+    camera = parameters.camera_name or node_name
+    base = parameters.image_topic or f"{camera}/image_raw"
+    if parameters.image_transport == "compressed":
+        return camera, base + _COMPRESSED, CompressedImage
+    return camera, base, Image
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from so101_camera.file_source import FileSource
 from so101_camera.opencv_source import OpenCvSource
 from so101_camera.rotated_source import RotatedSource
+from so101_camera.url_source import UrlSource, is_url
 from so101_camera.video_source import FrameSource, SourceMissingError, SourceSettings, device_path
 
 
@@ -19,12 +20,14 @@ def make_source(settings: SourceSettings) -> FrameSource:
 
 
 def _source_of(settings: SourceSettings) -> FrameSource:
+    if is_url(settings.device):
+        return UrlSource(settings)
     path = device_path(settings.device)
     if path.is_char_device():
         return OpenCvSource(settings)
     if path.is_dir() or path.is_file():
         return FileSource(path, settings.fps)
-    raise SourceMissingError(f"device = {settings.device}: no such camera or file; {present_cameras()}")
+    raise SourceMissingError(f"device = {settings.device}: no such camera, file or URL; {present_cameras()}")
 
 
 def present_cameras() -> str:

@@ -11,6 +11,10 @@ class SourceError(RuntimeError):
     """A source cannot deliver: unplugged, busy, ended. The message is one line for people; trying again may help."""
 
 
+class SourceEndedError(SourceError):
+    """The source gives nothing more until it is opened again: a stream that ended or stood still."""
+
+
 class SourceMissingError(SourceError):
     """The named device or file does not exist, or is of no known kind. The message names what does exist."""
 
@@ -30,6 +34,7 @@ class FrameSource(Protocol):
 
         Raises:
             SourceError: the device is gone or gave no frame.
+            SourceEndedError: it gives none before it is opened again.
         """
 
     def close(self) -> None:
@@ -44,8 +49,8 @@ class SourceSettings:
     """What is asked of a source.
 
     Attributes:
-        device: path such as /dev/video0 or /dev/v4l/by-id/..., an index such as "0", a video file, or a folder of
-            JPEG files.
+        device: path such as /dev/video0 or /dev/v4l/by-id/..., an index such as "0", a URL (rtsp://, http://), a
+            video file, or a folder of JPEG files.
         width, height: pixels, of the frames after rotation, as in LeRobot's camera configuration.
         fps: frames a second; files loop at this rate.
         fourcc: pixel format asked of a device; MJPG passes the camera's own bytes through.
@@ -67,4 +72,4 @@ class SourceSettings:
 
 def device_path(device: str) -> Path:
     """Return the path that `device` names; an index n is /dev/video<n>."""
-    return Path(f"/dev/video{device}") if device.isdecimal() else Path(device).expanduser()
+    return Path(f"/dev/video{device}") if device.isdecimal() else Path(device.removeprefix("file://")).expanduser()

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from so101_camera.image_codec import decode_image, encode_jpeg
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
+from test_url_source import http_camera
 
 from so101_node import qos
 
@@ -223,6 +225,28 @@ def test_a_rotated_camera_answers_streams_and_describes_the_turned_picture(robot
     finally:
         camera.send_signal(signal.SIGINT)
         assert camera.wait(5) == 0
+
+
+def test_a_camera_slower_than_asked_says_both_rates_and_what_a_server_thinks_of_it() -> None:
+    with http_camera() as server:
+        server.period_s = 0.25
+        url = f"http://robot:secret@127.0.0.1:{server.server_address[1]}/video"
+        process = start("slow", device=url, width="64", height="48", fps="30.0")
+        said: list[str] = []
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line)
+            if "max_frame_age_s" in line or len(said) > 20:
+                break
+        process.send_signal(signal.SIGINT)
+        said += process.communicate(timeout=START_LIMIT_S)[1].splitlines()
+    text = "\n".join(said)
+    assert re.search(r"slow: fewer frames come than were asked for: [34]\.\d frames/s, 30 asked; more light", text), (
+        text
+    )
+    assert re.search(r"at [34]\.\d frames/s a frame is up to 0\.\d\d s old.* set it to 0\.\d\d or more", text), text
+    assert text.count("fewer frames") == 1
+    assert "secret" not in text
 
 
 @pytest.mark.parametrize(

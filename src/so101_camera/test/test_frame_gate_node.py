@@ -41,7 +41,7 @@ def robot() -> Iterator[Robot]:
 def test_any_drivers_newest_picture_answers_each_request_once(robot: Robot) -> None:
     gates = [
         gate("top", image_topic="usb_cam/image"),
-        gate("front", image_topic="/realsense/color", image_transport="raw", lossless="true", rotation="-90"),
+        gate("frame_gate_1", source="front=/realsense/color", lossless="true", rotation="-90"),
     ]
     jpegs = [encode_jpeg(picture) for picture in PICTURES]
     usb = robot.node.create_publisher(CompressedImage, "usb_cam/image/compressed", 10)  # a default driver: reliable
@@ -93,6 +93,8 @@ def test_any_drivers_newest_picture_answers_each_request_once(robot: Robot) -> N
     ("parameters", "expected"),
     [
         ({"image_topic": "usb_cam/image/compressed"}, "leave /compressed out"),
+        ({"source": "/camera/color/image_raw"}, "must be CAMERA=TOPIC such as wrist=/camera/color/image_raw"),
+        ({"source": "wrist=/color", "image_topic": "/depth"}, "leave those two empty"),
         ({"image_topic": "usb cam"}, "must be a topic"),
         ({"image_transport": "theora"}, "compressed, raw"),
     ],

@@ -1,0 +1,81 @@
+"""A camera in the network through OpenCV's FFmpeg backend: rtsp://, http:// and what else FFmpeg opens."""
+
+import os
+import re
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+
+from so101_camera.frame import Frame
+from so101_camera.video_source import SourceEndedError, SourceError, SourceSettings
+
+OPEN_TIMEOUT_MS = 3000
+READ_TIMEOUT_MS = 2000
+
+# Read once, when a stream is opened. Without `nobuffer` FFmpeg keeps frames back to judge the stream's rate; over UDP a
+# lost packet tears a picture, and TCP is what every RTSP camera speaks.
+OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+OPTIONS = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay"
+
+
+def is_url(device: str) -> bool:
+    """Whether the device is an address in the network and no path."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", device, re.IGNORECASE) is not None and not device.startswith("file://")
+
+
+def without_password(url: str) -> str:
+    """Return the URL as it may be shown: user and password left out."""
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
+
+
+class UrlSource:
+    """Delivers pixels. The capture time is that of reading: what the camera and the network take is not known here."""
+
+    def __init__(self, settings: SourceSettings) -> None:
+        """Keep the settings; nothing is opened yet."""
+        self._settings = settings
+        self._shown = without_password(settings.device)
+        self._capture: Any = None
+        self._seq = 0
+
+    def open(self) -> None:
+        """Connect; see FrameSource."""
+        self.close()
+        os.environ.setdefault(OPTIONS_VARIABLE, OPTIONS)
+        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
+        capture = cv2.VideoCapture(self._settings.device, cv2.CAP_FFMPEG, options)
+        if not capture.isOpened():
+            capture.release()
+            raise SourceError(
+                f"cannot open {self._shown} within {OPEN_TIMEOUT_MS / 1000:g} s: check address, port, path, user and "
+                f"password (ffplay {self._shown})"
+            )
+        self._capture = capture
+
+    def read(self) -> Frame:
+        """Return the next frame; see FrameSource."""
+        if self._capture is None:
+            raise SourceError(f"{self._shown} is not open")
+        ok, pixels = self._capture.read()
+        if not ok or pixels is None:
+            raise SourceEndedError(f"{self._shown} gave no frame within {READ_TIMEOUT_MS / 1000:g} s, or ended")
+        self._seq += 1
+        return Frame(self._seq, time.monotonic_ns(), bgr=np.asarray(pixels, np.uint8))
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def mismatch(self) -> str:
+        """Return in words how the stream's size differs from the one given; it is set at the camera."""
+        if self._capture is None:
+            return ""
+        wanted = self._settings.captured_size
+        given = (int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        if wanted == given or 0 in given:
+            return ""
+        return "the stream is {}x{}, width and height say {}x{}; set one of them".format(*given, *wanted)

@@ -1,0 +1,153 @@
+"""A camera in the network: a server of MJPEG over HTTP on the loopback interface."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from so101_camera.capture_loop import CaptureLoop
+from so101_camera.frame import Frame
+from so101_camera.image_codec import encode_jpeg
+from so101_camera.source_choice import make_source
+from so101_camera.url_source import UrlSource, is_url, without_password
+from so101_camera.video_source import SourceEndedError, SourceError, SourceSettings
+
+from so101_camera import url_source
+
+GREY = np.full((48, 64, 3), 90, np.uint8)
+GREY[:, :32] = 200
+JPEG = encode_jpeg(GREY)
+
+
+class Camera(ThreadingHTTPServer):
+    """Sends one picture again and again; `stalls`: no more pictures; `ends`: closes each connection after 20."""
+
+    daemon_threads = True
+    stalls = ends = False
+    period_s = 0.01
+    connections = 0
+
+
+class Stream(BaseHTTPRequestHandler):
+    server: Camera
+
+    def do_GET(self) -> None:
+        self.server.connections += 1
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        sent = 0
+        try:
+            while not (self.server.ends and sent >= 20):
+                if not self.server.stalls:
+                    self.wfile.write(
+                        b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(JPEG), JPEG)
+                    )
+                    sent += 1
+                time.sleep(self.server.period_s)
+        except OSError:
+            pass
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+
+@contextmanager
+def http_camera() -> Iterator[Camera]:
+    server = Camera(("127.0.0.1", 0), Stream)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.stalls = False
+    server.ends = True
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def camera() -> Iterator[Camera]:
+    with http_camera() as server:
+        yield server
+
+
+def settings(camera: Camera, rotation: int = 0, width: int = 64, height: int = 48) -> SourceSettings:
+    url = f"http://robot:secret@127.0.0.1:{camera.server_address[1]}/video"
+    return SourceSettings(url, width, height, rotation=rotation)
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_stream_is_a_camera_rotated_like_any_other(camera: Camera, rotation: int) -> None:
+    size = (48, 64) if rotation else (64, 48)
+    source = make_source(settings(camera, rotation, *size))
+    source.open()
+    assert source.mismatch() == ""
+    first, second = source.read(), source.read()
+    source.close()
+    assert second.seq == first.seq + 1
+    assert second.capture_ns > first.capture_ns
+    assert first.bgr is not None
+    assert np.abs(first.bgr.astype(int) - np.rot90(GREY, -1 if rotation else 0)).mean() < 4
+
+
+def test_another_size_than_the_one_given_is_said(camera: Camera) -> None:
+    source = make_source(settings(camera, width=640, height=480))
+    source.open()
+    assert source.mismatch() == "the stream is 64x48, width and height say 640x480; set one of them"
+    source.close()
+
+
+def test_a_stream_that_stands_still_is_an_error_in_time(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(url_source, "READ_TIMEOUT_MS", 400)
+    source = make_source(settings(camera))
+    source.open()
+    source.read()
+    camera.stalls = True
+    began = time.monotonic()
+    with pytest.raises(SourceEndedError, match=r"gave no frame within 0\.4 s"):
+        for _ in range(1000):  # what is under way still comes
+            source.read()
+    assert time.monotonic() - began < 5.0
+    source.close()
+
+
+def test_a_stream_that_ends_is_connected_again(camera: Camera) -> None:
+    camera.ends = True
+    frames: list[Frame] = []
+    errors: list[str] = []
+    loop = CaptureLoop(make_source(settings(camera)), frames.append, errors.append)
+    loop.start()
+    end = time.monotonic() + 20.0
+    while camera.connections < 3 and time.monotonic() < end:
+        time.sleep(0.02)
+    loop.stop(5.0)
+    assert camera.connections >= 3
+    assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
+    assert errors
+    assert all("secret" not in error for error in errors)
+
+
+def test_an_address_where_nobody_answers_is_one_line_without_the_password() -> None:
+    with pytest.raises(SourceError, match=r"cannot open http://127.0.0.1:9/video within 3 s: check address") as caught:
+        make_source(SourceSettings("http://robot:secret@127.0.0.1:9/video")).open()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["rtsp://10.0.0.3:554/stream1", "HTTP://cam.local/video", "rtsps://u:p@cam/1", "udp://@:5000"]
+)
+def test_a_url_is_told_from_a_path(url: str) -> None:
+    assert is_url(url)
+    assert isinstance(make_source(SourceSettings(url)), UrlSource)
+
+
+def test_a_path_is_no_url(tmp_path: Path) -> None:
+    for device in ("/dev/video0", "0", "./a:b", "file:///dev/video0", str(tmp_path)):
+        assert not is_url(device)
+
+
+def test_a_password_is_not_shown() -> None:
+    assert without_password("rtsp://admin:p@10.0.0.3/s?a=1") == "rtsp://10.0.0.3/s?a=1"
+    assert without_password("/dev/v4l/by-id/usb@1") == "/dev/v4l/by-id/usb@1"
