@@ -19,6 +19,11 @@ _TASKS = Path("/proc/self/task")
 _ROUNDS = 5  # a thread that is not raised yet may start another meanwhile
 
 LIMITS_FILE = "/etc/security/limits.d/so101.conf"
+PERMIT = (
+    f'printf \'%s\\n\' "$USER - rtprio 20" "$USER - nice -20" | sudo tee {LIMITS_FILE}'
+    " and log out and in again; in a container: --cap-add SYS_NICE"
+)
+"""What to type so that this user may raise priorities."""
 
 
 def use_realtime(priority: int) -> bool:
@@ -30,6 +35,15 @@ def use_realtime(priority: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def may_use_realtime(priority: int) -> bool:
+    """Whether this user may; tried by a thread that ends at once."""
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.append(use_realtime(priority)))
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 def use_niceness(niceness: int) -> bool:
@@ -68,9 +82,7 @@ def raise_process(niceness: int, thread_priority: int = 0) -> str:
         return ""
     return (
         f"runs without precedence: {' and '.join(refused)} not permitted to this user, so other programs on this"
-        " computer can hold it up. To permit it:"
-        f' printf \'%s\\n\' "$USER - rtprio 20" "$USER - nice -20" | sudo tee {LIMITS_FILE}'
-        " and log out and in again; in a container: --cap-add SYS_NICE"
+        f" computer can hold it up. To permit it: {PERMIT}"
     )
 
 

@@ -44,6 +44,16 @@ def test_a_sound_arm_is_green(arm: RunningVirtualArm) -> None:
         assert named(checks, name).state is State.GREEN, named(checks, name)
 
 
+@pytest.mark.parametrize("permitted", [True, False])
+def test_a_user_who_may_not_raise_priorities_reads_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, permitted: bool
+) -> None:
+    monkeypatch.setattr("so101_tools.doctor.robot.may_use_realtime", lambda priority: permitted)
+    priority = named(list(check_robot(RobotQuestion(expected=False))), "priority")
+    assert priority.state is (State.GREEN if permitted else State.YELLOW)
+    assert permitted or "sudo tee /etc/security/limits.d/so101.conf" in priority.remedy
+
+
 def test_a_servo_that_does_not_answer_is_named(arm: RunningVirtualArm) -> None:
     arm.client.fault("servo_off", 3)
     try:

@@ -17,12 +17,14 @@ from so101_driver.errors import CalibrationError, DriverError, OtherArmError, Se
 from so101_driver.feetech_bus import FeetechBus
 from so101_driver.serial_ports import serial_ports
 from so101_driver.servo_settings import Gains, gains_advice, mismatches, repair_command
+from so101_node.priority import PERMIT, may_use_realtime
 
 from so101_tools.doctor.check import Checks, Part
 
 _PART = Part("robot")
 _DEVICES = Path("/dev")
 _READS = 30
+_TICK_PRIORITY = 10
 _WARM_C = 55.0
 
 
@@ -47,6 +49,11 @@ def check_robot(question: RobotQuestion) -> Checks:
     else:
         yield from _check_port(port, question)
     yield from _check_cameras(expected=question.expected)
+    if may_use_realtime(_TICK_PRIORITY):
+        yield _PART.green("priority", "driver and queue may run at real-time priority")
+    else:
+        text = "real-time priority is not permitted: a viewer or another program here can hold up commands to the arm"
+        yield _PART.yellow("priority", text, PERMIT)
 
 
 def _only_port() -> str:
