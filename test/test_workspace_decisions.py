@@ -158,7 +158,10 @@ def built(layout: Layout) -> Layout:
         (layout.root / folder / "package.xml").write_text(f"<package><name>{name}</name></package>")
     (layout.root / "config").mkdir()
     (layout.root / "msg" / "A.msg").write_text("int32 a\n")
-    layout.install.mkdir()
+    (layout.root / "msg" / "CMakeLists.txt").write_text("project(so101_msgs)\n")
+    for name in ("so101_msgs", "so101_tools", "so101_bringup"):
+        (layout.install / name).mkdir(parents=True)
+        (layout.build / name).mkdir(parents=True)
     (layout.install / "setup.bash").write_text("")
     stamp.write(layout.install / ".so101.json", {"packages": build.out_of_date(layout)})
     return layout
@@ -190,6 +193,27 @@ def test_python_modules_and_tests_need_no_build(built: Layout, path: str) -> Non
     assert build.out_of_date(built) == {}
 
 
+def test_a_package_whose_installed_folder_was_removed_is_built_again(built: Layout) -> None:
+    shutil.rmtree(built.install / "so101_msgs")
+    assert set(build.out_of_date(built)) == {"so101_msgs"}
+
+
+def test_messages_are_built_from_nothing_after_one_was_added(built: Layout) -> None:
+    """What a build folder holds of the old set of messages is not linked with the new set."""
+    (built.root / "msg" / "B.msg").write_text("int32 b\n")
+    (built.build / "so101_msgs" / "libold.so").write_text("")
+    (built.build / "so101_tools" / "kept").write_text("")
+    found: list[bool] = []
+
+    def colcon(*_command: object, **_options: object) -> Outcome:
+        found.append((built.build / "so101_msgs").exists() or (built.install / "so101_msgs").exists())
+        return Outcome(0, "")
+
+    build.run(built, colcon)
+    assert found == [False]
+    assert (built.build / "so101_tools" / "kept").exists()
+
+
 def test_without_install_everything_is_built(built: Layout) -> None:
     shutil.rmtree(built.install)
     assert set(build.out_of_date(built)) == {"so101_msgs", "so101_tools", "so101_bringup"}
@@ -215,6 +239,8 @@ def build_with(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
         layout.install.mkdir(exist_ok=True)
         (layout.build / "CMakeCache.txt").touch()
         (layout.install / "setup.bash").touch()
+        for name in build.packages(layout):
+            (layout.install / name).mkdir(exist_ok=True)
         return Outcome(0, "")
 
     monkeypatch.setattr(activation, "record", lambda layout: {"COLCON_PREFIX_PATH": str(layout.install)})

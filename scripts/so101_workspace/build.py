@@ -69,7 +69,11 @@ def out_of_date(layout: Layout) -> dict[str, str]:
     present = {name: fingerprint(layout, folder) for name, folder in packages(layout).items()}
     if not (layout.install / "setup.bash").exists() or set(built) - set(present):
         return present
-    return {name: value for name, value in present.items() if built.get(name) != value}
+    return {
+        name: value
+        for name, value in present.items()
+        if built.get(name) != value or not (layout.install / name).is_dir()  # removed by hand, to have it built again
+    }
 
 
 def refuse_foreign_install(layout: Layout) -> None:
@@ -127,8 +131,11 @@ def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
         )  # an interrupted first build is known as ours
     before = stamp.read(layout.install / _STAMP).get("packages", {})
     built = {name: value for name, value in before.items() if name not in changed}
-    for name in set(before) - set(packages(layout)):
-        del built[name]
+    from_nothing = {name for name in changed if (packages(layout)[name] / "CMakeLists.txt").is_file()}
+    for name in from_nothing | set(before) - set(packages(layout)):
+        # Gone; or its set of files may have changed, which the second run of a build folder does not always take in:
+        # after a pull that brought a message, Python found "undefined symbol: so101_msgs__msg__..." in the library.
+        built.pop(name, None)
         shutil.rmtree(str(layout.install / name), ignore_errors=True)
         shutil.rmtree(str(layout.build / name), ignore_errors=True)
     env = activation.underlay(layout)
