@@ -62,6 +62,32 @@ def test_what_is_said_about_names_of_lerobot_is_true() -> None:
             assert name in declared or name == "rtc", text
 
 
+def programs() -> dict[str, str]:
+    """Package of each executable of ours, without those that become a program of another package."""
+    found = {}
+    for point in importlib.metadata.entry_points(group="console_scripts"):
+        package, _, module = point.value.partition(":")[0].partition(".")
+        if package.startswith("so101_") and package != "so101_nexus" and module != "view.desktop_program":
+            found[point.name] = package
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("camera", "recorder", "state_publisher") else pytest.mark.long)
+        for name in sorted(programs())
+    ],
+)
+def test_help_is_a_usage_and_starts_nothing(name: str) -> None:
+    program = Path(get_package_prefix(programs()[name])) / "lib" / programs()[name] / name
+    done = subprocess.run([str(program), "--help"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.startswith("usage: "), done.stdout
+    for parameter in known_nodes.declared().get(name, ()):
+        assert f"\n  {parameter} (" in done.stdout, parameter
+
+
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
     """Exit code and stderr of each executable with a misspelt name in its section; two at a time."""

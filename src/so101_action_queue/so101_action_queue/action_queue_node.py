@@ -223,7 +223,10 @@ class ActionQueueNode(AutostartNode):
 
     def _obey(self, response: Trigger.Response, wish: Callable[[Journal, int], Outcome]) -> Trigger.Response:
         with self._lock:
-            outcome = wish(self._journal, clock.now_ns()) if self._journal else Outcome(False, "not active")
+            if self._journal:
+                outcome = wish(self._journal, clock.now_ns())
+            else:
+                outcome = Outcome(False, f"not active: {self.what_to_do()}")
         response.success, response.message = outcome.done, outcome.reason
         self._publish_spec()
         return response

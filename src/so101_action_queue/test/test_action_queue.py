@@ -207,7 +207,7 @@ def test_deactivated_it_is_silent_and_activated_again_it_knows_all_it_needs(
     world.forget()
     time.sleep(0.5)
     assert (world.commands, world.statuses) == ([], [])
-    assert world.call("start").message == "not active"
+    assert world.call("start").message == "not active: activate it: ros2 lifecycle set /action_queue activate"
     assert world.change_state(Transition.TRANSITION_CLEANUP)
     assert world.change_state(Transition.TRANSITION_CONFIGURE)
     assert world.change_state(Transition.TRANSITION_ACTIVATE)

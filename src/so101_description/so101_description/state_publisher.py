@@ -15,6 +15,9 @@ from so101_description.mesh_files import AUTO, MeshFolderError, robot_descriptio
 from so101_description.robot_description import urdf_folder
 
 _PACKAGE = "robot_state_publisher"
+_USAGE = """usage: state_publisher [meshes:=auto|none|FOLDER] [--ros-args ...]
+
+robot_state_publisher with the URDF of the SO-101; ROS arguments are passed on to it."""
 
 
 def command(arguments: Sequence[str], program: Path) -> list[str]:
@@ -39,6 +42,9 @@ def command(arguments: Sequence[str], program: Path) -> list[str]:
 
 def main() -> None:
     """Replace this process."""
+    if any(word in ("-h", "--help") for word in sys.argv[1:]):
+        print(_USAGE)
+        return
     from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
     try:

@@ -184,7 +184,7 @@ class So101DriverNode(AutostartNode):
     ) -> Callable[[Trigger.Request, Trigger.Response], Trigger.Response]:
         def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             if self._bus_thread is None:
-                response.success, response.message = False, "the driver is not active: activate it first"
+                response.success, response.message = False, f"the driver is not active: {self.what_to_do()}"
                 return response
             outcome = self._bus_thread.request(ask)
             response.success, response.message = outcome.accepted, outcome.message

@@ -416,6 +416,7 @@ def test_deactivated_it_holds_and_activated_again_it_follows(bench: Bench) -> No
     before = true_pose(bench.arm)
     for on_the_way in ((), (Transition.TRANSITION_CLEANUP, Transition.TRANSITION_CONFIGURE)):
         change(Transition.TRANSITION_DEACTIVATE)
+        assert "activate it: ros2 lifecycle set /so101_driver activate" in peer.call("reset").message
         peer.wait_for(DriverStatus.HOLD, causes.STOPPING)
         assert not peer.call("park").success
         for transition in on_the_way:

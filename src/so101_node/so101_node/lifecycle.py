@@ -40,6 +40,15 @@ class AutostartNode(LifecycleNode):
             if transition() != TransitionCallbackReturn.SUCCESS:
                 raise NodeError(self.failure or f"{self.get_name()} could not {verb}")
 
+    def what_to_do(self) -> str:
+        """Return what to type so that a node that is not active becomes so."""
+        state, name = self._state_machine.current_state[0], self.get_fully_qualified_name()
+        if state == State.PRIMARY_STATE_INACTIVE:
+            return f"activate it: ros2 lifecycle set {name} activate"
+        if state == State.PRIMARY_STATE_UNCONFIGURED:
+            return f"ros2 lifecycle set {name} configure, then activate"
+        return "it was shut down and stays so: end its process and start it again"
+
     @property
     def is_active(self) -> bool:
         """Whether the node is in the primary state ACTIVE."""

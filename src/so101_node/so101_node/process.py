@@ -24,6 +24,7 @@ from so101_node import exit_codes, parameter_files
 from so101_node.last_line import name_in, say
 from so101_node.parameter_files import ParameterFileError
 from so101_node.parameters import ParameterError, refuse_unknown
+from so101_node.usage import answer_words
 
 
 class NodeError(RuntimeError):
@@ -51,8 +52,9 @@ _FATAL = (
 
 
 def run_process(factory: Callable[[], Node], args: Sequence[str] | None = None) -> NoReturn:
-    """`run_node`, and end the process with its code."""
-    end_process(run_node(factory, args))
+    """`run_node`, and end the process with its code. Without `args`, words of the command line are answered first."""
+    code = answer_words(factory, sys.argv) if args is None else None
+    end_process(run_node(factory, args) if code is None else code)
 
 
 def end_process(code: int) -> NoReturn:

@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         print(f"virtual_arm ready: {options.sim_dir / PORT_NAME}", flush=True)
         arm.run([wake.fileno()] + ([_STDIN] if options.exit_with_stdin else []))
+        if _was_interrupted(wake):
+            arm.serve_to_the_end()
     finally:
         arm.close()
     return 0
@@ -52,6 +54,15 @@ def _wake_on_signals() -> socket.socket:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     return reader
+
+
+def _was_interrupted(wake: socket.socket) -> bool:
+    """Whether it was Ctrl-C, which also ends those who use the bus; SIGTERM is for this process alone."""
+    wake.setblocking(False)
+    try:
+        return wake.recv(1) == bytes([signal.SIGINT])
+    except BlockingIOError:
+        return False
 
 
 def _take_priority() -> None:

@@ -23,6 +23,12 @@ from so101_sim.virtual_bus import VirtualBus
 BATCH_NS = 8_000_000
 """Physics catches up this often, ns, and before each bus transaction. Half of it costs 3 % of a core more."""
 
+SILENCE_NS = 300_000_000
+"""A bus that is silent for this long after Ctrl-C, ns, is in use no more; a driver asks every 17 ms."""
+
+FAREWELL_NS = 3_000_000_000
+"""The longest that users of the bus are waited for after Ctrl-C, ns."""
+
 MAX_LAG_NS = 100_000_000
 """A longer pause of this process is given up, not caught up with; see RealTimePacer."""
 
@@ -45,6 +51,7 @@ class VirtualArm:
         self._bus = VirtualBus(self._plant.servos, byte_ns=round(options.wire_byte_us * 1000))
         self._scene_seed, self._scene_count = options.seed, 0
         self._lockstep_ns = 0
+        self._heard_ns = 0  # when the last bytes came over the bus
         self._replug_ns: int | None = None
         write_calibration(folder / CALIBRATION_NAME, self._plant.calibration)
         self._port = PtyPort(folder / PORT_NAME)
@@ -55,20 +62,36 @@ class VirtualArm:
 
     def run(self, stop_fds: list[int]) -> None:
         """Serves until one of `stop_fds` is readable."""
-        while True:
-            watched = [*stop_fds, *self._control.fds]
-            if (port := self._port.fd) is not None:
-                watched.append(port)
-            readable, _, _ = select.select(watched, [], [], self._timeout_s())
-            if not set(stop_fds).isdisjoint(readable):
-                return
-            now_ns = time.monotonic_ns()
-            if port in readable:
-                self._follow_clock(now_ns)
-                self._bus.receive(self._port.read(), self._port.baud, now_ns)
-            for fd in set(self._control.fds).intersection(readable):
-                self._control.serve(fd)
-            self._serve_due(time.monotonic_ns())
+        while not self._serve_once(stop_fds, self._timeout_s()):
+            pass
+
+    def serve_to_the_end(self) -> None:
+        """Serves those who still talk to the bus, as hardware does that nobody switches off: until it is silent.
+
+        Ctrl-C ends all processes of a launch at once; a driver whose port went first would report a lost arm.
+        """
+        limit_ns = time.monotonic_ns() + FAREWELL_NS
+        while time.monotonic_ns() < min(limit_ns, self._heard_ns + SILENCE_NS):
+            due_s = self._timeout_s()
+            self._serve_once([], 0.05 if due_s is None else min(due_s, 0.05))
+
+    def _serve_once(self, stop_fds: list[int], timeout_s: float | None) -> bool:
+        """Serves what is there after `timeout_s` at most; True if one of `stop_fds` is readable."""
+        watched = [*stop_fds, *self._control.fds]
+        if (port := self._port.fd) is not None:
+            watched.append(port)
+        readable, _, _ = select.select(watched, [], [], timeout_s)
+        if not set(stop_fds).isdisjoint(readable):
+            return True
+        now_ns = time.monotonic_ns()
+        if port in readable:
+            self._heard_ns = now_ns
+            self._follow_clock(now_ns)
+            self._bus.receive(self._port.read(), self._port.baud, now_ns)
+        for fd in set(self._control.fds).intersection(readable):
+            self._control.serve(fd)
+        self._serve_due(time.monotonic_ns())
+        return False
 
     def close(self) -> None:
         """Removes the port and the socket; the state file stays, for readers that still hold it."""

@@ -300,6 +300,20 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
     stop(process)
 
 
+def test_after_an_interrupt_the_bus_is_served_until_it_is_silent(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    sdk = Sdk(tmp_path / "ttySO101")
+    sdk.read_word(1, reg.PRESENT_POSITION)
+    process.send_signal(signal.SIGINT)
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        sdk.read_word(1, reg.PRESENT_POSITION)
+    assert process.poll() is None
+    sdk.close()
+    assert process.wait(20.0) == 0
+    stop(process)
+
+
 def test_a_signal_while_it_is_still_starting_ends_it_cleanly_too(tmp_path: Path) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "so101_sim.virtual_arm", "--sim-dir", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

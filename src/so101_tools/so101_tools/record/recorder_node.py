@@ -16,6 +16,7 @@ from rclpy.subscription import Subscription
 from so101_node.parameters import declare
 from so101_node.process import NodeError, end_process, run_node
 from so101_node.timers import create_timer
+from so101_node.usage import answer_words
 
 from so101_tools.bag.errors import BagError
 from so101_tools.bag.message_types import UnknownTypeError, message_class, message_type
@@ -167,7 +168,8 @@ def run(args: Sequence[str] | None = None, overrides: Sequence[Parameter] = ()) 
 
 def main() -> None:
     """Run the recorder as a process."""
-    end_process(run())
+    code = answer_words(RecorderNode, sys.argv)
+    end_process(run() if code is None else code)
 
 
 if __name__ == "__main__":
