@@ -20,6 +20,10 @@ MIGRATION: Final = "./so101 policy migrate"
 _INSIDE: Final = ("", "checkpoints/last/pretrained_model", "pretrained_model")
 """Where a checkpoint sits in the folder that people name: itself, a training run, one step of a run."""
 
+_WEIGHT_SUFFIXES: Final = frozenset(
+    {".bin", ".ckpt", ".h5", ".msgpack", ".npz", ".onnx", ".pkl", ".pt", ".pth", ".safetensors"}
+)
+
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -113,7 +117,7 @@ def _check_files(folder: Path, base: str, needed: tuple[str, ...]) -> Checkpoint
             "(an adapter that was merged into its base): copy the whole folder"
         )
     if not (folder / WEIGHTS).is_file():
-        raise PolicyLoadError(f"{folder} has no {WEIGHTS}: only safetensors weights are loaded, never pickle")
+        raise PolicyLoadError(_other_weights(folder))
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise PolicyLoadError(
@@ -121,6 +125,20 @@ def _check_files(folder: Path, base: str, needed: tuple[str, ...]) -> Checkpoint
             f"`{MIGRATION} {folder}` makes one that can be served, {folder.name}_migrated beside it"
         )
     return Checkpoint(str(folder), is_local=True, policy_type=policy_type)
+
+
+def _other_weights(folder: Path) -> str:
+    """What a folder has in place of the one file of weights that is loaded."""
+    names = sorted(file.name for file in folder.iterdir() if file.suffix in _WEIGHT_SUFFIXES)
+    text = f"{folder} has no {WEIGHTS}: only safetensors weights are loaded, never pickle"
+    parts = [name for name in names if name.endswith(".safetensors") and name.startswith("model-")]
+    if parts:
+        have = f"has its weights in {len(parts)} parts ({parts[0]}, ...)"
+        return f"{folder} {have}: LeRobot loads one {WEIGHTS}; save the policy whole"
+    others = [name for name in names if not name.endswith(".safetensors")]
+    return (
+        f"{text}; {', '.join(others)} is not: save the policy again with LeRobot's save_pretrained" if others else text
+    )
 
 
 def _check_adapter(folder: Path, base: str, policy_type: str | None) -> Checkpoint:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import huggingface_hub.constants
 import lerobot.policies  # noqa: F401 - registers every policy type
 import torch
+from draccus.utils import DecodingError, DraccusException
 from lerobot.configs import PreTrainedConfig
 from lerobot.policies import get_policy_class, make_pre_post_processors
 from lerobot.policies.pretrained import PreTrainedPolicy
@@ -21,21 +23,27 @@ from lerobot.processor.pipeline import ProcessorMigrationError
 from lerobot.utils.constants import OBS_IMAGES, OBS_STATE
 from safetensors import safe_open
 
-from so101_policy_server.checkpoint import MIGRATION, WEIGHTS, Checkpoint
+from so101_policy_server.checkpoint import CONFIG, MIGRATION, WEIGHTS, Checkpoint
 from so101_policy_server.lerobot_adapter import merge_adapter, one_line, told_of_base
+from so101_policy_server.lerobot_files import HERE, without_fields, writer_of
 from so101_policy_server.lerobot_kinds import resizes_itself, tells_training_size
 from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicyLoadError, PolicySource
 
 
 def load_config(checkpoint: Checkpoint, source: PolicySource) -> Any:
     """LeRobot's configuration of the checkpoint, for the device that was asked for."""
-    known = PreTrainedConfig.get_known_choices()
-    if checkpoint.is_local and checkpoint.policy_type not in known:
-        raise PolicyLoadError(
-            f"policy type '{checkpoint.policy_type}' of {checkpoint.path} is not one that LeRobot knows: "
-            f"{', '.join(sorted(known))}"
-        )
-    config = PreTrainedConfig.from_pretrained(checkpoint.config_path)
+    with tempfile.TemporaryDirectory() as folder:
+        place = checkpoint.config_path
+        if source.ignored_config_fields and checkpoint.is_local:
+            kept = without_fields(Path(place), source.ignored_config_fields)
+            (Path(folder) / CONFIG).write_text(json.dumps(kept), encoding="utf-8")
+            place = folder
+        try:
+            config = PreTrainedConfig.from_pretrained(place)
+        except (DraccusException, ValueError, TypeError) as error:
+            if not checkpoint.is_local:
+                raise
+            raise PolicyLoadError(_unreadable(checkpoint, error)) from error
     if source.policy_type not in ("", config.type):
         raise PolicyLoadError(f"policy_type = {source.policy_type}: {checkpoint.path} is of type {config.type}")
     config.use_peft = False  # an adapter is merged into its base, and a merged one may still say so
@@ -45,6 +53,14 @@ def load_config(checkpoint: Checkpoint, source: PolicySource) -> Any:
         # Otherwise torchvision downloads ImageNet weights, only for the checkpoint to overwrite them.
         config.pretrained_backbone_weights = None
     return config
+
+
+def _unreadable(checkpoint: Checkpoint, error: Exception) -> str:
+    """What a value in config.json is that LeRobot does not take, without the words of its parser."""
+    told = error if isinstance(error, DecodingError) else error.__cause__ or error
+    reason = one_line(told)
+    place = f"{Path(checkpoint.config_path) / CONFIG}: {HERE} does not take it: {reason}"
+    return f"{place}; {writer_of(Path(checkpoint.config_path))}: correct what is named, or serve it with that LeRobot"
 
 
 def load_weights(checkpoint: Checkpoint, config: Any) -> Any:

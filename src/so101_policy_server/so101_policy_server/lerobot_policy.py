@@ -29,6 +29,7 @@ from so101_policy_server.lerobot_checkpoint import (
     hub_access,
     load_weights,
 )
+from so101_policy_server.lerobot_files import examine_weights
 from so101_policy_server.lerobot_preflight import examine, refuse_what_is_red
 from so101_policy_server.policy import (
     Leftover,
@@ -69,6 +70,7 @@ def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
             refuse_what_is_red(checkpoint, examined.findings)
             progress("loading weights")
             policy = load_weights(checkpoint, examined.config)
+            refuse_what_is_red(checkpoint, examine_weights((*policy.named_parameters(), *policy.named_buffers())))
         except PolicyLoadError:
             raise
         except Exception as error:  # LeRobot, transformers and hub raise dozens of types here

@@ -14,10 +14,11 @@ from safetensors import safe_open
 
 from so101_policy_server.checkpoint import WEIGHTS, Checkpoint
 from so101_policy_server.lerobot_checkpoint import describe, load_config, load_processors
+from so101_policy_server.lerobot_files import examine_files
 from so101_policy_server.lerobot_kinds import reads_language
 from so101_policy_server.lerobot_statistics import examine_statistics, joint_statistics, use_statistics_from
 from so101_policy_server.policy import PolicyDescription, PolicyLoadError, PolicySource
-from so101_policy_server.preflight import Finding, accept, refusal, warnings, yellow
+from so101_policy_server.preflight import Finding, Verdict, accept, refusal, warnings, yellow
 from so101_policy_server.training_record import TrainingRecord, read_training_record
 
 
@@ -36,14 +37,18 @@ def examine(checkpoint: Checkpoint, source: PolicySource) -> Examined:
     """Load configuration and processors for real, as the server does, and look at them. No weights are loaded.
 
     Raises:
-        PolicyLoadError: they cannot be loaded at all.
+        RefusedError: another LeRobot wrote them.
+        PolicyLoadError: they cannot be loaded for another reason.
     """
+    files = examine_files(checkpoint, source.ignored_config_fields)
+    if any(finding.verdict is Verdict.RED for finding in files):
+        raise RefusedError(checkpoint, files)
     config = load_config(checkpoint, source)
     description = describe(checkpoint.path, config, source.device)
     preprocessor, postprocessor = load_processors(checkpoint, config, source.device)
     if source.statistics_from:
         use_statistics_from(source.statistics_from, preprocessor, postprocessor)
-    findings = examine_statistics(
+    findings = files + examine_statistics(
         config, preprocessor, postprocessor, _weight_names(checkpoint), source.statistics_from
     )
     findings += [yellow("adapter", note) for note in checkpoint.notes]
@@ -60,10 +65,18 @@ def examine(checkpoint: Checkpoint, source: PolicySource) -> Examined:
 
 
 def refuse_what_is_red(checkpoint: Checkpoint, findings: Iterable[Finding]) -> None:
-    """Raise PolicyLoadError with the words of all that is red."""
-    reason = refusal(findings)
-    if reason:
-        raise PolicyLoadError(f"{checkpoint.path}: {reason}")
+    """Raise RefusedError where anything is red."""
+    found = tuple(findings)
+    if refusal(found):
+        raise RefusedError(checkpoint, found)
+
+
+class RefusedError(PolicyLoadError):
+    """Something is red. The message has the words of all that is; `findings` has the rest as well."""
+
+    def __init__(self, checkpoint: Checkpoint, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(f"{checkpoint.path}: {refusal(self.findings)}")
 
 
 def _weight_names(checkpoint: Checkpoint) -> list[str]:

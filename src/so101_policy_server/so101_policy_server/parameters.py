@@ -70,6 +70,9 @@ class ServerParameters:
     accepted_findings: list[str] = parameter(
         [], "keys of findings about the checkpoint that are implausible but meant, such as units.action"
     )
+    ignored_config_fields: list[str] = parameter(
+        [], "fields of the checkpoint's config.json that another LeRobot wrote and that change nothing at inference"
+    )
     server_name: str = parameter("policy_server", "name that robots bind to")
     robots: list[str] = parameter([], "namespaces of the robots to serve; empty = the node's own")
     units: str = parameter(
@@ -130,6 +133,7 @@ class ServerParameters:
                 base_model_name_or_path=self.base_model_name_or_path,
                 statistics_from=tuple(self.statistics_from),
                 accepted_findings=tuple(self.accepted_findings),
+                ignored_config_fields=tuple(self.ignored_config_fields),
             ),
             served=Served(
                 joint_names=tuple(self.joint_names),

@@ -34,6 +34,7 @@ class PolicySource:
         allow_download: whether a local checkpoint may fetch parts that it names (such as a tokenizer) from the hub.
         statistics_from: which statistics to normalise with: `so100.buffer.*`, `action=KEY` or a dataset's stats.json.
         accepted_findings: keys of implausible findings that a person vouches for.
+        ignored_config_fields: fields of config.json that another LeRobot wrote and that change nothing here.
     """
 
     path: str
@@ -45,6 +46,7 @@ class PolicySource:
     base_model_name_or_path: str = ""
     statistics_from: tuple[str, ...] = ()
     accepted_findings: tuple[str, ...] = ()
+    ignored_config_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,3 +234,82 @@ def test_small_socket_buffers_are_named_with_the_line_to_type(
     (buffers,) = network._check_buffers(tmp_path)
     assert buffers.state is state
     assert expected in f"{buffers.text} {buffers.remedy}"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("policy") / "static"
+    shutil.copytree(Path(__file__).parents[1] / "policies" / "static", folder)
+    return folder
+
+
+def changed(source: Path, target: Path, **entries: object) -> Path:
+    shutil.copytree(source, target)
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config | entries))
+    return target
+
+
+def deployment(folder: Path, **sections: dict) -> Path:
+    file = folder / "deployment.yaml"
+    file.write_text(json.dumps({f"/**/{name}": {"ros__parameters": values} for name, values in sections.items()}))
+    return file
+
+
+def test_a_sound_checkpoint_is_green_to_its_statistics_weights_and_units(checkpoint: Path) -> None:
+    checks = list(check_server(str(checkpoint), expected=True))
+    for name in ("checkpoint", "config.json", "statistics", "weights", "units", "task", "observation steps"):
+        assert named(checks, name).state is State.GREEN, named(checks, name)
+
+
+def test_a_checkpoint_of_another_lerobot_is_red_with_the_offending_key_and_the_exit_code_1(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = changed(checkpoint, tmp_path / "other", sparkle=1)
+    report = tmp_path / "report.json"
+    assert main(["server", "--checkpoint", str(other), "--report", str(report)]) == 1
+    red = [line for line in capsys.readouterr().out.splitlines() if line.startswith("red")]
+    assert len(red) == 1
+    assert "does not have field sparkle (1) of act" in red[0] and 'ignored_config_fields: ["sparkle"]' in red[0]
+    written = json.loads(report.read_text())
+    assert [check["name"] for check in written["checks"] if check["state"] == "red"] == ["config.json: sparkle"]
+
+
+def test_the_doctor_says_what_the_server_says(checkpoint: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+    from so101_policy_server.lerobot_policy import load_policy
+    from so101_policy_server.policy import PolicyLoadError, PolicySource
+
+    foreign = changed(checkpoint, tmp_path / "foreign")
+    for file in foreign.glob("*normalizer_processor.safetensors"):
+        save_file({f"so100.{key}" if "images" not in key else key: v for key, v in load_file(file).items()}, file)
+    red = named(list(check_server(str(foreign), expected=True)), "statistics")
+    assert red.state is State.RED
+    with pytest.raises(PolicyLoadError) as error:
+        load_policy(PolicySource(str(foreign)), lambda _text: None)
+    assert f"{red.name}: {red.text} -> {red.remedy}" in str(error.value)
+
+
+def test_a_deployment_is_held_against_its_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    file = deployment(
+        tmp_path,
+        policy_server={"pretrained_name_or_path": str(checkpoint), "units": "normalized", "policy_device": "cpu"},
+        action_queue={"units": "degrees", "task": ""},
+        top={"width": 1280, "height": 720},
+        wrist={"width": 640, "height": 480},
+    )
+    checks = list(check_server("", file, expected=True))
+    reds = {check.name: check.line() for check in checks if check.state is State.RED}
+    assert "units of action_queue is degrees, of policy_server normalized" in reds["units"]
+    assert (
+        "camera top: pictures are 1280x720 (16:9), the policy was trained with 80x64" in reds["observation.images.top"]
+    )
+    assert named(checks, "observation.images.wrist").state is State.GREEN
+    assert named(checks, "task").state is State.GREEN  # ACT reads none
+
+
+def test_a_deployment_that_cannot_be_read_is_one_red_line(tmp_path: Path) -> None:
+    (tmp_path / "no.yaml").write_text("- a\n")
+    for file in (tmp_path / "no.yaml", tmp_path / "none.yaml", deployment(tmp_path, policy_server={"fps": 500.0})):
+        red = named(list(check_server("", file, expected=True)), "deployment")
+        assert red.state is State.RED and str(file) in red.text

@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--robot-id", default="", help="id given to lerobot-calibrate")
     parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; default: LeRobot's own place")
     parser.add_argument("--checkpoint", default="", help="policy folder, run folder or hub id to look at")
+    parser.add_argument(
+        "--config", type=Path, help="YAML file of the deployment: units, task and cameras of the policy"
+    )
     parser.add_argument("--peer", default="", help="address of the other computer")
     parser.add_argument("--listen", type=float, default=3.0, metavar="S", help="how long to listen for nodes, s")
     parser.add_argument("--report", type=Path, help="write the checks there, as JSON")
@@ -84,7 +87,8 @@ def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
     def server() -> Checks:
         from so101_tools.doctor.server import check_server
 
-        yield from check_server(options.checkpoint, expected=options.part == "server" or bool(options.checkpoint))
+        expected = options.part == "server" or bool(options.checkpoint)
+        yield from check_server(options.checkpoint, options.config, expected=expected)
 
     def network() -> Checks:
         from so101_tools.doctor.network import check_network

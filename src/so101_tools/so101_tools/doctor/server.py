@@ -9,16 +9,20 @@ from pathlib import Path
 from so101_policy_server.checkpoint import find_checkpoint
 from so101_policy_server.policy import PolicyLoadError
 
-from so101_tools.doctor.check import Checks, Part
+from so101_tools.doctor.check import Check, Checks, Part, State
+from so101_tools.doctor.deployment import Deployment, DeploymentError, read_deployment
 
 _PART = Part("server")
 _LEROBOT = "0.6.1"
 
 
-def check_server(checkpoint: str, *, expected: bool) -> Checks:
-    """LeRobot's version, torch's device, and the checkpoint's files. Nothing is downloaded.
+def check_server(checkpoint: str, config: Path | None = None, *, expected: bool) -> Checks:
+    """LeRobot's version, torch's device, and the checkpoint with its deployment. Nothing is downloaded.
 
-    `expected`: this machine is to be the server, so that a missing LeRobot is a fault.
+    Args:
+        checkpoint: policy folder, run folder or hub id; "" = what the deployment names.
+        config: YAML file of the deployment, for units, task and cameras; None = the server's defaults.
+        expected: this machine is to be the server, so that a missing LeRobot is a fault.
     """
     try:
         version = importlib.metadata.version("lerobot")
@@ -33,8 +37,14 @@ def check_server(checkpoint: str, *, expected: bool) -> Checks:
     else:
         yield _PART.yellow("LeRobot", f"{version}; tried with {_LEROBOT}", f"pip install lerobot=={_LEROBOT}")
     yield from _check_device()
-    if checkpoint:
-        yield from _check_checkpoint(checkpoint)
+    try:
+        deployment = read_deployment(config)
+    except DeploymentError as error:
+        yield _PART.red("deployment", str(error))
+        return
+    named = checkpoint or deployment.server.pretrained_name_or_path
+    if named:
+        yield from _check_checkpoint(named, deployment)
 
 
 def _check_device() -> Checks:
@@ -55,9 +65,10 @@ def _check_device() -> Checks:
         )
 
 
-def _check_checkpoint(name_or_path: str) -> Checks:
+def _check_checkpoint(name_or_path: str, deployment: Deployment) -> Checks:
+    parameters = deployment.server
     try:
-        found = find_checkpoint(name_or_path)
+        found = find_checkpoint(name_or_path, parameters.base_model_name_or_path)
     except PolicyLoadError as error:
         yield _PART.red("checkpoint", str(error))
         return
@@ -66,3 +77,7 @@ def _check_checkpoint(name_or_path: str) -> Checks:
         return
     size = sum(file.stat().st_size for file in Path(found.path).iterdir() if file.is_file())
     yield _PART.green("checkpoint", f"{found.path}: {found.policy_type}, {size / 1e6:.0f} MB")
+    from so101_tools.doctor.checkpoint import look_into
+
+    for finding in look_into(found, deployment):
+        yield Check(_PART.name, finding.key, State(finding.verdict.value), finding.text, finding.remedy)

@@ -1,0 +1,67 @@
+"""What a deployment's YAML file says about policy server, action queue and cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from so101_node.parameters import ParameterError, build, rules
+from so101_policy_server.parameters import ServerParameters
+
+
+class DeploymentError(ValueError):
+    """The file cannot be used. The message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Parameters as far as a file has them.
+
+    Attributes:
+        server: of `policy_server`, with defaults for what is not given.
+        queue: of `action_queue`, as given.
+        cameras: name -> (height, width), pixels, of each section that has both.
+    """
+
+    server: ServerParameters = field(default_factory=ServerParameters)
+    queue: Mapping[str, Any] = field(default_factory=dict)
+    cameras: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def read_deployment(file: Path | None) -> Deployment:
+    """Read a ROS parameter file.
+
+    Raises:
+        DeploymentError: it cannot be read, or the server would not accept a value.
+    """
+    if file is None:
+        return Deployment()
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        sections = {str(key): dict(value["ros__parameters"]) for key, value in content.items()}
+    except (OSError, ValueError, yaml.YAMLError, AttributeError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise DeploymentError(f"--config {file}: not a ROS parameter file: {reason}") from error
+    named = {("" if key in ("/**", "/*") else key.rsplit("/", 1)[-1]): values for key, values in sections.items()}
+    server = named.get("policy_server", named.get("", {}))
+    known = rules(ServerParameters)
+    try:
+        parameters = build(ServerParameters, {name: value for name, value in server.items() if name in known})
+    except (ParameterError, TypeError) as error:
+        raise DeploymentError(f"--config {file}: policy_server: {error}") from error
+    cameras = {
+        name: (int(values["height"]), int(values["width"]))
+        for name, values in named.items()
+        if "height" in values and "width" in values
+    }
+    return Deployment(parameters, named.get("action_queue", {}), _turned(cameras, named))
+
+
+def _turned(sizes: Mapping[str, tuple[int, int]], sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Sizes after LeRobot's rotation by 90 or 270 degrees, which cameras have too."""
+    return {
+        name: size[::-1] if sections[name].get("rotation") in (90, 270, -90) else size for name, size in sizes.items()
+    }
