@@ -92,7 +92,7 @@ def test_rviz_shows_model_paths_cameras_and_queue_plot_with_qos_that_matches_the
     compressed = {picture.removeprefix("/") for picture in PICTURES if picture.endswith("/compressed")}
     paths = {path.removeprefix("/") for path in PATHS}
     assert set(topics) == {"robot_description", "queue_plot/image", *paths, *compressed}
-    # The cameras' streams are best effort: a reliable reader would match nothing and show nothing.
+    # The cameras' streams are offered reliably, for tools that ask for that; a viewer needs no old picture again.
     assert all(topics[topic]["Reliability Policy"] == "Best Effort" for topic in compressed)
     assert topics["robot_description"]["Durability Policy"] == "Transient Local"
 

@@ -52,9 +52,9 @@ class CameraPublisher:
         self._camera_info = camera_info
         self._bridge = CvBridge()
         self._streamed = 0
-        self._compressed = node.create_publisher(CompressedImage, f"{camera}/image_raw/compressed", qos.IMAGE)
-        self._raw = node.create_publisher(Image, f"{camera}/image_raw", qos.IMAGE)
-        self._info = node.create_publisher(CameraInfo, f"{camera}/camera_info", qos.IMAGE)
+        self._compressed = node.create_publisher(CompressedImage, f"{camera}/image_raw/compressed", qos.IMAGE_WRITER)
+        self._raw = node.create_publisher(Image, f"{camera}/image_raw", qos.IMAGE_WRITER)
+        self._info = node.create_publisher(CameraInfo, f"{camera}/camera_info", qos.IMAGE_WRITER)
         self._observations = ObservationPublisher(
             node,
             camera,

@@ -29,6 +29,9 @@ REQUEST_WRITER = _profile(1, reliable=True)
 REQUEST_READER = _profile(10, reliable=True)
 CHUNK_WRITER = _profile(10, reliable=True)
 CHUNK_READER = _profile(10, reliable=True)
+# Reliable, so that tools that ask for it see pictures too; a reader that asks for best effort, as ours do, is sent
+# nothing again. One that stands still costs the writer nothing: the depth is 1, and nothing waits for it.
+IMAGE_WRITER = _profile(1, reliable=True)
 IMAGE = _profile(1, reliable=False)
 STATUS = _profile(1, reliable=False)
 PLAN = _profile(1, reliable=True)

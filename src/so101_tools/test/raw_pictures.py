@@ -1,7 +1,8 @@
-"""A camera's raw pictures as best effort messages, to see what a DDS profile lets through.
+"""A camera's raw pictures read best effort, to see what a DDS profile lets through.
 
 `python raw_pictures.py send` sends 640x480 at 30 Hz until it is ended; `python raw_pictures.py count SECONDS` counts
-for so long after the first and prints `[arrived, sent]` as one line of JSON.
+for so long after the first and prints `[arrived, sent]` as one line of JSON. `... wait` reads reliably, prints `up`
+after the first and goes on until it is ended.
 """
 
 import array
@@ -19,7 +20,7 @@ WIDTH, HEIGHT, FPS = 640, 480, 30.0
 
 
 def send(node: Node) -> None:
-    publisher = node.create_publisher(Image, "top/image_raw", qos.IMAGE)
+    publisher = node.create_publisher(Image, "top/image_raw", qos.IMAGE_WRITER)
     message = Image(width=WIDTH, height=HEIGHT, step=3 * WIDTH, encoding="bgr8")
     message.data = array.array("B", bytes(3 * WIDTH * HEIGHT))
     due = time.monotonic()
@@ -43,11 +44,22 @@ def count(node: Node, seconds: float) -> None:
     print(json.dumps([len(numbers), numbers[-1] - numbers[0] + 1]), flush=True)
 
 
+def wait(node: Node) -> None:
+    heard: list[int] = []
+    node.create_subscription(Image, "top/image_raw", lambda one: heard.append(one.width), qos.IMAGE_WRITER)
+    while not heard:
+        rclpy.spin_once(node, timeout_sec=0.1)
+    print("up", flush=True)
+    rclpy.spin(node)
+
+
 if __name__ == "__main__":
     rclpy.init()
     node = rclpy.create_node("raw_pictures")
     node.create_timer(1.0, lambda: None)
     if sys.argv[1] == "send":
         send(node)
+    elif sys.argv[1] == "wait":
+        wait(node)
     else:
         count(node, float(sys.argv[2]))

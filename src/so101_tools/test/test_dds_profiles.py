@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -122,6 +123,27 @@ def test_raw_pictures_sent_best_effort_arrive(camera: str, viewer: str, domain: 
             process.kill()
     arrived, sent = json.loads(done.stdout)
     assert sent > 60  # of 90; a busy machine sends fewer
+    assert arrived / sent > 200 / 240
+
+
+def test_a_reliable_viewer_sees_pictures_and_one_that_stands_still_takes_none_from_the_others(domain: int) -> None:
+    env = {**environment("udp"), "ROS_DOMAIN_ID": str(domain)}
+    command = [sys.executable, str(RAW_PICTURES)]
+    with (
+        subprocess.Popen([*command, "send"], env=env) as camera,
+        subprocess.Popen([*command, "wait"], env=env, stdout=subprocess.PIPE, text=True) as viewer,
+    ):
+        try:
+            assert viewer.stdout is not None and viewer.stdout.readline() == "up\n"
+            viewer.send_signal(signal.SIGSTOP)
+            done = subprocess.run(
+                [*command, "count", "3.0"], env=env, capture_output=True, text=True, check=True, timeout=60
+            )
+        finally:
+            viewer.kill()
+            camera.kill()
+    arrived, sent = json.loads(done.stdout)
+    assert sent > 60  # of 90: the camera was not held up
     assert arrived / sent > 200 / 240
 
 
