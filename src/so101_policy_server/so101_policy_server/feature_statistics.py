@@ -6,6 +6,7 @@ as degrees, and poses would go in as thousands of deviations.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -67,14 +68,16 @@ def candidates(feature: str, keys: Iterable[str]) -> list[str]:
     """Keys of statistics that may be meant for a feature, such as `so100.buffer.action` for `action`."""
 
     def plain(text: str) -> str:
-        return text.replace("_", ".").replace("/", ".")
+        return text.lower().replace("_", ".").replace("/", ".")
 
     return sorted(key for key in keys if key != feature and plain(feature) in plain(key))
 
 
 def pattern_of(feature: str, key: str) -> str:
-    """What a person writes for that: `so100.buffer.*` where the feature's name is inside the key as it is."""
-    return key.replace(feature, "*", 1) if feature in key else f"{feature}={key}"
+    """What a person writes for that: `so100.buffer.*` where the feature's name is a part of the key as it is."""
+    before, found, after = key.partition(feature)
+    is_part = bool(found) and before[-1:] in ("", ".", "/", "_") and after[:1] in ("", ".", "/", "_")
+    return f"{before}*{after}" if is_part else f"{feature}={key}"
 
 
 def select(patterns: Sequence[str], features: Iterable[str], keys: Iterable[str]) -> dict[str, str]:
@@ -115,6 +118,7 @@ def check_statistics(
     for feature in normalised:
         if feature.statistics:
             findings += _check_values(feature, feature.statistics)
+    findings += _check_once_each(normalised)
     findings += _check_agreement(normalised)
     if not normalised:
         findings.append(yellow("statistics", "no feature has a norm mode: what the policy gives is what is commanded"))
@@ -199,9 +203,14 @@ def _check_spread(
     if none.any():
         columns = ", ".join(str(column) for column in np.flatnonzero(none))
         text = f"{name} is 0 for value {columns}: it never changed in training"
-        if feature.kind == "ACTION" and not none.all() and not _moved(statistics, none):
-            return [yellow(key, f"{text}, and is always commanded as it was")]
         remedy = 'statistics_from: ["/path/to/dataset/meta/stats.json"] if they are of another dataset'
+        if feature.kind == "ACTION":
+            if none.all():
+                return [implausible(key, f"{text}, and the arm would be sent to one pose", remedy)]
+            if _moved(statistics, none):
+                text = f"{name} is 0 for value {columns}, though others of its statistics say that it moved"
+                return [implausible(key, text, remedy)]
+            return [yellow(key, f"{text}, and is always commanded as it was")]
         return [implausible(key, f"{text}; any other value of it becomes millions", remedy)]
     if feature.kind != "STATE":
         return []
@@ -223,13 +232,30 @@ def _moved(statistics: Mapping[str, Array], columns: npt.NDArray[np.bool_]) -> b
     return False
 
 
+def _check_once_each(features: Sequence[NormalisedFeature]) -> list[Finding]:
+    """Two steps that normalise the same feature multiply: z-scores of z-scores."""
+    counts = Counter((feature.key, feature.place) for feature in features)
+    return [
+        red(
+            f"statistics.{key}",
+            f"{count} steps of the {place} normalise it",
+            f"leave one of them in policy_{place}.json",
+        )
+        for (key, place), count in counts.items()
+        if count > 1
+    ]
+
+
 def _check_agreement(features: Sequence[NormalisedFeature]) -> list[Finding]:
     """Statistics of the action are kept twice, and must be those of one training."""
     by_place = {feature.place: feature for feature in features if feature.key == "action" and feature.statistics}
     if len(by_place) < 2:
         return []
-    before, after = by_place["preprocessor"].statistics, by_place["postprocessor"].statistics
-    assert before is not None and after is not None
+    return check_agreement(by_place["preprocessor"].statistics or {}, by_place["postprocessor"].statistics or {})
+
+
+def check_agreement(before: Mapping[str, Array], after: Mapping[str, Array]) -> list[Finding]:
+    """Hold the action's statistics in the preprocessor against those in the postprocessor, where both have them."""
     for name in sorted(before.keys() & after.keys()):
         first, second = np.ravel(before[name]), np.ravel(after[name])
         if first.shape == second.shape and not np.allclose(first, second, rtol=1e-3, atol=1e-3, equal_nan=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,14 @@ from lerobot.configs import FeatureType, NormalizationMode
 from lerobot.processor import NormalizerProcessorStep, RelativeActionsProcessorStep, UnnormalizerProcessorStep
 from lerobot.utils.constants import ACTION, OBS_STATE
 
-from so101_policy_server.feature_statistics import IDENTITY, Array, NormalisedFeature, check_statistics, select
+from so101_policy_server.feature_statistics import (
+    IDENTITY,
+    Array,
+    NormalisedFeature,
+    check_agreement,
+    check_statistics,
+    select,
+)
 from so101_policy_server.policy import PolicyLoadError
 from so101_policy_server.preflight import Finding, green, red, yellow
 
@@ -32,16 +40,19 @@ def use_statistics_from(patterns: Sequence[str], preprocessor: Any, postprocesso
     Raises:
         PolicyLoadError: a file that it names cannot be read.
     """
-    files = [pattern for pattern in patterns if pattern.endswith(".json")]
-    others = [pattern for pattern in patterns if pattern not in files]
+    read = {pattern: _read_statistics(pattern) for pattern in patterns if pattern.endswith(".json")}
     for pipeline in (preprocessor, postprocessor):
         for step in _normalisers(pipeline):
             statistics = {key: dict(values) for key, values in (step.stats or {}).items()}
+            chosen: dict[str, dict[str, Any]] = {}
             wanted = {*step.features, ACTION}
-            for file in files:
-                statistics |= {key: values for key, values in _read_statistics(file).items() if key in wanted}
-            chosen = select(others, wanted, statistics)
-            step.stats = {**statistics, **{feature: statistics[key] for feature, key in chosen.items()}}
+            for pattern in patterns:  # the first that has a feature wins
+                if pattern in read:
+                    found = {key: values for key, values in read[pattern].items() if key in wanted}
+                else:
+                    found = {feature: statistics[key] for feature, key in select([pattern], wanted, statistics).items()}
+                chosen = {**found, **chosen}
+            step.stats = {**statistics, **chosen}
             step.to(device=step.device)  # makes the tensors that it computes with
 
 
@@ -79,6 +90,12 @@ def examine_statistics(
     after = _features(postprocessor, "postprocessor", given)
     features = [*before, *after]
     findings = check_statistics(features, _keys(preprocessor, postprocessor), patterns)
+    findings = [*findings, *_check_raw_action(config, after)] if any(map(_treats, features)) else findings
+    if not any(map(_treats, features)) and _normalises_in_its_own_way(config):
+        findings = [green("statistics", f"a policy of type {config.type} normalises in its own way")]
+    if not _continues_chunks(config):  # its preprocessor has them too, for training alone
+        unread = _features(preprocessor, "preprocessor", given)
+        findings += [found for one in unread for other in after for found in _compare(one, other)]
     findings += _check_against_config(config, before, preprocessor, "preprocessor", read)
     findings += _check_against_config(config, after, postprocessor, "postprocessor", given)
     if inside and any(finding.verdict == "red" for finding in findings):
@@ -159,6 +176,29 @@ def _features(pipeline: Any, place: str, wanted: Mapping[str, Any]) -> list[Norm
     return found
 
 
+def _treats(feature: NormalisedFeature) -> bool:
+    return feature.mode != IDENTITY
+
+
+def _compare(before: NormalisedFeature, after: NormalisedFeature) -> list[Finding]:
+    return check_agreement(before.statistics or {}, after.statistics or {}) if _treats(after) else []
+
+
+def _normalises_in_its_own_way(config: Any) -> bool:
+    """Whether LeRobot gives this kind of policy no norm mode for actions: groot, lingbot_va, xvla."""
+    if not type(config).__module__.startswith("lerobot."):
+        return False
+    default = next(one for one in fields(config) if one.name == "normalization_mapping").default_factory
+    return callable(default) and default().get("ACTION") is NormalizationMode.IDENTITY
+
+
+def _check_raw_action(config: Any, after: Sequence[NormalisedFeature]) -> list[Finding]:
+    raw = any(feature.key == ACTION and not _treats(feature) for feature in after)
+    if not raw or _normalises_in_its_own_way(config):
+        return []
+    return [yellow("statistics.action", "has no norm mode: what the policy gives is commanded as it is")]
+
+
 def _check_against_config(
     config: Any, features: Sequence[NormalisedFeature], pipeline: Any, place: str, expected: Mapping[str, Any]
 ) -> list[Finding]:
@@ -167,17 +207,29 @@ def _check_against_config(
     Steps that come with a policy (groot's, xvla's) may normalise in their own way: those are taken at their word.
     """
     treated = {feature.key for feature in features if feature.mode != IDENTITY}
+    modes = {feature.key: feature.mode for feature in features}
     mapping = getattr(config, "normalization_mapping", None) or {}
-    left = []
+    left, other = [], []
     for key, feature in expected.items():
         mode = mapping.get(feature.type.value, NormalizationMode.IDENTITY)
-        if key not in treated and mode is not NormalizationMode.IDENTITY:
+        if mode is NormalizationMode.IDENTITY:
+            continue
+        if key not in treated:
             left.append(f"{key} ({mode.value})")
-    own = [step for step in pipeline.steps if not type(step).__module__.startswith("lerobot.processor.")]
-    if not left:
-        return []
-    text = f"config.json normalises {', '.join(left)}, no step of the {place} does"
+        elif modes[key] != mode.value:
+            other.append(f"{key} by {mode.value}, the {place} by {modes[key]}")
+    findings = []
+    if other:
+        text = f"config.json normalises {', '.join(other)}: the processor's is used"
+        findings.append(yellow(f"statistics.{place}", text, "see which of them the training run wrote"))
+    if left:
+        text = f"config.json normalises {', '.join(left)}, no step of the {place} does"
+        findings.append(_left_out(text, pipeline, place))
+    return findings
+
+
+def _left_out(text: str, pipeline: Any, place: str) -> Finding:
+    own = [type(step).__name__ for step in pipeline.steps if not type(step).__module__.startswith("lerobot.processor.")]
     if own:
-        names = ", ".join(type(step).__name__ for step in own)
-        return [yellow(f"statistics.{place}", f"{text}, unless {names} of the policy's own do")]
-    return [red(f"statistics.{place}", text, f"take policy_{place}.json and its .safetensors from the training run")]
+        return yellow(f"statistics.{place}", f"{text}, unless {', '.join(own)} of the policy's own do")
+    return red(f"statistics.{place}", text, f"take policy_{place}.json and its .safetensors from the training run")

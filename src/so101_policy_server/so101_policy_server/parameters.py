@@ -110,6 +110,11 @@ class ServerParameters:
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ParameterError(f"{name} = {values}: must not have a name twice")
+        for name in ("statistics_from", "accepted_findings", "base_model_name_or_path"):
+            if getattr(self, name) and not self.pretrained_name_or_path:
+                raise ParameterError(
+                    f"{name} = {getattr(self, name)!r}: is of the server's own policy: set pretrained_name_or_path too"
+                )
         if not self.joint_names:
             raise ParameterError("joint_names = []: must name the policy's joints")
         if not 0 < len(self.server_name) <= 64:

@@ -35,8 +35,17 @@ class PolicyChoice:
             return self.own
         if not is_admitted(meant, self.allowed):
             return None
-        device = device or self.own.device
-        return replace(self.own, path=meant, policy_type=policy_type, device=device, base_model_name_or_path="")
+        # What a person says about the server's own checkpoint is not true of another.
+        of_its_own = PolicySource(meant)
+        return replace(
+            self.own,
+            path=meant,
+            policy_type=policy_type,
+            device=device or self.own.device,
+            base_model_name_or_path=of_its_own.base_model_name_or_path,
+            statistics_from=of_its_own.statistics_from,
+            accepted_findings=of_its_own.accepted_findings,
+        )
 
     def describe(self, path: str) -> str:
         """The path in words, for lines that people read."""

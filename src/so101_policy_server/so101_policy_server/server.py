@@ -43,6 +43,9 @@ RETRY_SPEC_S: Final = 0.2
 RETRY_LOADING_S: Final = 0.5
 RETRY_ERROR_S: Final = 2.0
 
+OF_ITS_OWN: Final = ("statistics_from", "accepted_findings", "base_model_name_or_path")
+"""Parameters that are about pretrained_name_or_path, and about no policy that a robot names."""
+
 NO_POLICY: Final = "no policy: set pretrained_name_or_path, or let a robot name one that allowed_policies admits"
 INACTIVE: Final = "the server is not active"
 
@@ -60,7 +63,7 @@ class PolicyServer:
     """Decides; not thread-safe."""
 
     def __init__(self, config: ServerConfig) -> None:
-        self._config = config
+        self._config = self._applied = config  # the latter: as far as it holds for the policy that is loaded
         self._source = config.source
         self._state = State.UNCONFIGURED
         self._cause, self._message = causes.NO_POLICY, NO_POLICY
@@ -100,11 +103,12 @@ class PolicyServer:
 
     def loaded(self, policy: PolicyDescription, now_ns: int) -> list[Effect]:
         """The policy is loaded and warm."""
+        self._applied = self._config.applied_to(self._source, policy)
         try:
-            policy = describe_against(self._config.served, policy, self._config.cameras)
+            policy = describe_against(self._applied.served, policy, self._applied.cameras)
         except SpecMismatchError as error:
             return self.load_failed(str(error))
-        findings = check_deployment(self._config.served, policy, self._source.accepted_findings)
+        findings = check_deployment(self._applied.served, policy, self._source.accepted_findings)
         reason = refusal(findings)
         if reason:
             return self.load_failed(f"{policy.path}: {reason}")
@@ -123,6 +127,10 @@ class PolicyServer:
     def load_failed(self, reason: str) -> list[Effect]:
         """The policy could not be loaded; the server stays and says why."""
         self._policy, self._state, self._cause = None, State.ERROR, causes.LOAD_FAILED
+        if self._source != self._config.source and any(name in reason for name in OF_ITS_OWN):
+            reason = (
+                f"{reason}; {', '.join(OF_ITS_OWN)} are of the server's own policy: give it as pretrained_name_or_path"
+            )
         self._message = f"Failed to load policy: {reason}"
         self._loaded_for = None
         self._forget_acceptance()
@@ -194,7 +202,7 @@ class PolicyServer:
     def _check(self, robot: ServedRobot) -> list[Effect]:
         if self._policy is None:
             return []
-        return list(robot.check(self._config, self._source, self._policy))
+        return list(robot.check(self._applied, self._source, self._policy))
 
     def _robot(self, name: str) -> ServedRobot:
         return self._robots.setdefault(name, ServedRobot(name))
@@ -339,7 +347,7 @@ class PolicyServer:
             busy=self._busy[0] if self._busy else None,
             source=self._source,
             policy=self._policy,
-            cameras=camera_names(robot.spec, self._config.served, self._policy) if self._policy else (),
+            cameras=camera_names(robot.spec, self._applied.served, self._policy) if self._policy else (),
             joint_names=self._config.served.joint_names,
             inference_p50_s=self._times.percentile(50),
             inference_p95_s=self._times.percentile(95),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from so101_policy_server.policy import PolicySource
+from so101_policy_server.policy import PolicyDescription, PolicySource
 from so101_policy_server.policy_choice import PolicyChoice
 from so101_policy_server.spec_check import Served
 
@@ -43,3 +43,14 @@ class ServerConfig:
     def choice(self) -> PolicyChoice:
         """Which policies robots may name."""
         return PolicyChoice(self.source, self.allowed_policies)
+
+    def applied_to(self, source: PolicySource, policy: PolicyDescription) -> ServerConfig:
+        """What of this holds for a policy: `cameras` and a renaming are said of the server's own, and of no other.
+
+        Of another, a renaming to an image that it does not read is not meant.
+        """
+        if source == self.source or not self.source.path:
+            return self
+        read = {image.key for image in policy.images}
+        rename = {before: after for before, after in self.served.rename_map.items() if after in read}
+        return replace(self, cameras=(), served=replace(self.served, rename_map=rename))

@@ -244,11 +244,21 @@ def describe_against(served: Served, policy: PolicyDescription, cameras: tuple[s
     if cameras and len(cameras) != len(policy.images):
         keys = ", ".join(image.key for image in policy.images) or "no images"
         mismatches.append(f"cameras has {len(cameras)} names: the policy reads {len(policy.images)} ({keys})")
-    for key in served.rename_map.values():
-        if key.startswith(IMAGE_PREFIX) and key not in {image.key for image in policy.images}:
-            mismatches.append(f"rename_to has {key}: the policy does not read that")
     if mismatches:
         raise SpecMismatchError(mismatches)
+    read = {image.key for image in policy.images}
+    policy = replace(
+        policy,
+        warnings=(
+            *policy.warnings,
+            *(
+                f"rename_to has {after}: the policy reads {', '.join(sorted(read)) or 'no images'}; "
+                f"{before} is left out"
+                for before, after in served.rename_map.items()
+                if after.startswith(IMAGE_PREFIX) and after not in read
+            ),
+        ),
+    )
     if not cameras:
         return policy
     images = tuple(replace(image, camera=camera) for image, camera in zip(policy.images, cameras, strict=True))

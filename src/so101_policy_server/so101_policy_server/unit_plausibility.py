@@ -26,8 +26,11 @@ SCALE_END: Final = 101.0
 
 GRIPPER_FAR: Final = (-105.0, 150.0)
 GRIPPER_MEAN: Final = (-5.0, 105.0)
+GRIPPER_CLOSED: Final = 1.01
+"""Percent: a gripper that never opened further. More likely its numbers are 0..1."""
+
 RADIANS_END: Final = 3.3
-"""Just above pi: with every joint within it, gripper included, the numbers are radians or -1..1."""
+"""Just above pi: with every joint of the arm within it, the numbers are radians or -1..1, whatever the gripper's are."""
 
 SO101_REACH_DEG: Final[Mapping[str, float]] = {
     "shoulder_pan": 110.0,
@@ -121,10 +124,11 @@ def _check_one(key: str, extent: _Extent, joint_names: Sequence[str], units: Uni
     gripper = np.array([is_gripper(joint) for joint in joint_names])
     other = "normalized" if units is Units.DEGREES else "degrees"
     span = f"{extent.names} {_joints(joint_names, extent.low, extent.high)}"
-    if max(np.abs(extent.low).max(), np.abs(extent.high).max()) <= RADIANS_END:
+    arm = ~gripper if (~gripper).any() else gripper
+    if max(np.abs(extent.low[arm]).max(), np.abs(extent.high[arm]).max()) <= RADIANS_END:
         if not extent.of_samples and not extent.mean.any():
             return [yellow(key, f"mean 0 and small std: the statistics are of no arm ({span})")]
-        text = f"every joint is within {RADIANS_END:g} ({span}): radians or -1..1, not {units.name.lower()}"
+        text = f"every joint of the arm is within {RADIANS_END:g} ({span}): radians or -1..1, not {units.name.lower()}"
         return [implausible(key, text, "convert the dataset to LeRobot's units and train again")]
     end, unit = (TURN_DEG, "degrees") if units is Units.DEGREES else (SCALE_END, "-100..100")
     low, high = (extent.low, extent.high) if extent.of_samples else (extent.mean, extent.mean)
@@ -156,6 +160,9 @@ def _check_gripper(
     text = f"{extent.names} {_joints(names, low, high)} (mean {mean[0]:.4g}); LeRobot's gripper is 0..100"
     if far:
         return [implausible(key, text, "check joint_names: the order of the policy's columns")]
+    if extent.of_samples and bool((high <= GRIPPER_CLOSED).any()):
+        text += ", so it never opened in training, or its numbers are 0..1"
+        return [yellow(key, text, "see what the dataset's gripper says when it is open: train with 0..100")]
     return [yellow(key, text, "check joint_names: the order of the policy's columns")] if outside else []
 
 

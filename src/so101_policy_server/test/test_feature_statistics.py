@@ -103,6 +103,24 @@ def test_a_joint_that_training_never_moved_is_a_warning_in_the_action_and_refuse
     assert "statistics.observation.state: std is 0 for value 5" in line
 
 
+def test_an_action_without_spread_is_not_said_to_become_millions() -> None:
+    (line,) = red(check_statistics([feature(statistics=ARM | {"std": np.zeros(6)})], ["action"]))
+    assert "the arm would be sent to one pose" in line and "millions" not in line
+    (line,) = red(check_statistics([feature(statistics=ARM | {"std": np.array([9, 9, 9, 9, 9, 0.0])})], ["action"]))
+    assert "std is 0 for value 5, though others of its statistics say that it moved" in line
+
+
+def test_a_feature_that_two_steps_normalise_is_refused() -> None:
+    (line,) = red(check_statistics([feature(), feature()], ["action"]))
+    assert "statistics.action: 2 steps of the postprocessor normalise it" in line
+
+
+@pytest.mark.parametrize("key", ["actions", "Action", "robot.Action"])
+def test_a_key_that_only_resembles_the_feature_is_offered_by_its_whole_name(key: str) -> None:
+    (line,) = red(check_statistics([feature(statistics=None)], [key]))
+    assert f'statistics_from: ["action={key}"]' in line
+
+
 def test_statistics_of_pictures_0_to_255_are_refused() -> None:
     statistics = {"mean": np.full((3, 1, 1), 127.0), "std": np.full((3, 1, 1), 60.0)}
     (line,) = red(check_statistics([feature("observation.images.top", statistics=statistics)], []))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from so101_policy_server.policy import PolicySource
 from so101_policy_server.policy_choice import PolicyChoice, is_admitted, names_same_policy
 
@@ -37,3 +39,10 @@ def test_what_is_loaded_for_a_robot_is_its_own_or_admitted_and_keeps_the_servers
 def test_a_path_that_climbs_is_admitted_only_literally() -> None:
     assert not is_admitted("models/../etc", CHOICE.allowed)
     assert is_admitted("lab/../x", CHOICE.allowed)
+
+
+def test_what_is_said_of_the_servers_own_checkpoint_is_not_said_of_another() -> None:
+    own = replace(OWN, statistics_from=("so100.*",), accepted_findings=("units",), base_model_name_or_path="lab/base")
+    choice = PolicyChoice(own, allowed=("models/*",))
+    assert choice.source("models/pick") is own
+    assert choice.source("models/place") == PolicySource("models/place", "", "cuda", 2)

@@ -121,6 +121,66 @@ def test_a_policy_that_normalises_nothing_is_served_with_a_warning(tiny_act: Pat
     assert "no feature has a norm mode" in warning
 
 
+def processors(folder: Path, change) -> Path:
+    for name in ("policy_preprocessor.json", "policy_postprocessor.json"):
+
+        def every_map(content):
+            for step in content["steps"]:
+                if "norm_map" in step["config"]:
+                    change(step["config"]["norm_map"])
+
+        change_json(folder, name, every_map)
+    return folder
+
+
+def test_actions_that_go_out_as_the_network_gives_them_are_a_warning(tiny_act: Path, tmp_path: Path) -> None:
+    raw = processors(copy(tiny_act, tmp_path / "raw"), lambda modes: modes.update(ACTION="IDENTITY"))
+    change_json(raw, "config.json", lambda content: content["normalization_mapping"].update(ACTION="IDENTITY"))
+    (warning,) = load(raw).description.warnings
+    assert warning == "statistics.action: has no norm mode: what the policy gives is commanded as it is"
+
+
+def test_another_norm_mode_in_the_processors_than_in_the_configuration_is_a_warning(
+    tiny_act: Path, tmp_path: Path, right
+) -> None:
+    other = copy(tiny_act, tmp_path / "other")
+    change_json(other, "config.json", lambda content: content["normalization_mapping"].update(ACTION="MIN_MAX"))
+    policy = load(other)
+    (warning,) = policy.description.warnings
+    assert "config.json normalises action by MIN_MAX, the postprocessor by MEAN_STD: the processor's is used" in warning
+    assert np.array_equal(row(policy), right)
+
+
+def test_processors_of_two_trainings_are_refused_though_only_one_of_them_is_read(
+    tiny_act: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    mixed = copy(tiny_act, tmp_path / "mixed")
+    (file,) = mixed.glob("policy_post*normalizer_processor.safetensors")
+    save_file({key: value * 2 for key, value in load_file(file).items()}, file)
+    with pytest.raises(PolicyLoadError, match=r"statistics\.action\.agreement: max differs between preprocessor"):
+        load(mixed)
+
+
+def test_the_first_source_that_has_a_feature_wins(foreign: Path, tmp_path: Path, right) -> None:
+    other = {"mean": [9.0] * 6, "std": [9.0] * 6, "min": [-99.0] * 6, "max": [99.0] * 6}
+    stats = tmp_path / "stats.json"
+    stats.write_text(json.dumps({"action": other}))
+    assert np.array_equal(row(load(foreign, statistics_from=("so100.buffer.*", str(stats)))), right)
+    assert not np.array_equal(row(load(foreign, statistics_from=(str(stats), "so100.buffer.*"))), right)
+
+
+def test_a_policy_of_a_kind_that_normalises_in_its_own_way_is_no_cause_for_a_warning() -> None:
+    from lerobot.policies.factory import make_policy_config
+    from lerobot.processor import PolicyProcessorPipeline
+    from so101_policy_server.lerobot_statistics import examine_statistics
+
+    config = make_policy_config("groot", device="cpu")
+    pipeline = PolicyProcessorPipeline(steps=[])
+    assert [found.verdict for found in examine_statistics(config, pipeline, pipeline, [])] == ["green"]
+
+
 def test_statistics_inside_the_weights_of_an_old_policy_are_named(tiny_act: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file

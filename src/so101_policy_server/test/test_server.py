@@ -386,3 +386,18 @@ def test_what_is_unlikely_about_a_checkpoint_is_a_warning_when_it_is_loaded(exam
     effects = server.loaded(examples.description(warnings=("statistics: no feature has a norm mode",)), 0)
     warned = [effect.text for effect in effects if isinstance(effect, Log) and effect.level is Level.WARNING]
     assert warned == ["statistics: no feature has a norm mode"]
+
+
+def test_cameras_and_renaming_of_the_servers_own_policy_are_not_those_of_a_policy_that_a_robot_names(examples) -> None:
+    served = examples.served(rename_map={"observation.images.front": "observation.images.camera1"})
+    server = PolicyServer(examples.config(served=served, cameras=("wrist", "front"), allowed_policies=("lab/*",)))
+    server.start()
+    server.activate()
+    server.loaded(examples.description("camera1", "camera2"), 0)
+    server.spec("", examples.spec(path="lab/other"), 0)
+    server.loaded(examples.description("front", "wrist"), 0)
+    report = server.status("")
+    assert (report.state, report.cameras) == (State.READY, ("front", "wrist"))
+    server.spec("", examples.spec(spec_id=10, path="lab/third"), 0)
+    server.load_failed("no statistics -> statistics_from: so100.*")
+    assert "are of the server's own policy: give it as pretrained_name_or_path" in server.status("").message

@@ -54,6 +54,10 @@ def test_the_core_gets_every_parameter() -> None:
         ({"units": "radians"}, "units = 'radians': must be one of degrees, normalized"),
         ({"rename_from": ["a"]}, r"rename_from = \['a'\]: must have as many keys as rename_to"),
         ({"cameras": ["front", "front"]}, r"cameras = \['front', 'front'\]: must not have a name twice"),
+        (
+            {"statistics_from": ["so100.*"]},
+            "statistics_from = .*: is of the server's own policy: set pretrained_name_or",
+        ),
         ({"joint_names": []}, r"joint_names = \[\]: must name the policy's joints"),
         ({"server_name": ""}, "server_name = '': must have 1 to 64 characters"),
         ({"min_inference_s": 20.0}, "min_inference_s = 20: must be below inference_timeout_s"),

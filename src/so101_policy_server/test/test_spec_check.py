@@ -184,10 +184,15 @@ def test_camera_names_are_given_where_the_checkpoint_has_none(examples) -> None:
         describe_against(examples.served(), policy, ("front", "wrist"))
 
 
-def test_a_renaming_to_an_image_that_the_policy_does_not_read_is_named(examples) -> None:
-    served = examples.served(rename_map={"observation.images.a": "observation.images.b"})
-    with pytest.raises(SpecMismatchError, match=r"rename_to has observation\.images\.b"):
-        describe_against(served, examples.description(), ())
+def test_a_renaming_to_an_image_that_the_policy_does_not_read_leaves_the_camera_out_with_a_word(examples) -> None:
+    rename = {"observation.images.a": "observation.images.b", "observation.images.front": "observation.images.frnt"}
+    served = examples.served(rename_map=rename)
+    named = describe_against(served, examples.description(), ())
+    assert [line.partition(":")[0] for line in named.warnings] == [
+        f"rename_to has {after}" for after in rename.values()
+    ]
+    with pytest.raises(SpecMismatchError, match="the policy reads camera front: the robot has a, front, wrist"):
+        check(examples, named, served=served, cameras=("a", "front", "wrist"))  # never what was not meant
 
 
 def test_a_policy_that_runs_for_another_robot_is_not_passed_off_as_the_servers_own(examples) -> None:

@@ -76,11 +76,19 @@ def test_values_that_end_at_100_exactly_are_unlikely_to_be_degrees() -> None:
 
 @pytest.mark.parametrize("units", list(Units))
 @pytest.mark.parametrize("whole", [True, False])
-def test_radians_are_refused(units: Units, whole: bool) -> None:
+@pytest.mark.parametrize("gripper", [True, False])
+def test_radians_are_refused(units: Units, whole: bool, gripper: bool) -> None:
     radians = {name: np.radians(array) for name, array in DEGREES.items()}
+    if not gripper:  # in percent all the same
+        radians = {name: np.append(array[:5], DEGREES[name][5]) for name, array in radians.items()}
     ((verdict, line),) = verdicts(radians if whole else only_mean(radians), units)
     assert verdict is Verdict.RED
-    assert "every joint is within 3.3" in line and "radians" in line
+    assert "every joint of the arm is within 3.3" in line and "radians" in line
+
+
+def test_a_gripper_that_never_opened_beyond_one_percent_is_named() -> None:
+    ((verdict, line),) = verdicts(changed(5, min=0.0, mean=0.4, max=1.0))
+    assert verdict is Verdict.YELLOW and "never opened in training, or its numbers are 0..1" in line
 
 
 def test_statistics_of_nothing_are_a_warning() -> None:
