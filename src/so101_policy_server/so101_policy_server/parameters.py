@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from so101_node.parameters import ParameterError, parameter
 
 from so101_node import precedence
-from so101_policy_server.policy import PolicySource
+from so101_policy_server.policy import OF_ONE_CHECKPOINT, PolicySource
 from so101_policy_server.server_config import ServerConfig
 from so101_policy_server.spec_check import Served
 from so101_policy_server.units import Units
@@ -110,7 +110,7 @@ class ServerParameters:
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ParameterError(f"{name} = {values}: must not have a name twice")
-        for name in ("statistics_from", "accepted_findings", "base_model_name_or_path"):
+        for name in OF_ONE_CHECKPOINT:
             if getattr(self, name) and not self.pretrained_name_or_path:
                 raise ParameterError(
                     f"{name} = {getattr(self, name)!r}: is of the server's own policy: set pretrained_name_or_path too"

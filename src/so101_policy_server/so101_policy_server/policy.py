@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,15 @@ class PolicySource:
     statistics_from: tuple[str, ...] = ()
     accepted_findings: tuple[str, ...] = ()
     ignored_config_fields: tuple[str, ...] = ()
+
+
+OF_ONE_CHECKPOINT: Final = (
+    "base_model_name_or_path",
+    "statistics_from",
+    "accepted_findings",
+    "ignored_config_fields",
+)
+"""Fields of a PolicySource that a person says of one checkpoint: they are true of no other."""
 
 
 @dataclass(frozen=True, slots=True)

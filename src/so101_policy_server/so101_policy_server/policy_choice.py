@@ -6,7 +6,7 @@ import fnmatch
 import os
 from dataclasses import dataclass, replace
 
-from so101_policy_server.policy import PolicySource
+from so101_policy_server.policy import OF_ONE_CHECKPOINT, PolicySource
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,13 @@ class PolicyChoice:
             return self.own
         if not is_admitted(meant, self.allowed):
             return None
-        # What a person says about the server's own checkpoint is not true of another.
-        of_its_own = PolicySource(meant)
+        blank = PolicySource("")
         return replace(
             self.own,
             path=meant,
             policy_type=policy_type,
             device=device or self.own.device,
-            base_model_name_or_path=of_its_own.base_model_name_or_path,
-            statistics_from=of_its_own.statistics_from,
-            accepted_findings=of_its_own.accepted_findings,
+            **{name: getattr(blank, name) for name in OF_ONE_CHECKPOINT},
         )
 
     def describe(self, path: str) -> str:

@@ -15,7 +15,7 @@ from so101_policy_server.frame_matcher import NS_PER_S
 from so101_policy_server.image_decode import Pixels
 from so101_policy_server.instruction import instruction
 from so101_policy_server.intake import Intake
-from so101_policy_server.policy import PolicyDescription, PolicySource
+from so101_policy_server.policy import OF_ONE_CHECKPOINT, PolicyDescription, PolicySource
 from so101_policy_server.preflight import refusal, warnings
 from so101_policy_server.request import Answer, CompleteRequest, Frame, Request, RequestKey, SessionKey, Status
 from so101_policy_server.request_check import find_fault
@@ -42,9 +42,6 @@ So does one that made the server load it, for this long after it became ready.
 RETRY_SPEC_S: Final = 0.2
 RETRY_LOADING_S: Final = 0.5
 RETRY_ERROR_S: Final = 2.0
-
-OF_ITS_OWN: Final = ("statistics_from", "accepted_findings", "base_model_name_or_path")
-"""Parameters that are about pretrained_name_or_path, and about no policy that a robot names."""
 
 NO_POLICY: Final = "no policy: set pretrained_name_or_path, or let a robot name one that allowed_policies admits"
 INACTIVE: Final = "the server is not active"
@@ -127,10 +124,9 @@ class PolicyServer:
     def load_failed(self, reason: str) -> list[Effect]:
         """The policy could not be loaded; the server stays and says why."""
         self._policy, self._state, self._cause = None, State.ERROR, causes.LOAD_FAILED
-        if self._source != self._config.source and any(name in reason for name in OF_ITS_OWN):
-            reason = (
-                f"{reason}; {', '.join(OF_ITS_OWN)} are of the server's own policy: give it as pretrained_name_or_path"
-            )
+        asked = [name for name in OF_ONE_CHECKPOINT if name in reason]
+        if asked and self._source != self._config.source:
+            reason = f"{reason}; {', '.join(asked)} is of the server's own policy: give this as pretrained_name_or_path"
         self._message = f"Failed to load policy: {reason}"
         self._loaded_for = None
         self._forget_acceptance()

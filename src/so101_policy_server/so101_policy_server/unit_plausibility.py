@@ -30,7 +30,7 @@ GRIPPER_CLOSED: Final = 1.01
 """Percent: a gripper that never opened further. More likely its numbers are 0..1."""
 
 RADIANS_END: Final = 3.3
-"""Just above pi: with every joint of the arm within it, the numbers are radians or -1..1, whatever the gripper's are."""
+"""Just above pi: with all of the arm within it, the numbers are radians or -1..1, whatever those of the gripper are."""
 
 SO101_REACH_DEG: Final[Mapping[str, float]] = {
     "shoulder_pan": 110.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from so101_policy_server.policy import PolicySource
+from so101_policy_server.policy import OF_ONE_CHECKPOINT, PolicySource
 from so101_policy_server.policy_choice import PolicyChoice, is_admitted, names_same_policy
 
 OWN = PolicySource("models/pick/", policy_type="act", device="cuda", torch_threads=2)
@@ -42,7 +42,9 @@ def test_a_path_that_climbs_is_admitted_only_literally() -> None:
 
 
 def test_what_is_said_of_the_servers_own_checkpoint_is_not_said_of_another() -> None:
-    own = replace(OWN, statistics_from=("so100.*",), accepted_findings=("units",), base_model_name_or_path="lab/base")
+    own = replace(
+        OWN, **{name: "lab/base" if name == "base_model_name_or_path" else ("x",) for name in OF_ONE_CHECKPOINT}
+    )
     choice = PolicyChoice(own, allowed=("models/*",))
     assert choice.source("models/pick") is own
     assert choice.source("models/place") == PolicySource("models/place", "", "cuda", 2)

@@ -400,4 +400,7 @@ def test_cameras_and_renaming_of_the_servers_own_policy_are_not_those_of_a_polic
     assert (report.state, report.cameras) == (State.READY, ("front", "wrist"))
     server.spec("", examples.spec(spec_id=10, path="lab/third"), 0)
     server.load_failed("no statistics -> statistics_from: so100.*")
-    assert "are of the server's own policy: give it as pretrained_name_or_path" in server.status("").message
+    assert (
+        "statistics_from is of the server's own policy: give this as pretrained_name_or_path"
+        in server.status("").message
+    )
