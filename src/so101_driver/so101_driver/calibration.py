@@ -30,6 +30,11 @@ SEAM_STEPS: Final = 20
 _CROSSED_STEPS: Final = 3600
 _WIDE_STEPS: Final = 2900  # 255 degrees
 _NARROW_STEPS: Final = 300  # 26 degrees
+_PUT_BACK: Final = (
+    "put a copy of the file back; only without one run lerobot-calibrate again, which moves the zero of policies that "
+    "were trained before"
+)
+_FIRST_FORMAT: Final = {"homing_offset", "drive_mode", "motor_names"}  # LeRobot up to May 2025: lists, no joints
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -99,7 +104,7 @@ class Calibration:
             said = f"{name}: calibrated range {joint.range_min}..{joint.range_max}"
             if name in full_turn_joints and span >= _CROSSED_STEPS:
                 continue
-            if span >= _WIDE_STEPS:
+            if span >= _WIDE_STEPS and name not in full_turn_joints:
                 found.append(f"{said} is wider than an SO-101's joint can turn: {again}")
             elif span < _NARROW_STEPS:
                 found.append(f"{said} is narrow ({span} steps of 4096): was the joint moved through its whole range?")
@@ -127,13 +132,18 @@ def load_calibration(path: Path, full_turn_joints: Sequence[str] = FULL_TURN_JOI
     Raises CalibrationError naming the file, the joint and the key.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows begin a file with a mark
     except OSError as error:
         raise CalibrationError(f"cannot read calibration {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise CalibrationError(f"calibration {path} is not JSON ({error}); run lerobot-calibrate again") from error
+    except (ValueError, RecursionError) as error:
+        raise CalibrationError(f"calibration {path} is not JSON ({error}): {_PUT_BACK}") from error
     if not isinstance(document, dict):
-        raise CalibrationError(f"calibration {path} must be an object of joints; run lerobot-calibrate again")
+        raise CalibrationError(f"calibration {path} must be an object of joints: {_PUT_BACK}")
+    if document.keys() >= _FIRST_FORMAT:
+        raise CalibrationError(
+            f"calibration {path} has the format of LeRobot before June 2025, whose zero was another one: run "
+            "lerobot-calibrate of a newer LeRobot; policies that were trained with this one need their data converted"
+        )
     missing = [name for name in JOINT_NAMES if name not in document]
     foreign = [name for name in document if name not in JOINT_NAMES]
     if missing or foreign:
@@ -147,6 +157,11 @@ def load_calibration(path: Path, full_turn_joints: Sequence[str] = FULL_TURN_JOI
         raise CalibrationError(f"calibration {path} uses a servo id twice: {ids}")
     for name, joint in zip(JOINT_NAMES, joints, strict=True):
         if name not in full_turn_joints and joint.range_max - joint.range_min >= _CROSSED_STEPS:
+            if name in FULL_TURN_JOINTS:
+                raise CalibrationError(
+                    f"calibration {path}: {name} has the range {joint.range_min}..{joint.range_max}, a full turn, as "
+                    f"LeRobot always writes for it: name {name} in full_turn_joints too"
+                )
             raise CalibrationError(
                 f"calibration {path}: {name} has the range {joint.range_min}..{joint.range_max}, nearly a full turn, "
                 f"but this joint has stops: while it was recorded its travel crossed the encoder's 0/{MAX_RAW} seam. "
@@ -158,7 +173,7 @@ def load_calibration(path: Path, full_turn_joints: Sequence[str] = FULL_TURN_JOI
 
 def _joint(path: Path, name: str, entry: object) -> JointCalibration:
     if not isinstance(entry, dict):
-        raise CalibrationError(f"calibration {path}: {name} must be an object; run lerobot-calibrate again")
+        raise CalibrationError(f"calibration {path}: {name} must be an object: {_PUT_BACK}")
     values: dict[str, int] = {}
     for key, lower, upper in (
         ("id", 0, 252),
@@ -170,8 +185,8 @@ def _joint(path: Path, name: str, entry: object) -> JointCalibration:
         value = entry.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not lower <= value <= upper:
             raise CalibrationError(
-                f"calibration {path}: {name}.{key} = {value!r}, expected a whole number {lower}..{upper}; "
-                "run lerobot-calibrate again"
+                f"calibration {path}: {name}.{key} = {value!r}, expected a whole number {lower}..{upper}: "
+                f"{_PUT_BACK}"
             )
         values[key] = value
     if values["range_min"] >= values["range_max"]:

@@ -18,7 +18,7 @@ from so101_driver import registers as reg
 from so101_driver import servo_backup
 from so101_driver.arm import Arm
 from so101_driver.arm_identity import other_arm
-from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
+from so101_driver.calibration import JOINT_NAMES, Calibration
 from so101_driver.calibration_files import find_calibration, known_files
 from so101_driver.config_file import NODE, ConfigFileError, driver_parameters
 from so101_driver.driver_parameters import DriverParameters
@@ -32,6 +32,7 @@ from so101_driver.servo_settings import (
     MAXIMUM_ACCELERATION_VALUE,
     Gains,
     Mismatch,
+    are_gains_chosen,
     gains_advice,
     mismatches,
 )
@@ -90,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _complete(options: argparse.Namespace) -> None:
     """Fill in from the driver's parameter file, or with its defaults, what the command line does not say."""
-    given = DriverParameters() if options.config is None else driver_parameters(options.config, options.node)
+    node = "/" + options.node.strip("/")
+    given = DriverParameters() if options.config is None else driver_parameters(options.config, node)
     if options.config is not None:
         options.port = options.port or given.port
     options.robot_id = options.robot_id or given.robot_id
@@ -116,7 +118,7 @@ def _run(options: argparse.Namespace) -> int:
         if not (options.robot_id or options.write_settings or options.write_calibration):
             return 0 if released else 1
     file = find_calibration(options.robot_id, options.calibration_dir, options.port)
-    calibration = load_calibration(file.path, options.full_turn_joint)
+    calibration = file.load(options.full_turn_joint)
     for note in (*file.notes, *calibration.notes(options.full_turn_joint)):
         print(f"note: {note}", file=sys.stderr)
     arm = Arm(bus, calibration)
@@ -140,13 +142,13 @@ def _compare_and_write(options: argparse.Namespace, bus: FeetechBus, arm: Arm, c
     if writes:
         if other:
             print(f"careful: {other}; {described_ports()}", file=sys.stderr)
-        if options.write_settings and (advice := gains_advice(found)):
-            print(f"careful: gains are written over; {advice}", file=sys.stderr)
+        if options.write_settings and are_gains_chosen(found):
+            print(f"careful: gains are written over; {gains_advice(found)}", file=sys.stderr)
         perform(_order(options), bus, dict(zip(calibration.servo_ids, JOINT_NAMES, strict=True)), writes, now)
         eeprom = arm.read_eeprom()
         found = mismatches(calibration, eeprom, options.gains)
         other = other_arm(calibration, eeprom, known_files(options.calibration_dir))
-    return _report(found, calibration, other, options.port)
+    return _report(found, calibration, other, options)
 
 
 def _accelerations(calibration: Calibration, now: Mapping[int, Mapping[str, int]]) -> list[Write]:
@@ -161,6 +163,10 @@ def _accelerations(calibration: Calibration, now: Mapping[int, Mapping[str, int]
 def _restore(options: argparse.Namespace) -> int:
     """Write the registers of a backup back: without a question where the servos are as its command left them."""
     backup = servo_backup.load(options.restore)
+    if options.write_settings or options.write_calibration:
+        raise ConfigFileError("--restore writes the registers of its file: leave --write-... away, or --restore")
+    if options.robot_id not in ("", backup.robot_id):
+        raise ConfigFileError(f"{options.restore} is of {backup.robot_id}, not of {options.robot_id}: nothing written")
     options.port = options.port or backup.port
     options.robot_id = backup.robot_id
     bus = FeetechBus(options.port, reply_timeout_s=0.02)
@@ -196,7 +202,7 @@ def _joints_to_release(options: argparse.Namespace) -> Mapping[int, str]:
     """Those of the calibration if there is one; it must not be needed for letting go."""
     try:
         file = find_calibration(options.robot_id, options.calibration_dir, options.port)
-        return dict(zip(load_calibration(file.path).servo_ids, JOINT_NAMES, strict=True))
+        return dict(zip(file.load(options.full_turn_joint).servo_ids, JOINT_NAMES, strict=True))
     except CalibrationError:
         return dict(enumerate(JOINT_NAMES, start=1))  # LeRobot's ids
 
@@ -221,24 +227,25 @@ def _release(bus: FeetechBus, joints: Mapping[int, str]) -> bool:
     return not silent
 
 
-def _report(found: Sequence[Mismatch], calibration: Calibration, other: str, port: str) -> int:
+def _report(found: Sequence[Mismatch], calibration: Calibration, other: str, options: argparse.Namespace) -> int:
+    settings = f"LeRobot's settings{'' if options.gains == Gains() else f' with {options.gains}'}"
     for mismatch in found:
         print(mismatch)
     if not found:
-        print(f"all servos agree with LeRobot and {calibration.path}")
+        print(f"all servos agree with {settings} and {calibration.path}")
         return 0
     if other:
         print(f"{other}; {described_ports()}")
         arm_id = calibration.path.stem
         print(
-            f"name the port of {arm_id} with --port; only if the arm on {port} is {arm_id} all the same does "
+            f"name the port of {arm_id} with --port; only if the arm on {options.port} is {arm_id} all the same does "
             "--write-calibration belong here: it asks for the arm's id and keeps a backup"
         )
         return 1
     if any(mismatch.from_calibration for mismatch in found):
         print("to write the calibration into the servos: --write-calibration (or run lerobot-calibrate again)")
     if any(not mismatch.from_calibration for mismatch in found):
-        print("to write LeRobot's settings: --write-settings")
+        print(f"to write {settings}: --write-settings")
     if advice := gains_advice(found):
         print(f"{advice}; --write-settings writes over them")
     return 1

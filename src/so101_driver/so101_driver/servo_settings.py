@@ -1,11 +1,12 @@
 """Servo settings that training relied on: what LeRobot writes into every follower arm, and what differs from it."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from so101_driver import registers as reg
-from so101_driver.calibration import JOINT_NAMES, Calibration
+from so101_driver.calibration import FULL_TURN_JOINTS, JOINT_NAMES, Calibration
 from so101_driver.registers import Register
 
 ACCELERATION_VALUE: Final = 254  # LeRobot's; RAM, so the driver writes it at every start
@@ -39,6 +40,11 @@ class Gains:
     position_p_coefficient: int = 16
     position_i_coefficient: int = 0
     position_d_coefficient: int = 32
+
+    def __str__(self) -> str:
+        """For example `P 32, I 0, D 32`."""
+        p, i, d = self.position_p_coefficient, self.position_i_coefficient, self.position_d_coefficient
+        return f"P {p}, I {i}, D {d}"
 
     def wanted(self) -> list[tuple[Register, int]]:
         """Registers and their values."""
@@ -90,17 +96,23 @@ def mismatches(calibration: Calibration, eeprom: Mapping[int, bytes], gains: Gai
     return found
 
 
+def are_gains_chosen(found: Sequence[Mismatch]) -> bool:
+    """Whether gains that differ are not LeRobot's either: somebody chose them."""
+    usual = dict(Gains().wanted())
+    return any(mismatch.is_gain and mismatch.found != usual[mismatch.register] for mismatch in found)
+
+
 def gains_advice(found: Sequence[Mismatch]) -> str:
     """How to keep gains that differ: somebody may have chosen them. Empty where none does."""
-    differing = [mismatch for mismatch in found if mismatch.is_gain]
-    values: dict[str, set[int]] = {}
-    for mismatch in differing:
-        values.setdefault(GAIN_PARAMETERS[mismatch.register], set()).add(mismatch.found)
+    values: dict[str, list[int]] = {}
+    for mismatch in found:
+        if mismatch.is_gain:
+            values.setdefault(GAIN_PARAMETERS[mismatch.register], []).append(mismatch.found)
     if not values:
         return ""
-    if any(len(each) > 1 for each in values.values()):
+    if any(len(set(each)) > 1 or len(each) < len(JOINT_NAMES) for each in values.values()):
         return "the gains differ from joint to joint; this driver and LeRobot have one set of gains for all joints"
-    kept = {name: each.pop() for name, each in values.items()}
+    kept = {name: each[0] for name, each in values.items()}
     parameters = ", ".join(f"{name}: {value}" for name, value in kept.items())
     return f"to keep the servos' gains set {parameters} of so101_driver (configure_servos: {_as_options(kept)})"
 
@@ -109,12 +121,21 @@ def _as_options(gains: Mapping[str, int]) -> str:
     return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in gains.items())
 
 
-def repair_command(port: str, robot_id: str, calibration_dir: str, gains: Gains) -> str:
+def repair_command(
+    port: str,
+    robot_id: str,
+    calibration_dir: str,
+    gains: Gains,
+    full_turn_joints: Sequence[str] = FULL_TURN_JOINTS,
+) -> str:
     """The command that shows what differs from these parameters and that writes it where it is asked to."""
-    words = ["ros2 run so101_driver configure_servos", f"--port {port}", f"--robot-id {robot_id}"]
+    words = ["ros2", "run", "so101_driver", "configure_servos", "--port", port, "--robot-id", robot_id]
     if calibration_dir:
-        words.append(f"--calibration-dir {calibration_dir}")
+        words += ["--calibration-dir", calibration_dir]
+    if set(full_turn_joints) != set(FULL_TURN_JOINTS):
+        for name in full_turn_joints:
+            words += ["--full-turn-joint", name]
     changed = {
         name: value for name in GAIN_PARAMETERS.values() if (value := getattr(gains, name)) != getattr(Gains(), name)
     }
-    return " ".join([*words, _as_options(changed)]).rstrip()
+    return f"{shlex.join(words)} {_as_options(changed)}".rstrip()

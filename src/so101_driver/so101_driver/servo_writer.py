@@ -1,5 +1,6 @@
 """Writing into servos: nothing before the arm was named, torque is off everywhere and a backup is kept."""
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def perform(
         written.setdefault(write.servo_id, {})[write.register.name] = write.value
     backup = Backup(order.robot_id, lasting_name(order.port), joints, now, written)
     path = servo_backup.save(order.backup_folder, backup)
-    undo = f"{COMMAND} --port {order.port} --restore {path}"
+    undo = f"{COMMAND} {shlex.join(['--port', order.port, '--restore', str(path)])}"
     print(f"what the servos held is kept in {path}; `{undo}` writes it back")
     try:
         _write(bus, writes)
@@ -69,7 +70,7 @@ def _confirm(order: Order, ask: Callable[[str], str] | None) -> None:
     if not given:
         raise NotConfirmedError(
             f"nothing written: look which arm is plugged in at {lasting_name(order.port)}; if it is "
-            f"{order.robot_id} add `--arm-id {order.robot_id}`, else name another --port ({described_ports()})"
+            f"{order.robot_id} add `--arm-id {shlex.quote(order.robot_id)}`, else name another --port ({described_ports()})"
         )
     if given != order.robot_id:
         raise NotConfirmedError(

@@ -20,7 +20,7 @@ from std_srvs.srv import Trigger
 from so101_driver import driver_messages as messages
 from so101_driver.arm import Arm
 from so101_driver.bus_thread import BusThread
-from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
+from so101_driver.calibration import JOINT_NAMES, Calibration
 from so101_driver.calibration_files import find_calibration, known_files
 from so101_driver.control_cycle import ControlCycle, Snapshot
 from so101_driver.driver_parameters import DriverParameters, gains_of
@@ -82,10 +82,10 @@ class So101DriverNode(AutostartNode):
         p = self._settings
         try:
             file = find_calibration(p.robot_id, p.calibration_dir, p.port)
-            calibration = load_calibration(file.path, p.full_turn_joints)
+            calibration = file.load(p.full_turn_joints)
             limits = _motion_limits(p, calibration)
             gains = gains_of(p)
-            repair = repair_command(p.port, p.robot_id, p.calibration_dir, gains)
+            repair = repair_command(p.port, p.robot_id, p.calibration_dir, gains, p.full_turn_joints)
             bus = FeetechBus(p.port, reply_timeout_s=p.reply_timeout_s)
             known = known_files(p.calibration_dir)
             self._arm = Arm(bus, calibration, shadow=p.shadow, repair=repair, gains=gains, known=known)

@@ -137,6 +137,9 @@ def test_a_range_of_nearly_a_turn_is_refused_on_a_joint_that_has_stops(
 
 def test_lerobots_full_turn_of_the_wrist_is_right_and_commands_keep_off_the_seam(calibration: Calibration) -> None:
     assert calibration.notes() == []
+    with pytest.raises(CalibrationError, match="name wrist_roll in full_turn_joints too") as caught:
+        load_calibration(calibration.path, ["gripper"])
+    assert "lerobot-calibrate" not in str(caught.value)  # it would write the same range
     assert calibration.to_raw(calibration.soft_lower_rad()).tolist() == [796, 910, 946, 967, 20, 1422]
     assert calibration.to_raw(calibration.soft_upper_rad()).tolist() == [3300, 3186, 3150, 3129, 4075, 2675]
 
@@ -171,11 +174,33 @@ def test_a_joint_that_stands_at_the_seam_is_noted(calibration: Calibration, step
     assert calibration.at_seam(np.full(6, np.nan)) == []
 
 
-@pytest.mark.parametrize("content", ["", "[1, 2]", "{"])
-def test_a_file_that_is_no_calibration_at_all_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("low", [150, 200, 700])
+def test_a_wrist_whose_travel_was_recorded_is_nothing_odd(
+    tmp_path: Path, calibration_json: dict[str, Any], low: int
+) -> None:
+    calibration_json["wrist_roll"].update(range_min=low, range_max=3950)
+    assert load_calibration(written(tmp_path, calibration_json)).notes() == []
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "{", "[" * 100_000, "\x00"])
+def test_a_file_that_is_no_calibration_at_all_is_refused_and_a_copy_of_it_comes_before_a_new_zero(
+    tmp_path: Path, content: str
+) -> None:
     path = tmp_path / "arm.json"
     path.write_text(content)
-    with pytest.raises(CalibrationError, match=r"arm\.json"):
+    with pytest.raises(CalibrationError, match=r"arm\.json.*copy of the file.*lerobot-calibrate.*moves the zero"):
+        load_calibration(path)
+
+
+def test_a_file_that_windows_saved_is_read(calibration: Calibration) -> None:
+    calibration.path.write_text(calibration.path.read_text(), encoding="utf-8-sig")
+    assert load_calibration(calibration.path) == calibration
+
+
+def test_the_format_of_the_first_lerobot_is_called_so(tmp_path: Path) -> None:
+    old = {"homing_offset": [0] * 6, "drive_mode": [0] * 6, "start_pos": [], "end_pos": [], "calib_mode": []}
+    path = written(tmp_path, {**old, "motor_names": list(JOINT_NAMES)})
+    with pytest.raises(CalibrationError, match="format of LeRobot before June 2025"):
         load_calibration(path)
 
 

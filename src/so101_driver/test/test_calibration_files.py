@@ -37,18 +37,37 @@ def test_of_two_files_the_one_written_last_wins_and_both_are_named(tmp_path: Pat
     (note,) = found.notes
     assert "differ" in note
     assert note.index(str(new)) < note.index("is used") < note.index(str(old))
-    old.write_text("[]")
-    os.utime(old, (1, 1))
-    (note,) = find_calibration("arm", environ={"HF_LEROBOT_CALIBRATION": str(tmp_path)}).notes
-    assert "same content" in note
+
+
+@pytest.mark.parametrize("how", ["the same bytes", "written otherwise", "a link"])
+def test_a_copy_of_the_file_is_not_worth_a_word(tmp_path: Path, how: str) -> None:
+    taken = place(tmp_path, "so_follower", content='{"gripper": {"id": 6}}')
+    other = place(tmp_path, "so101_follower", content='{"gripper": {"id": 6}}', age_s=5)
+    if how == "written otherwise":
+        other.write_text('{\n "gripper": {\n  "id": 6}}\n')
+        os.utime(other, (1, 1))
+    elif how == "a link":
+        other.unlink()
+        other.symlink_to(taken)
+    found = find_calibration("arm", environ={"HF_LEROBOT_CALIBRATION": str(tmp_path)})
+    assert (found.path, found.notes) == (taken, ())
+
+
+def test_a_damaged_file_is_refused_and_the_older_one_is_named(tmp_path: Path) -> None:
+    place(tmp_path, "so101_follower", content="")
+    old = place(tmp_path, "so100_follower", content="{}", age_s=5)
+    with pytest.raises(CalibrationError, match=r"not JSON.*another calibration of arm") as caught:
+        find_calibration("arm", environ={"HF_LEROBOT_CALIBRATION": str(tmp_path)}).load()
+    assert str(old) in str(caught.value)
 
 
 def test_of_two_files_of_the_same_age_that_of_the_newest_lerobot_wins(tmp_path: Path) -> None:
     for folder in reversed(FOLDERS):
-        place(tmp_path, folder)
+        place(tmp_path, folder, content=f'"{folder}"')
     found = find_calibration("arm", environ={"HF_LEROBOT_CALIBRATION": str(tmp_path)})
     assert found.path.parent.name == "so_follower"
     assert len(found.notes) == len(FOLDERS) - 1
+    assert all("of the same age" in note and "written last" not in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +121,34 @@ def test_the_id_of_a_leader_is_recognised(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(CalibrationError, match=r"it is the id of a leader arm .*blue\.json"):
         find_calibration("blue", environ={"HF_LEROBOT_CALIBRATION": str(tmp_path)})
+
+
+def test_a_file_of_that_id_in_a_folder_that_is_not_searched_is_named_before_a_new_zero(tmp_path: Path) -> None:
+    path = place(tmp_path, "so101_follower_of_a_fork")
+    environ = {"HF_LEROBOT_CALIBRATION": str(tmp_path)}
+    with pytest.raises(CalibrationError, match=r"set calibration_dir to .*fork") as caught:
+        find_calibration("arm", environ=environ)
+    assert "lerobot-calibrate" not in str(caught.value)
+    assert find_calibration("arm", str(path.parent), environ=environ).path == path
+
+
+@pytest.mark.parametrize(
+    ("robot_id", "folder", "said"),
+    [
+        ("robots/so_follower/arm", "", "expected the id alone"),
+        ("/etc/passwd", "", "expected the id alone"),
+        ("arm", "robots/so_follower/arm.json", r"is a file: set calibration_dir to its folder.*robot_id to arm"),
+        ("arm", "~no_such_user/x", "no such user"),
+        ("gone", "", r"gone\.json is a link to a file that does not exist"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_to_be_that(tmp_path: Path, robot_id: str, folder: str, said: str) -> None:
+    (place(tmp_path, "so_follower").parent / "gone.json").symlink_to("nowhere.json")
+    given = str(tmp_path / folder) if folder.startswith("robots") else folder
+    with pytest.raises(CalibrationError, match=said) as caught:
+        find_calibration(robot_id, given, environ={"HF_LEROBOT_CALIBRATION": str(tmp_path)}, home=tmp_path)
+    assert "lerobot-calibrate`" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_empty_id_is_refused_even_where_a_file_could_be_guessed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from so101_driver.config_file import driver_parameters
 from so101_driver.configure_servos import main
 from so101_driver.feetech_bus import FeetechBus
 from so101_driver.registers import Register
+from so101_driver.servo_settings import Gains, repair_command
 from so101_sim.virtual_arm_client import RunningVirtualArm
 
 from so101_driver import registers as reg
@@ -240,6 +242,39 @@ def test_a_leader_that_was_written_over_is_restored_by_the_command_that_was_prin
     assert len(list(backups.iterdir())) == 2
 
 
+def test_what_is_to_be_typed_can_be_typed_where_names_have_blanks(
+    virtual_arm: RunningVirtualArm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my calibrations" / "my arm.json"
+    path.parent.mkdir()
+    path.write_text(virtual_arm.calibration.read_text())
+    spoil(virtual_arm, 2, reg.D_COEFFICIENT, 30)
+    advised = repair_command(str(virtual_arm.port), "my arm", str(path.parent), Gains(), ["wrist_roll", "gripper"])
+    words = shlex.split(advised)[4:]
+    assert call(*words) == 1
+    assert call(*words, "--write-settings", "--backup-dir", str(tmp_path / "my backups")) == 1
+    add = re.search(r"add `(.*?)`", capsys.readouterr().err)
+    assert add
+    assert call(*words, "--write-settings", "--backup-dir", str(tmp_path / "my backups"), *shlex.split(add[1])) == 0
+    undo = re.search(r"`ros2 run so101_driver configure_servos (.*)` writes it back", capsys.readouterr().out)
+    assert undo
+    assert call(*shlex.split(undo[1])) == 0
+    assert value_of(virtual_arm, 2, reg.D_COEFFICIENT) == 30
+    spoil(virtual_arm, 2, reg.D_COEFFICIENT, 32)
+
+
+@pytest.mark.parametrize("more", [("--write-calibration",), ("--robot-id", "other"), ("--write-settings", *NAMED)])
+def test_a_restore_that_asks_for_something_else_too_writes_nothing(
+    virtual_arm: RunningVirtualArm, backups: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    spoil(virtual_arm, 2, reg.D_COEFFICIENT, 30)
+    assert run(virtual_arm, "--write-settings", *NAMED) == 0
+    (backup,) = backups.iterdir()
+    assert call("--restore", str(backup), *more) == 1
+    assert "--restore" in (error := capsys.readouterr().err) or "is of virtual, not of other" in error
+    assert value_of(virtual_arm, 2, reg.D_COEFFICIENT) == 32
+
+
 def test_a_backup_of_another_arm_is_not_restored_unless_the_arm_is_named(
     virtual_arm: RunningVirtualArm, leader: Path, backups: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -284,6 +319,11 @@ def test_without_a_place_for_the_backup_nothing_is_written(
     assert run(virtual_arm, "--write-settings", *NAMED, "--backup-dir", str(tmp_path / "file")) == 1
     assert "nothing written: no backup can be kept" in capsys.readouterr().err
     assert value_of(virtual_arm, 2, reg.P_COEFFICIENT) == 32
+    spoil(virtual_arm, 6, reg.P_COEFFICIENT, 32)
+    assert run(virtual_arm, "--position-p-coefficient", "48") == 1
+    out = capsys.readouterr().out
+    assert "the gains differ from joint to joint" in out  # 32 for all of them would not keep what they have
+    assert "set position_p_coefficient" not in out
     assert run(virtual_arm, "--write-settings", *NAMED) == 0
 
 
@@ -328,6 +368,7 @@ def test_gains_of_ones_own_are_right_where_they_are_named_and_are_kept(
     assert "set position_p_coefficient: 48 of so101_driver" in out
     assert "--position-p-coefficient 48" in out
     assert run(virtual_arm, "--position-p-coefficient", "48") == 0
+    assert "LeRobot's settings with P 48, I 0, D 32" in capsys.readouterr().out
     config = tmp_path / "robot.yaml"
     content = {"port": str(virtual_arm.port), "robot_id": "virtual", "position_p_coefficient": 48}
     content["calibration_dir"] = str(virtual_arm.calibration.parent)
@@ -339,8 +380,15 @@ def test_gains_of_ones_own_are_right_where_they_are_named_and_are_kept(
     assert value_of(virtual_arm, 4, reg.P_COEFFICIENT) == 48
     assert run(virtual_arm, "--write-settings", *NAMED) == 0
     assert value_of(virtual_arm, 4, reg.P_COEFFICIENT) == 16
+    capsys.readouterr()
     assert call("--config", str(config), "--write-settings", *NAMED) == 0
+    assert "careful" not in capsys.readouterr().err  # nobody had chosen LeRobot's
     assert [value_of(virtual_arm, servo_id, reg.P_COEFFICIENT) for servo_id in range(1, 7)] == [48] * 6
+    spoil(virtual_arm, 6, reg.P_COEFFICIENT, 32)
+    assert run(virtual_arm, "--position-p-coefficient", "48") == 1
+    out = capsys.readouterr().out
+    assert "the gains differ from joint to joint" in out  # 32 for all of them would not keep what they have
+    assert "set position_p_coefficient" not in out
     assert run(virtual_arm, "--write-settings", *NAMED) == 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from so101_camera.opencv_source import OpenCvSource
 from so101_camera.video_source import SourceError, SourceSettings
 from so101_driver.arm import Arm
-from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
+from so101_driver.calibration import JOINT_NAMES, Calibration
 from so101_driver.calibration_files import find_calibration, known_files, only_id
 from so101_driver.driver_parameters import DriverParameters
 from so101_driver.errors import CalibrationError, DriverError, OtherArmError, SettingsMismatchError
@@ -72,7 +72,7 @@ def _check_port(port: str, question: RobotQuestion) -> Checks:
     try:
         robot_id = question.robot_id or only_id(question.calibration_dir)
         file = find_calibration(robot_id, question.calibration_dir, port)
-        calibration = load_calibration(file.path)
+        calibration = file.load()
     except CalibrationError as error:
         yield _PART.red("calibration", str(error))
         return
