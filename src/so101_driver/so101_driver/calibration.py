@@ -185,8 +185,7 @@ def _joint(path: Path, name: str, entry: object) -> JointCalibration:
         value = entry.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not lower <= value <= upper:
             raise CalibrationError(
-                f"calibration {path}: {name}.{key} = {value!r}, expected a whole number {lower}..{upper}: "
-                f"{_PUT_BACK}"
+                f"calibration {path}: {name}.{key} = {value!r}, expected a whole number {lower}..{upper}: {_PUT_BACK}"
             )
         values[key] = value
     if values["range_min"] >= values["range_max"]:

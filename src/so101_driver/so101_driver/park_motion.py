@@ -14,6 +14,7 @@ class ParkMotion:
         self._start = np.array(start, dtype=np.float64)
         self._end = np.array(end, dtype=np.float64)
         self._start_ns = start_ns
+        self.peak_speed = peak_speed
         # The speed of s(t) = 10 t^3 - 15 t^4 + 6 t^5 peaks at 15/8 of its mean.
         self._duration_ns = max(1, round(1.875 * float(np.max(np.abs(self._end - self._start))) / peak_speed * 1e9))
 

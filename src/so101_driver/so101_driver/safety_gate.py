@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from so101_driver import causes
+from so101_driver.approach import Approach
 from so101_driver.arm import JOINTS, ArmReading, BoolArray
 from so101_driver.calibration import GRIPPER, JOINT_NAMES, FloatArray
 from so101_driver.fault_monitor import Fault, FaultMonitor
@@ -31,6 +32,7 @@ _PARKED_GOAL_RAD: Final = 0.001
 # A silent commander is told from a slow one, down to 10 Hz, by the period its commands had so far.
 _SILENT_PERIODS: Final = 2.5
 _LONGEST_SILENCE_S: Final = 0.3
+_STALE_NS: Final = 100_000_000  # commands from before a standstill are delivered within this time after it
 
 
 class SafetyGate:
@@ -41,6 +43,7 @@ class SafetyGate:
         self._park_positions = np.clip(config.park_positions, config.limits.lower, config.limits.upper)
         self._limiter = MotionLimiter(config.limits, config.period_s)
         self._interpolator = CommandInterpolator(config.interpolate)
+        self._approach = Approach()
         self._monitor = FaultMonitor(config.faults)
         self._state = State.NO_BUS
         self._cause = causes.STARTING
@@ -57,6 +60,8 @@ class SafetyGate:
         self._hold_watch = HoldWatch(config.hold_limit_s)
         self._release_cause = causes.RELEASED_BY_REQUEST
         self._last_command_ns = 0
+        self._alive_ns: int | None = None  # when this gate was last called
+        self._deaf_until_ns = 0
         self._accepted = self._rejected = self._limited = 0
 
     # --- what the gate says -----------------------------------------------------------------------------------------
@@ -242,12 +247,14 @@ class SafetyGate:
         if wanted.shape != (JOINTS,) or not np.all(np.isfinite(wanted)):
             self._rejected += 1
             return False
+        self._watch_own_time(now_ns)
         self._somebody_is_there()
-        if not self._admits(wanted):
+        if now_ns < self._deaf_until_ns or not self._admits(wanted):
             self._rejected += 1
             return False
         if self._state is State.HOLD:
-            self._interpolator.reset(self._limiter.goal)
+            self._interpolator.reset(wanted)
+            self._approach.begin(self._limiter.goal - wanted, now_ns)
             self._settle = None
             self._enter(State.ENGAGED, "", "")
         self._interpolator.command(wanted, now_ns)
@@ -262,7 +269,9 @@ class SafetyGate:
     def tick(self, reading: ArmReading, now_ns: int) -> GateOutput:
         """Judge a reading and return what to do now. Call once per period while the port is open."""
         if self._state is State.NO_BUS:
+            self._alive_ns = now_ns
             return GateOutput()
+        self._watch_own_time(now_ns)
         self._pose = np.where(reading.answered, reading.positions, self._pose)
         self._last_reading = reading
         findings = self._monitor.update(reading, self._limiter.goal, self._torque, now_ns)
@@ -281,8 +290,7 @@ class SafetyGate:
             self._hold(causes.BUS_NOISE, "replies of the servos are damaged or missing: check cables and grounding")
         timeout_s = self._command_timeout_s()
         if self._state is State.ENGAGED and now_ns - self._last_command_ns > timeout_s * 1e9:
-            text = f"no command for {timeout_s:.2g} s; a command near the pose engages the arm again"
-            self._hold(causes.COMMAND_TIMEOUT, text)
+            self._time_out(f"no command for {timeout_s:.2g} s")
         self._limit_hold(reading, now_ns)
         goal = self._next_goal(now_ns) if self._seeded else None
         actions, self._actions = tuple(self._actions), []
@@ -292,7 +300,7 @@ class SafetyGate:
 
     def _next_goal(self, now_ns: int) -> FloatArray:
         if self._state is State.ENGAGED:
-            goal, limited = self._limiter.follow(self._interpolator.sample(now_ns))
+            goal, limited = self._limiter.follow(self._interpolator.sample(now_ns) + self._approach.remaining(now_ns))
             self._limited += limited
             return goal
         if self._park is not None:
@@ -309,6 +317,20 @@ class SafetyGate:
             goal, _ = self._limiter.follow(self._settle)
             return goal
         return self._limiter.slow_down(self._config.hold_deceleration_rad_s2)
+
+    def _watch_own_time(self, now_ns: int) -> None:
+        """Where the driver itself stood still, what goes by the clock has run on: it begins again from the goal."""
+        stood_ns = 0 if self._alive_ns is None else now_ns - self._alive_ns
+        self._alive_ns = max(now_ns, self._alive_ns or 0)
+        if stood_ns > _LONGEST_SILENCE_S * 1e9:
+            self._deaf_until_ns = now_ns + _STALE_NS
+        if self._park is not None and stood_ns > _STALE_NS:
+            self._begin_park(self._park.peak_speed, now_ns)
+        elif self._state is State.ENGAGED and stood_ns > self._command_timeout_s() * 1e9:
+            self._time_out("the driver itself stood still")
+
+    def _time_out(self, why: str) -> None:
+        self._hold(causes.COMMAND_TIMEOUT, f"{why}; a command near the pose engages the arm again")
 
     def _begin_park(self, speed_rad_s: float, now_ns: int) -> None:
         speed = min(speed_rad_s, float(self._config.limits.max_speed.min()))

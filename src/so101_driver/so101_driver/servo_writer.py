@@ -68,9 +68,10 @@ def _confirm(order: Order, ask: Callable[[str], str] | None) -> None:
         if not given:
             raise NotConfirmedError("nothing written")
     if not given:
+        add = f"--arm-id {shlex.quote(order.robot_id)}"
         raise NotConfirmedError(
             f"nothing written: look which arm is plugged in at {lasting_name(order.port)}; if it is "
-            f"{order.robot_id} add `--arm-id {shlex.quote(order.robot_id)}`, else name another --port ({described_ports()})"
+            f"{order.robot_id} add `{add}`, else name another --port ({described_ports()})"
         )
     if given != order.robot_id:
         raise NotConfirmedError(

@@ -60,7 +60,7 @@ def test_the_first_tick_finds_the_arm_and_holds_it_where_it_stands(rig: Rig) -> 
 
 def test_commands_reach_the_servos(rig: Rig) -> None:
     rig.run()
-    snapshot = rig.drive(0.15, 10)
+    snapshot = rig.drive(0.15, 25)
     assert snapshot.status.state is State.ENGAGED
     assert snapshot.reading is not None
     assert snapshot.reading.positions == pytest.approx(np.full(6, 0.15), abs=1e-3)

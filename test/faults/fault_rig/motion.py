@@ -103,6 +103,15 @@ class MotionRecorder:
         joints = np.array([sample.joints for sample in self.since(since_ns, until_ns)])
         return np.abs(joints - joints[0]).max(axis=0) if len(joints) else np.zeros(JOINTS)
 
+    def farthest_within(self, window_s: float, since_ns: int) -> float:
+        """The longest way of any joint within `window_s` since then, rad."""
+        samples = self.since(since_ns)
+        times = np.array([sample.t_ns for sample in samples])
+        joints = np.array([sample.joints for sample in samples])
+        later = np.searchsorted(times, times + round(window_s * 1e9))
+        ways = [np.abs(joints[end] - joints[begin]).max() for begin, end in enumerate(later) if end < len(times)]
+        return float(max(ways, default=0.0))
+
     def violations(
         self,
         bounds: Bounds,
