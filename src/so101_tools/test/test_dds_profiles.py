@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ament_index_python.packages import get_package_share_directory
 from so101_tools.two_hosts.hosts import TwoHosts, why_not
+from so101_tools.two_hosts.link import INTERFACE
 from so101_tools.two_hosts.wire import NO_WIRE, Wire
 
 CONFIG = Path(get_package_share_directory("so101_bringup")) / "config"
@@ -32,9 +33,15 @@ def environment(profile: str) -> dict[str, str]:
     return result
 
 
-def echo(profile: str, wire: Wire, count: int, period_s: float) -> tuple[list[float | None], int]:
+def set_mtu(network: TwoHosts, mtu: int) -> None:
+    for host in ("robot", "server"):
+        subprocess.run([*network.prefix(host), "ip", "link", "set", "dev", INTERFACE, "mtu", str(mtu)], check=True)
+
+
+def echo(profile: str, wire: Wire, count: int, period_s: float, mtu: int = 1500) -> tuple[list[float | None], int]:
     """Round trips, ms, and how many IP fragments the robot had to make."""
     with TwoHosts(NO_WIRE) as network:
+        set_mtu(network, mtu)
         command = [*network.prefix("server"), sys.executable, str(ECHO), "server"]
         with subprocess.Popen(command, env=environment(profile), stdout=subprocess.PIPE, text=True) as server:
             try:
@@ -64,6 +71,41 @@ def test_the_network_profile_makes_no_ip_fragments_and_fast_dds_by_itself_does()
 
 @needs_hosts
 @pytest.mark.long
+@pytest.mark.parametrize("mtu", [1280, 1420])
+def test_through_a_vpn_the_vpn_profile_makes_no_ip_fragments_and_network_does(mtu: int) -> None:
+    times, fragments = echo("vpn", NO_WIRE, count=3, period_s=0.3, mtu=mtu)
+    assert None not in times
+    assert fragments == 0
+    _times, fragments = echo("network", NO_WIRE, count=3, period_s=0.3, mtu=mtu)
+    assert fragments > 3 * 100
+
+
+@needs_hosts
+@pytest.mark.parametrize(
+    ("mtu", "state", "expected"),
+    [
+        (1500, "green", "packets of 1500 bytes get through"),
+        (1280, "yellow", "packets of 1280 bytes get through"),
+        (1000, "yellow", "set fastdds.max_message_size in it to 972"),
+    ],
+)
+def test_the_doctor_finds_what_fits_and_names_the_profile(mtu: int, state: str, expected: str) -> None:
+    with TwoHosts(NO_WIRE) as network:
+        set_mtu(network, mtu)
+        code = (
+            "from so101_tools.doctor.network import _check_path_mtu\n"
+            f"for check in _check_path_mtu({network.address('server')!r}): print(check.line())"
+        )
+        done = subprocess.run(
+            [*network.prefix("robot"), sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+    assert done.stdout.startswith(f"{state:<6}  network: MTU: ")
+    assert expected in done.stdout
+    assert ("dds_profile:=vpn on both computers" in done.stdout) == (mtu == 1280)
+
+
+@needs_hosts
+@pytest.mark.long
 def test_with_the_network_profile_no_observation_is_lost_on_a_lossy_wire() -> None:
     times, _fragments = echo("network", Wire(rate_mbit=100, loss_pct=1), count=20, period_s=0.3)
     assert times.count(None) <= 1
@@ -71,7 +113,8 @@ def test_with_the_network_profile_no_observation_is_lost_on_a_lossy_wire() -> No
 
 
 @pytest.mark.parametrize(
-    ("profile", "kinds"), [("network", ["UDPv4"]), ("udp", ["UDPv4"]), ("shared_memory", ["SHM", "UDPv4"])]
+    ("profile", "kinds"),
+    [("network", ["UDPv4"]), ("vpn", ["UDPv4"]), ("udp", ["UDPv4"]), ("shared_memory", ["SHM", "UDPv4"])],
 )
 def test_a_profile_brings_its_own_transports(profile: str, kinds: list[str]) -> None:
     space = {"": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
@@ -185,7 +228,7 @@ def test_with_udp_no_socket_can_be_reached_from_another_computer(discovery: str)
     assert heard <= {"0100007F", "0100FFEF"}  # 127.0.0.1, and the discovery group 239.255.0.1, joined on that interface
 
 
-@pytest.mark.parametrize("profile", ["udp", "network", "shared_memory"])
+@pytest.mark.parametrize("profile", ["udp", "network", "vpn", "shared_memory"])
 def test_fast_dds_reads_the_profile_without_a_complaint(profile: str) -> None:
     """It only prints what it does not understand, and goes on with its defaults."""
     code = "import rclpy; rclpy.init(); n = rclpy.create_node('reads_profile'); rclpy.shutdown()"

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -313,3 +314,24 @@ def test_a_deployment_that_cannot_be_read_is_one_red_line(tmp_path: Path) -> Non
     for file in (tmp_path / "no.yaml", tmp_path / "none.yaml", deployment(tmp_path, policy_server={"fps": 500.0})):
         red = named(list(check_server("", file, expected=True)), "deployment")
         assert red.state is State.RED and str(file) in red.text
+
+
+def test_a_path_that_swallows_long_packets_in_silence_is_told_from_a_peer_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ping that answers up to 1280 bytes, behind an interface that takes 1500."""
+    ping = tmp_path / "ping"
+    ping.write_text(
+        '#!/bin/sh\nwhile [ $# -gt 1 ]; do [ "$1" = -s ] && size=$2; shift; done\n'
+        "[ $((size + 28)) -le 1280 ] || { echo '5 packets transmitted, 0 received'; exit 1; }\n"
+        "echo '64 bytes: time=1.0 ms'; echo '5 packets transmitted, 5 received'\n"
+    )
+    ping.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    checks = list(check_network("127.0.0.1", 0.1))
+    mtu, peer = named(checks, "MTU"), named(checks, "peer")
+    assert mtu.state is State.YELLOW
+    assert "127.0.0.1 answers packets of 1280 bytes and none that is longer" in mtu.text
+    assert mtu.remedy == "dds_profile:=vpn on both computers"
+    assert peer.state is State.GREEN
+    assert "firewall" not in peer.remedy

@@ -17,6 +17,7 @@ from so101_node.qos import LATCHED
 
 from so101_tools.doctor import environment
 from so101_tools.doctor.check import Checks, Part
+from so101_tools.doctor.path_mtu import answered_mtu, known_mtu
 from so101_tools.own_node import OwnNode
 from so101_tools.state_names import SERVER_STATES
 
@@ -27,6 +28,10 @@ _LOCAL_PROFILE = "fastdds_udp.xml"
 _LIMITS = Path("/proc/sys/net/core")
 _ONE_WAY_GOAL_MS = 50.0
 _UNSPLIT_BYTES = 1400
+_SHORT_BYTES = 56
+_ETHERNET_BYTES = 1500
+_HEADERS_BYTES = 28  # IPv4 and UDP
+_PROFILES = {"network": 1400, "vpn": 1200}  # bytes of their datagrams: fastdds.max_message_size in config/fastdds_*.xml
 _PINGS = 5
 _PING_LIMIT_S = 30.0  # a name that no name server answers for takes ping longer than its packets
 _LAST_DOMAIN = 232  # beyond it Fast DDS has no ports, and ends the process
@@ -37,6 +42,7 @@ def check_network(peer: str, listen_s: float) -> Checks:
     yield from _check_settings()
     yield from environment.check_environment(peer)
     if peer:
+        yield from _check_path_mtu(peer)
         yield from _check_peer(peer)
     if _is_domain(_domain()) and not environment.middleware_is_missing():
         yield from _check_graph(listen_s)
@@ -85,12 +91,53 @@ def _check_buffers(limits: Path) -> Checks:
     yield _PART.yellow("buffers", text, remedy)
 
 
+def _check_path_mtu(peer: str) -> Checks:
+    """A datagram longer than the path takes is split, and a part that is lost loses it whole; or it never arrives."""
+    known = known_mtu(peer)
+    if known is None:
+        return  # no address, or no route: the next check says so
+    needed = _PROFILES["network"] + _HEADERS_BYTES
+    mtu = known
+    text = f"packets of {known} bytes get through to {peer}"
+    if known >= needed:
+        answered = answered_mtu(peer) if not _pinged(peer, _UNSPLIT_BYTES) else None
+        if answered is None or answered >= needed:
+            yield _PART.green("MTU", f"{text} in one piece, as far as this computer knows")
+            return
+        mtu = answered
+        text = f"{peer} answers packets of {answered} bytes and none that is longer, and nothing on the way says so"
+    text += f": {needed} bytes, with dds_profile network, are too long, as is usual with a VPN"
+    if mtu >= _PROFILES["vpn"] + _HEADERS_BYTES:
+        yield _PART.yellow("MTU", text, "dds_profile:=vpn on both computers")
+        return
+    remedy = (
+        f"copy config/fastdds_vpn.xml, set fastdds.max_message_size in it to {mtu - _HEADERS_BYTES}, and on both "
+        "computers: export FASTRTPS_DEFAULT_PROFILES_FILE=COPY, dds_profile:=none"
+    )
+    yield _PART.yellow("MTU", text, remedy)
+
+
+def _pinged(peer: str, size: int) -> bool:
+    """Whether one packet with `size` bytes of data is answered, or cannot be tried."""
+    ping = shutil.which("ping")
+    if ping is None:
+        return True
+    command = [ping, "-n", "-c", "2", "-i", "0.2", "-W", "1", "-M", "do", "-s", str(size), peer]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=_PING_LIMIT_S, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return True  # the next check says so
+
+
 def _check_peer(peer: str) -> Checks:
     ping = shutil.which("ping")
     if ping is None:
         yield _PART.yellow("peer", f"{peer} not tried: no ping on this machine", "apt-get install iputils-ping")
         return
-    command = [ping, "-n", "-c", str(_PINGS), "-i", "0.2", "-W", "1", "-M", "do", "-s", str(_UNSPLIT_BYTES), peer]
+    size = min(_UNSPLIT_BYTES, (known_mtu(peer) or _ETHERNET_BYTES) - _HEADERS_BYTES)
+    if not _pinged(peer, size):
+        size = _SHORT_BYTES  # the check of the MTU says that long ones do not arrive
+    command = [ping, "-n", "-c", str(_PINGS), "-i", "0.2", "-W", "1", "-M", "do", "-s", str(size), peer]
     try:
         outcome = subprocess.run(command, capture_output=True, text=True, timeout=_PING_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
@@ -100,7 +147,7 @@ def _check_peer(peer: str) -> Checks:
     received = re.search(r"(\d+) received", outcome.stdout)
     if received is None or int(received.group(1)) == 0:
         said = (outcome.stderr or outcome.stdout).strip().splitlines()
-        text = f"{peer} does not answer packets of {_UNSPLIT_BYTES} bytes" + (f" ({said[-1]})" if said else "")
+        text = f"{peer} does not answer ping, packets of {size} bytes" + (f" ({said[-1]})" if said else "")
         yield _PART.red("peer", text, "check the address, the cable or radio, and firewalls on both computers")
         return
     times = [float(value) for value in re.findall(r"time=([\d.]+) ms", outcome.stdout)]
