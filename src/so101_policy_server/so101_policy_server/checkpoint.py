@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from so101_policy_server.file_damage import find_damage
 from so101_policy_server.policy import PolicyLoadError
 
 CONFIG: Final = "config.json"
@@ -17,12 +18,15 @@ ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 PROCESSORS: Final = ("policy_preprocessor.json", "policy_postprocessor.json")
 MIGRATION: Final = "./so101 policy migrate"
 
-_INSIDE: Final = ("", "checkpoints/last/pretrained_model", "pretrained_model")
+_INSIDE: Final = ("", "checkpoints/last/pretrained_model", "last/pretrained_model", "pretrained_model")
 """Where a checkpoint sits in the folder that people name: itself, a training run, one step of a run."""
 
 _WEIGHT_SUFFIXES: Final = frozenset(
     {".bin", ".ckpt", ".h5", ".msgpack", ".npz", ".onnx", ".pkl", ".pt", ".pth", ".safetensors"}
 )
+
+_STEPS: Final = ("*/pretrained_model", "checkpoints/*/pretrained_model", "*/checkpoints/*/pretrained_model")
+"""Where else there may be some: steps of a run, and of each run in a folder of runs."""
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -83,9 +87,20 @@ def find_folder(folder: Path) -> Path:
     for inside in _INSIDE:
         if (folder / inside / CONFIG).is_file():
             return folder / inside
-    raise PolicyLoadError(
-        f"{folder} has no {CONFIG}, and no checkpoints/last/pretrained_model: not a LeRobot checkpoint"
-    )
+    raise PolicyLoadError(_no_checkpoint(folder))
+
+
+def _no_checkpoint(folder: Path) -> str:
+    """What a folder without a checkpoint is like: links that lead nowhere, or a run whose `last` was not copied."""
+    for inside in _INSIDE:
+        damage = find_damage(folder / inside / CONFIG)
+        if damage:
+            return f"{folder / inside / CONFIG} {damage}"
+    found = sorted(file.parent for steps in _STEPS for file in folder.glob(f"{steps}/{CONFIG}"))
+    text = f"{folder} has no {CONFIG}, and no checkpoints/last/pretrained_model"
+    if found:
+        return f"{text}: name one of its {len(found)} checkpoints, such as {found[-1]}"
+    return f"{text}: not a LeRobot checkpoint"
 
 
 def _is_hub_id(name: str) -> bool:
@@ -98,9 +113,7 @@ def _check_folder(folder: Path, base: str, needed: tuple[str, ...]) -> Checkpoin
             return _check_files(folder / inside, base, needed)
         if (folder / inside / ADAPTER_CONFIG).is_file():
             return _check_adapter(folder / inside, base, None)
-    raise PolicyLoadError(
-        f"{folder} has no {CONFIG}, and no checkpoints/last/pretrained_model: not a LeRobot checkpoint"
-    )
+    raise PolicyLoadError(_no_checkpoint(folder))
 
 
 def _check_files(folder: Path, base: str, needed: tuple[str, ...]) -> Checkpoint:
@@ -116,6 +129,7 @@ def _check_files(folder: Path, base: str, needed: tuple[str, ...]) -> Checkpoint
             f"{folder / CONFIG} says use_peft, and beside it is neither {ADAPTER_CONFIG} (an adapter) nor {WEIGHTS} "
             "(an adapter that was merged into its base): copy the whole folder"
         )
+    _refuse_damage(folder / WEIGHTS)
     if not (folder / WEIGHTS).is_file():
         raise PolicyLoadError(_other_weights(folder))
     missing = [name for name in needed if not (folder / name).is_file()]
@@ -143,6 +157,7 @@ def _other_weights(folder: Path) -> str:
 
 def _check_adapter(folder: Path, base: str, policy_type: str | None) -> Checkpoint:
     """A PEFT adapter with its base; `policy_type` is None where config.json is missing and the base's counts."""
+    _refuse_damage(folder / ADAPTER_WEIGHTS)
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise PolicyLoadError(
             f"{folder} is a PEFT adapter without {ADAPTER_WEIGHTS}: only safetensors weights are loaded, never pickle"
@@ -185,7 +200,14 @@ def _find_base(adapter: Path, name: str, needed: tuple[str, ...]) -> Checkpoint:
     return found
 
 
+def _refuse_damage(file: Path) -> None:
+    damage = find_damage(file)
+    if damage:
+        raise PolicyLoadError(f"{file} {damage}")
+
+
 def _read_json(path: Path) -> dict[str, Any]:
+    _refuse_damage(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -194,6 +194,12 @@ def explain(error: Exception, checkpoint: Checkpoint) -> str:
             f"{checkpoint.path} has no processors: made by a LeRobot before 0.5; `{MIGRATION} {checkpoint.path}` "
             "makes a folder that can be served, and names it"
         )
+    if "size mismatch for" in text:
+        first = text.partition("size mismatch for ")[2].partition(". size mismatch")[0].removesuffix(".")
+        return (
+            f"{checkpoint.path}: {WEIGHTS} is of another configuration than {CONFIG} (first: {first}): take both from "
+            "one checkpoint"
+        )
     if not checkpoint.is_local:
         return f"{checkpoint.path} is no folder here and could not be had from the hub: {text}"
     if "offline" in text.lower() or "outgoing traffic" in text.lower() or "cached" in text.lower():

@@ -24,6 +24,7 @@ from lerobot.processor import ProcessorStepRegistry
 from safetensors import SafetensorError, safe_open
 
 from so101_policy_server.checkpoint import CONFIG, PROCESSORS, WEIGHTS, Checkpoint
+from so101_policy_server.file_damage import find_damage
 from so101_policy_server.preflight import Finding, green, red, yellow
 from so101_policy_server.training_record import read_training_record
 
@@ -88,6 +89,10 @@ def _examine_config(folder: Path, ignored_fields: Sequence[str]) -> Iterator[Fin
         names = ", ".join(f'"{name}"' for name in unknown)
         remedy = f"serve it with that LeRobot, or, where they change nothing: ignored_config_fields: [{names}]"
         yield red(f"config.json: {unknown[0]}", text, remedy)
+    nothing = [group for group in ("input_features", "output_features") if not config.get(group)]
+    if nothing:
+        text = f"{' and '.join(nothing)} {'is' if len(nothing) == 1 else 'are'} empty: {writer_of(folder)}"
+        yield red(f"config.json: {nothing[0]}", text, "take config.json from the training run")
     yield from _examine_values(config, folder)
     missing = sorted(name for name in fields.keys() - config.keys() if _matters(name))
     if missing:
@@ -170,6 +175,15 @@ def _step_class(step: Mapping[str, Any]) -> Any:
 def _examine_state(file: Path, key: str) -> Iterator[Finding]:
     if file.suffix != ".safetensors":
         yield red(key, f"its state is in {file.name}: only safetensors are loaded, never pickle", "save it again")
+        return
+    damage = find_damage(file)
+    if damage:
+        what, _, remedy = damage.rpartition(": ")
+        yield red(key, f"{file.name} {what or damage}", remedy if what else "copy the checkpoint again")
+        return
+    if not file.is_file():
+        text = f"{file.name}, which holds its state, is not there"
+        yield red(key, text, "take it from the training run: all files of one checkpoint belong together")
         return
     try:
         with safe_open(file, framework="pt") as state:

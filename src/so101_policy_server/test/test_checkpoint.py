@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
 from so101_policy_server.checkpoint import find_checkpoint
 from so101_policy_server.policy import PolicyLoadError
 
+NO_WEIGHTS = b"\2\0\0\0\0\0\0\0{}"
 FILES = ("model.safetensors", "policy_preprocessor.json", "policy_postprocessor.json")
 
 
@@ -16,7 +18,7 @@ def make(folder: Path, config: object = None, files: tuple[str, ...] = FILES) ->
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"type": "act"} if config is None else config))
     for name in files:
-        (folder / name).touch()
+        (folder / name).write_bytes(NO_WEIGHTS)
     return folder
 
 
@@ -25,7 +27,7 @@ def test_a_checkpoint_folder_is_found(tmp_path: Path) -> None:
     assert (found.path, found.is_local, found.policy_type) == (str(tmp_path / "pick"), True, "act")
 
 
-@pytest.mark.parametrize("inside", ["checkpoints/last/pretrained_model", "pretrained_model"])
+@pytest.mark.parametrize("inside", ["checkpoints/last/pretrained_model", "last/pretrained_model", "pretrained_model"])
 def test_a_run_folder_and_a_step_folder_resolve_to_the_checkpoint_inside(tmp_path: Path, inside: str) -> None:
     make(tmp_path / inside)
     assert find_checkpoint(str(tmp_path)).path == str(tmp_path / inside)
@@ -71,7 +73,7 @@ def test_a_folder_that_cannot_be_loaded_says_why(tmp_path: Path, config, files, 
 def make_adapter(folder: Path, base: object, config: object = None) -> Path:
     make(folder, config or {"type": "act", "use_peft": True}, FILES[1:])
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": base}))
-    (folder / "adapter_model.safetensors").touch()
+    (folder / "adapter_model.safetensors").write_bytes(NO_WEIGHTS)
     return folder
 
 
@@ -151,3 +153,57 @@ def test_an_empty_folder_and_a_file_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PolicyLoadError, match="is a file"):
         find_checkpoint(str(tmp_path / "file"))
+
+
+def test_a_run_whose_last_was_not_copied_names_a_step_that_was(tmp_path: Path) -> None:
+    run = tmp_path / "outputs" / "train"
+    for step in ("005000", "010000"):
+        make(run / "checkpoints" / step / "pretrained_model")
+    newest = f"name one of its 2 checkpoints, such as {run}/checkpoints/010000/pretrained_model"
+    for named in (run, run / "checkpoints", run.parent):
+        with pytest.raises(PolicyLoadError, match=newest):
+            find_checkpoint(str(named))
+
+
+HEADER = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+LFS_STUB = b"version https://git-lfs.github.com/spec/v1\noid sha256:4665a5\nsize 206701072\n"
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (LFS_STUB, "is a stub of Git LFS, not the file itself: run `git lfs pull`"),
+        (b"", "is empty: copy the checkpoint again"),
+        (b"\n<!DOCTYPE html>", "is a page of HTML, not the file itself: download it again"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_named(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    (make(tmp_path / "pick") / name).write_bytes(content)
+    with pytest.raises(PolicyLoadError, match=f"pick/{name} {reason}"):
+        find_checkpoint(str(tmp_path / "pick"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (NO_WEIGHTS[:5], "was only copied in part"),
+        (NO_WEIGHTS[:9], "was only copied in part"),
+        (b"\2\0\0\0\0\0\0\0[]", "is no safetensors file"),
+        (struct.pack("<Q", len(HEADER)) + HEADER + b"12", r"was only copied in part \("),
+        (b"PK\x03\x04 as torch.save writes it", "is a pickle under another name, which is never loaded"),
+        (b"anything else that is longer", "is no safetensors file"),
+    ],
+)
+def test_weights_that_are_none_are_named_before_torch_is_imported(tmp_path: Path, content: bytes, reason: str) -> None:
+    (make(tmp_path / "pick") / "model.safetensors").write_bytes(content)
+    with pytest.raises(PolicyLoadError, match=f"pick/model.safetensors {reason}"):
+        find_checkpoint(str(tmp_path / "pick"))
+
+
+def test_a_link_that_leads_nowhere_is_named_with_where_it_leads(tmp_path: Path) -> None:
+    weights = make(tmp_path / "pick") / "model.safetensors"
+    weights.unlink()
+    weights.symlink_to("../../blobs/4665a5")
+    with pytest.raises(PolicyLoadError, match=r"is a link to \.\./\.\./blobs/4665a5, which is not there: .*cp -rL"):
+        find_checkpoint(str(tmp_path / "pick"))

@@ -94,7 +94,11 @@ def test_a_processor_step_with_a_foreign_option_or_class_is_named(tiny_act: Path
 def test_state_that_is_missing_pickled_or_without_statistic_names_is_named(tiny_act: Path, tmp_path: Path) -> None:
     gone = copy(tiny_act, tmp_path / "gone")
     next(gone.glob("policy_preprocessor*.safetensors")).unlink()
-    assert "normalizer_processor.safetensors cannot be read" in refused(gone)
+    assert "normalizer_processor.safetensors, which holds its state, is not there" in refused(gone)
+    half = copy(tiny_act, tmp_path / "half")
+    state = next(half.glob("policy_preprocessor*.safetensors"))
+    state.write_bytes(state.read_bytes()[:-4])
+    assert "normalizer_processor.safetensors was only copied in part" in refused(half)
     pickled = change_json(
         copy(tiny_act, tmp_path / "pickled"),
         PREPROCESSOR,
@@ -152,3 +156,12 @@ def test_the_training_configuration_is_read_where_it_tells_the_units(tiny_act: P
     assert load(folder).description.trained_in_degrees is False
     (folder / "train_config.json").write_text("{,")
     assert load(folder).description.trained_in_degrees is None
+
+
+def test_weights_of_another_configuration_and_one_without_features_are_named(tiny_act: Path, tmp_path: Path) -> None:
+    shorter = change_json(copy(tiny_act, tmp_path / "shorter"), "config.json", lambda c: c.update(chunk_size=100))
+    text = refused(shorter)
+    assert "model.safetensors is of another configuration than config.json (first: model.vae_encoder_pos_enc" in text
+    assert text.count("size mismatch") == 0 and "take both from one checkpoint" in text
+    nothing = change_json(copy(tiny_act, tmp_path / "nothing"), "config.json", lambda c: c.update(input_features=None))
+    assert "config.json: input_features: input_features is empty" in refused(nothing)
