@@ -5,7 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from so101_camera.file_source import FileSource
 from so101_tools.cameras import __main__ as cameras
+from so101_tools.cameras import survey
 from so101_tools.cameras.__main__ import main
 from so101_tools.cameras.survey import look
 
@@ -30,6 +32,12 @@ def test_a_picture_of_each_camera_is_saved(pictures: Path, tmp_path: Path, capsy
     assert main([str(pictures), "--seconds", "0.1", "--save", str(tmp_path / "out")]) == 0
     assert cv2.imread(str(tmp_path / "out" / "0_wrist.jpg")).shape == (48, 64, 3)
     assert "64x48" in capsys.readouterr().out
+
+
+def test_a_camera_in_the_network_is_listed_with_its_url(monkeypatch: pytest.MonkeyPatch, pictures: Path) -> None:
+    url = "rtsp://10.0.0.3:554/stream1"
+    monkeypatch.setattr(survey, "make_source", lambda _settings: FileSource(pictures, 30.0))
+    assert survey.look(url, 0.1).stable_path == url
 
 
 def test_an_interrupt_ends_the_look_without_a_word(

@@ -65,7 +65,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="so101 cameras",
         description="Finds cameras, shows what they deliver, and saves a picture of each to tell them apart.",
     )
-    parser.add_argument("devices", nargs="*", help="devices, video files or folders; default: every /dev/video*")
+    parser.add_argument(
+        "devices",
+        nargs="*",
+        help="devices, rtsp:// or http:// URLs, video files or folders; default: every /dev/video*",
+    )
     parser.add_argument("--seconds", type=float, default=2.0, help="how long to measure each, s (default 2)")
     parser.add_argument("--save", type=Path, default=Path("outputs/cameras"), help="folder for the pictures")
     return parser

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from so101_camera.image_codec import ImageCodecError, jpeg_of, pixels_of
 from so101_camera.source_choice import make_source
+from so101_camera.url_source import is_url
 from so101_camera.video_source import SourceError, SourceSettings, device_path
 
 _BY_ID = Path("/dev/v4l/by-id")
@@ -58,7 +59,7 @@ def look(device: str, seconds: float) -> Sight:
     return Sight(
         device=device,
         name=_name_of(path),
-        stable_path=_stable_path_of(path),
+        stable_path=device if is_url(device) else _stable_path_of(path),  # a path would lose one of the slashes
         width=width,
         height=height,
         fps=count / (elapsed_ns / 1e9),
