@@ -7,10 +7,14 @@ with a line of its parser, or take for an empty one, is refused here with one fo
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
+
+from so101_node import yaml_values
+from so101_node.command_line import ros_words
 
 KEYWORD = "ros__parameters"
 _EXAMPLE = f"/**/NODE: {{{KEYWORD}: {{KEY: VALUE}}}}"
@@ -24,12 +28,13 @@ class ParameterFileError(ValueError):
 class Section:
     """Parameters for the nodes that `pattern` names: a section of `file`, or a `-p` (no file).
 
-    `keys` maps each key, nested ones joined by dots, to its line in the file.
+    `keys` maps each key, nested ones joined by dots, to its line in the file, `values` to what is written there.
     """
 
     pattern: str
     file: str
     keys: dict[str, int]
+    values: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def node_name(self) -> str:
@@ -53,6 +58,9 @@ class Section:
             return f"-p {key}"
         return f"{self.file}:{self.keys[key]}, section {self.pattern}"
 
+
+type _Entry = tuple[str, int, str]
+"""A key, its line, and its value as it is written."""
 
 _in_force: list[Section] = []
 
@@ -94,46 +102,80 @@ def read(path: Path) -> list[Section]:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else "is not UTF-8 text"
         raise ParameterFileError(f"parameter file {path}: {reason}") from error
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=yaml_values.Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ParameterFileError(f"parameter file {path}:{line}: not valid YAML: {error.problem}") from error
+        problem = yaml_values.explained(error)
+        raise ParameterFileError(f"parameter file {path}:{line}: {problem}") from error
     except yaml.YAMLError as error:
         raise ParameterFileError(f"parameter file {path}: not valid YAML: {' '.join(str(error).split())}") from error
     if root is None:
         raise ParameterFileError(f"parameter file {path}: has nothing in it; expected sections such as {_EXAMPLE}")
-    return list(_sections_of(path, "", root))
+    written: dict[tuple[str, str], tuple[int, str]] = {}
+    found = []
+    for pattern, entries in _sections_of(path, "", root):
+        for key, line, value in entries:
+            earlier_line, earlier = written.setdefault((pattern, key), (line, value))
+            if earlier != value:  # YAML and ROS take the last one without a word
+                both = f"{earlier} in line {earlier_line} and {value} in line {line}"
+                raise ParameterFileError(
+                    f"parameter file {path}: section {pattern} gives {key} twice, {both}: delete one"
+                )
+        lines, values = ({key: line for key, line, _ in entries}, {key: value for key, _, value in entries})
+        found.append(Section(pattern, str(path), lines, values))
+    return found
 
 
-def _sections_of(path: Path, pattern: str, node: yaml.Node) -> Iterator[Section]:
+def _sections_of(path: Path, pattern: str, node: yaml.Node) -> Iterator[tuple[str, list[_Entry]]]:
     if not isinstance(node, yaml.MappingNode):
         where = f"{path}:{node.start_mark.line + 1}"
         what = f"section {pattern} has no parameters" if pattern else "no section"
         raise ParameterFileError(f"parameter file {where}: {what}; expected {_EXAMPLE}")
+    keyword_line = 0
     for key, value in node.value:
         name, line = str(key.value), key.start_mark.line + 1
         if name == KEYWORD and pattern:
-            yield Section(_absolute(pattern), str(path), dict(_keys_of(path, pattern, "", line, value)))
+            if keyword_line:
+                both = f"lines {keyword_line} and {line}"
+                raise ParameterFileError(
+                    f"parameter file {path}: section {pattern} has {KEYWORD} twice, {both}: make it one"
+                )
+            keyword_line = line
+            yield _absolute(pattern), list(_keys_of(path, pattern, "", line, value))
         elif not isinstance(value, yaml.MappingNode):
-            missing = f"{pattern or 'the file'} has {name!r}, but no {KEYWORD}"
-            raise ParameterFileError(f"parameter file {path}:{line}: {missing} above it; expected {_EXAMPLE}")
+            raise ParameterFileError(f"parameter file {path}:{line}: {_without_keyword(pattern, name, value)}")
         else:
             yield from _sections_of(path, f"{pattern}/{name}" if pattern else name, value)
 
 
-def _keys_of(path: Path, pattern: str, prefix: str, line: int, node: yaml.Node) -> Iterator[tuple[str, int]]:
+def _without_keyword(pattern: str, name: str, value: yaml.Node) -> str:
+    """Say why `name` is no parameter: a section is empty, or its keyword is missing or mistyped."""
+    if isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:null" and not pattern:
+        return f"section {name} has no {KEYWORD} and no keys; delete it, or write it as {_EXAMPLE}"
+    written = pattern.rpartition("/")[2]
+    if written == KEYWORD:
+        return f"{KEYWORD} stands alone; a line with the node it is for is above it, as in {_EXAMPLE}"
+    if written.startswith("ros_"):
+        return f"{written} is written {KEYWORD}, with two underscores; expected {_EXAMPLE}"
+    return f"{pattern or 'the file'} has {name!r}, but no {KEYWORD} above it; expected {_EXAMPLE}"
+
+
+def _keys_of(path: Path, pattern: str, prefix: str, line: int, node: yaml.Node) -> Iterator[_Entry]:
     if not isinstance(node, yaml.MappingNode):
-        raise ParameterFileError(
-            f"parameter file {path}:{line}: section {pattern} has no parameters; expected {_EXAMPLE}"
-        )
+        what = f"section {pattern} has no parameters; delete it, or write keys below, as {_EXAMPLE}"
+        if isinstance(node, yaml.ScalarNode) and ":" in node.value:
+            what = f"{node.value!r} in section {pattern} is no key with a value; write a space after the colon"
+        raise ParameterFileError(f"parameter file {path}:{line}: {what}")
     for key, value in node.value:
         name, line = f"{prefix}{key.value}", key.start_mark.line + 1
         if isinstance(value, yaml.MappingNode):
             yield from _keys_of(path, pattern, f"{name}.", line, value)
         elif isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:null":
             raise ParameterFileError(f"parameter file {path}:{line}: {name} has no value; leave it out for its default")
+        elif wrong := yaml_values.fault(value):
+            raise ParameterFileError(f"parameter file {path}:{line}: {name} = {yaml_values.shown(value)} {wrong}")
         else:
-            yield name, line
+            yield name, line, yaml_values.shown(value)
 
 
 def _absolute(pattern: str) -> str:
@@ -141,20 +183,15 @@ def _absolute(pattern: str) -> str:
 
 
 def _ros_options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(option, value) of each --params-file and -p between --ros-args and --."""
-    inside, words = False, iter(arguments)
-    for word in words:
-        if word in ("--ros-args", "--"):
-            inside = word == "--ros-args"
-        elif inside and word == "--params-file":
-            yield word, next(words, "")
-        elif inside and word in ("-p", "--param"):
-            yield "-p", next(words, "")
+    """(option, value) of each --params-file and -p."""
+    for option, value in pairwise(ros_words(arguments)[0]):
+        if option in ("--params-file", "-p", "--param"):
+            yield ("-p" if option == "--param" else option), value
 
 
 def _assignment(text: str) -> Iterator[Section]:
     """`name:=value` for every node of the process, or `node:name:=value` for one."""
-    left, separator, _ = text.partition(":=")
+    left, separator, value = text.partition(":=")
     if separator:
         node, _, key = left.rpartition(":")
-        yield Section(_absolute(f"**/{node}" if node else "**"), "", {key: 0})
+        yield Section(_absolute(f"**/{node}" if node else "**"), "", {key: 0}, {key: value})

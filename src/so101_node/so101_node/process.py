@@ -13,14 +13,15 @@ from typing import NoReturn
 
 import rclpy
 from rclpy.duration import Duration
-from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
+from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException, InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.signals import SignalHandlerOptions
 
-from so101_node import exit_codes, parameter_files
+from so101_node import command_line, exit_codes, parameter_files
+from so101_node.command_line import CommandLineError
 from so101_node.last_line import name_in, say
 from so101_node.parameter_files import ParameterFileError
 from so101_node.parameters import ParameterError, refuse_unknown
@@ -43,11 +44,18 @@ EXIT_LIMIT_S = 8
 LAST_WORDS_S = 0.3
 """How long a leaving node waits until its last messages have arrived: what comes after its farewell is dropped."""
 
-_CONFIGURATION = (ParameterError, ParameterFileError, InvalidNodeNameException, InvalidNamespaceException)
+_CONFIGURATION = (
+    ParameterError,
+    ParameterFileError,
+    CommandLineError,
+    InvalidNodeNameException,
+    InvalidNamespaceException,
+    InvalidParameterTypeException,  # of use_sim_time, which rclpy declares itself
+)
 _FATAL = (
     *_CONFIGURATION,
     NodeError,
-    rclpy_implementation.RCLError,  # an unreadable parameter file, a domain id out of range
+    rclpy_implementation.RCLError,
 )
 
 
@@ -106,8 +114,7 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
     node: Node | None = None
     executor: SingleThreadedExecutor | None = None
     try:
-        parameter_files.use(sys.argv if args is None else args)
-        rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
+        _start_ros(args)
         node = factory()
         name = node.get_name()
         refuse_unknown(node)
@@ -127,6 +134,21 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
         return 0
     finally:
         _leave(node, executor)
+
+
+def _start_ros(args: Sequence[str] | None) -> None:
+    """Check the arguments and start ROS. What it does not accept is never accepted at another try: CommandLineError."""
+    words = sys.argv if args is None else args
+    command_line.check(words)
+    parameter_files.use(words)
+    try:
+        rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
+    except rclpy_implementation.UnknownROSArgsError as error:
+        raise CommandLineError(
+            f"unknown ROS arguments {error}; known are -p, -r, --params-file, --log-level"
+        ) from error
+    except rclpy_implementation.RCLError as error:
+        raise CommandLineError(str(error)) from error
 
 
 def _leave(node: Node | None, executor: SingleThreadedExecutor | None) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import get_type_hints
 
 from rclpy.node import Node
-from rclpy.utilities import remove_ros_args
 
 from so101_node import exit_codes, known_nodes, lerobot_names
+from so101_node.command_line import ros_words
 
 _HELP = ("-h", "--help")
 
@@ -24,7 +24,7 @@ def answer_words(factory: Callable[[], Node], arguments: Sequence[str]) -> int |
     Returns:
         the exit code to end with, or None where the node may start.
     """
-    words = remove_ros_args(args=list(arguments))[1:]
+    words = ros_words(arguments)[1][1:]  # rclpy's own function opens the parameter files, and raises
     if not words:
         return None
     name = _executable(arguments[0])

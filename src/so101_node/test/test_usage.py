@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from so101_node.usage import refusal
@@ -46,3 +47,25 @@ def test_a_node_that_is_asked_does_not_start(words: list[str], code: int) -> Non
         assert done.stdout.startswith("usage: ") and "Does nothing." in done.stdout
     else:
         assert done.stderr.count("\n") == 1 and "unknown argument go" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("plain:\n\tros__parameters:\n\t\tfps: 1\n", "wrong.yaml:2: not valid YAML"),
+        ("plain: {ros__parameters: {a: [1, 2.0]}}\n", "a = [1, 2.0] mixes whole numbers and other numbers"),
+        ("plain:\n  ros_parameters: {fps: 1}\n", "ros_parameters is written ros__parameters"),
+    ],
+)
+def test_a_wrong_parameter_file_of_a_started_program_is_one_line(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, "--ros-args", "--params-file", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 78, done
+    assert done.stderr.count("\n") == 1 and words in done.stderr, done.stderr

@@ -1,0 +1,56 @@
+"""ROS arguments of a process, checked before ROS reads them: it tells where its parser stopped, not what to type."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
+from rclpy.validate_namespace import validate_namespace
+from rclpy.validate_node_name import validate_node_name
+
+
+class CommandLineError(ValueError):
+    """A ROS argument is not accepted. The message is one line for people."""
+
+
+def ros_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words between --ros-args and --, and all others."""
+    ros: list[str] = []
+    others: list[str] = []
+    inside = False
+    for word in arguments:
+        if word == "--ros-args" or (inside and word == "--"):
+            inside = word == "--ros-args"
+        else:
+            (ros if inside else others).append(word)
+    return ros, others
+
+
+def check(arguments: Sequence[str]) -> None:
+    """Refuse parameters, files, names and namespaces that ROS would refuse with a line for its developers.
+
+    Raises:
+        CommandLineError: naming the word and how it is written.
+    """
+    for option, value in pairwise([*ros_words(arguments)[0], ""]):
+        if option in ("-p", "--param") and not value.partition(":=")[1]:
+            meant = value.replace("=", ":=", 1) if "=" in value else f"{value or 'NAME'}:=VALUE"
+            raise CommandLineError(f"{option} {value}: is written -p {meant}".replace(" :", ":"))
+        if option == "--params-file" and not value:
+            raise CommandLineError("--params-file: no file is named; it is written --params-file FILE")
+        if option in ("-r", "--remap"):
+            _check_rule(value)
+
+
+def _check_rule(rule: str) -> None:
+    name, separator, value = rule.partition(":=")
+    if not separator:
+        raise CommandLineError(f"-r {rule}: is written -r FROM:=TO")
+    try:
+        if name == "__ns":
+            validate_namespace(value)
+        elif name in ("__node", "__name"):
+            validate_node_name(value)
+    except (InvalidNamespaceException, InvalidNodeNameException) as error:
+        reason = str(error).splitlines()[0].partition(": ")[2].rstrip(":")
+        good = "/left" if name == "__ns" else "front_camera"
+        raise CommandLineError(f"{value!r}: {reason}; letters, digits and _ are allowed, as in {good}") from error
