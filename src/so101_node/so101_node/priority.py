@@ -47,7 +47,12 @@ def may_use_realtime(priority: int) -> bool:
 
 
 def use_niceness(niceness: int) -> bool:
-    """Give every thread of this process, and those they start, this niceness. Return whether all have it."""
+    """Give every thread of this process, and those they start, this niceness. Return whether all have it.
+
+    A positive one only steps back: a process that was started behind that keeps its place.
+    """
+    if niceness > 0:
+        niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, 0))
     return niceness != 0 and _for_all_threads(lambda thread: os.setpriority(os.PRIO_PROCESS, thread, niceness))
 
 

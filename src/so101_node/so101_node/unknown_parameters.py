@@ -15,6 +15,7 @@ _ALMOST = 0.6  # difflib's ratio from which on two parameter names are probably 
 _SAME_NODE = 0.75  # and two names of nodes, which are shorter
 _OF_ROS = {"use_sim_time", "start_type_description_service"}
 _GONE = {"observation_steps": "nothing to set any more, cameras keep the frames that the policy asks for: leave it out"}
+_RENAMED = {"nice": "niceness"}
 _ROS_PREFIX = "qos_overrides."  # rclpy's own; not every topic declares them
 
 
@@ -66,12 +67,17 @@ def _advice(key: str, full_name: str, known: Collection[str], nodes: Nodes) -> s
     name = full_name.rpartition("/")[2]
     if key in _GONE:
         return _GONE[key]
+    if _RENAMED.get(key) in known:
+        return f"its name is {_RENAMED[key]} now"
     here = lerobot_names.where(key)
     if here:
         return f"LeRobot's name; here: {here}"
     owners = nodes.declarers(key)
     if owners:
         return f"{name} has none of that name, {_and(owners)} has: put it there"
+    parent = key.partition(".")[0]
+    if parent in known and parent != key:
+        return f"{parent} takes one value or list, no keys below it"
     near = nearest(key, known)
     if near:
         return f"did you mean {near}?"

@@ -12,7 +12,7 @@ _OTHER: Final = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|\.?inf|infinity
 _OCTAL: Final = re.compile(r"[+-]?0\d+")
 
 
-class Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Refuses aliases, as ROS does."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:

@@ -35,6 +35,11 @@ def test_nought_leaves_everything_as_it_is() -> None:
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
+def test_a_process_that_was_started_far_back_stays_there_without_a_warning() -> None:
+    code = "os.nice(15)\nprint(repr(priority.raise_process(10)), os.getpriority(os.PRIO_PROCESS, 0))"
+    assert in_a_process_of_its_own(code, as_nobody=True).split() == ["''", str(os.nice(0) + 15)]
+
+
 def test_real_time_is_for_the_calling_thread_alone_and_its_lack_is_no_error() -> None:
     found: list[tuple[bool, int]] = []
     thread = threading.Thread(target=lambda: found.append((use_realtime(1), os.sched_getscheduler(0))))

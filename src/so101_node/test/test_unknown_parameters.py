@@ -4,7 +4,7 @@ import pytest
 from so101_node.parameter_files import Section
 from so101_node.unknown_parameters import look, lost_sections
 
-DRIVER = {"port", "robot_id", "max_joint_speed_rad_s", "stall_time_s", "use_sim_time"}
+DRIVER = {"niceness", "port", "robot_id", "max_joint_speed_rad_s", "stall_time_s", "use_sim_time"}
 
 
 class Nodes:
@@ -35,7 +35,9 @@ def judged(*keys: str, known=DRIVER, sections=(), name: str = "/left/so101_drive
         ("max_relative_target", "LeRobot's name; here: max_joint_speed_rad_s of so101_driver"),
         ("robot.id", "LeRobot's name; here: robot_id of so101_driver"),
         ("observation_steps", "nothing to set any more"),
-        ("qwertz", "so101_driver has nothing like it; its parameters: max_joint_speed_rad_s, port"),
+        ("nice", "its name is niceness now"),
+        ("max_joint_speed_rad_s.gripper", "max_joint_speed_rad_s takes one value or list, no keys below it"),
+        ("qwertz", "so101_driver has nothing like it; its parameters: max_joint_speed_rad_s, niceness, port"),
     ],
 )
 def test_an_unknown_key_is_told_with_what_was_probably_meant(key: str, advice: str) -> None:

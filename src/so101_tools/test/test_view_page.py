@@ -94,7 +94,7 @@ class View:
     """A view of its own process."""
 
     def __init__(self, listen_s: float) -> None:
-        words = ["--ros-args", "-p", f"port:={free_port(9700)}", "-p", f"listen_s:={listen_s}", "-p", "nice:=0"]
+        words = ["--ros-args", "-p", f"port:={free_port(9700)}", "-p", f"listen_s:={listen_s}", "-p", "niceness:=0"]
         command = [sys.executable, "-m", "so101_tools.view.view_node", *words]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
         assert self.process.stdout is not None

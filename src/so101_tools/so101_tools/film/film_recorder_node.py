@@ -37,7 +37,7 @@ class FilmRecorderParameters:
     fps: float = parameter(12.0, "pictures kept per second and camera, Hz", lower=1.0, upper=30.0)
     episodes: int = parameter(2, "episodes recorded; then the cameras are left alone", lower=1)
     tail_s: float = parameter(1.0, "recorded after the last episode's end, s", lower=0.0, upper=10.0)
-    nice: int = parameter(15, "how far the process steps back behind the chain", lower=0, upper=19)
+    niceness: int = parameter(15, "how far the process steps back behind the chain", lower=0, upper=19)
 
     def validate(self) -> None:
         """Check what has no default."""
@@ -51,7 +51,7 @@ class FilmRecorderNode(Node):
     def __init__(self) -> None:
         super().__init__("film_recorder")
         self._settings = declare(self, FilmRecorderParameters)
-        os.nice(self._settings.nice)
+        os.nice(self._settings.niceness)
         self._reel = ReelWriter(Path(self._settings.folder))
         self._due_ns = dict.fromkeys(self._settings.cameras, 0)
         self._ended = 0

@@ -59,7 +59,7 @@ class ObserverParameters:
         "", "the report is written here, as JSON, after each episode and at the end; empty: stdout"
     )
     processes: list[str] = parameter([], "processes whose CPU time is reported, each as name=pid")
-    nice: int = parameter(10, "how far the process steps back behind the ones it watches", lower=0, upper=19)
+    niceness: int = parameter(10, "how far the process steps back behind the ones it watches", lower=0, upper=19)
 
     def validate(self) -> None:
         """Check the processes' form."""
@@ -82,7 +82,7 @@ class ObserverNode(Node):
     def __init__(self) -> None:
         super().__init__("observer")
         self._settings = declare(self, ObserverParameters)
-        os.nice(self._settings.nice)
+        os.nice(self._settings.niceness)
         self._statistics = RunStatistics()
         self._cpu = CpuMeter(self._settings.pids())
         self._cameras: set[str] = set()

@@ -32,7 +32,7 @@ class QueuePlotParameters:
 
     rate_hz: float = parameter(5.0, "pictures per second while somebody looks, Hz", lower=0.2, upper=30.0)
     window_s: float = parameter(WINDOW_S, "time shown, s", lower=5.0, upper=600.0)
-    nice: int = parameter(10, "how far the process steps back behind the ones it watches", lower=0, upper=19)
+    niceness: int = parameter(10, "how far the process steps back behind the ones it watches", lower=0, upper=19)
 
 
 class QueuePlotNode(Node):
@@ -41,7 +41,7 @@ class QueuePlotNode(Node):
     def __init__(self) -> None:
         super().__init__("queue_plot")
         self._settings = declare(self, QueuePlotParameters)
-        os.nice(self._settings.nice)
+        os.nice(self._settings.niceness)
         self._picture = QueuePicture(self._settings.window_s)
         # Drawn in the message's own memory: copies of 1.5 MB, five times a second, cost as much as the drawing.
         self._message = Image(height=HEIGHT, width=WIDTH, encoding="bgr8", step=3 * WIDTH)

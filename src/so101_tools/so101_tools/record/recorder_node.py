@@ -45,7 +45,7 @@ class RecorderNode(Node):
         super().__init__("recorder", parameter_overrides=list(overrides))
         self._settings = declare(self, RecorderParameters)
         # The threads that receive keep their priority, so that times of reception are right; this one steps back.
-        os.nice(self._settings.nice)
+        os.nice(self._settings.niceness)
         self._log: Any = self.get_logger()  # type: ignore[no-untyped-call]
         self.failure = ""
         folder = Path(self._settings.folder or f"outputs/bags/{time.strftime('%Y-%m-%d_%H-%M-%S')}")

@@ -46,7 +46,9 @@ class RecorderParameters:
     )
     discovery_period_s: float = parameter(0.25, "look for new topics, s", lower=0.05, upper=5.0)
     duration_s: float = parameter(0.0, "end by itself after this long, s; 0 = when told to", lower=0.0)
-    nice: int = parameter(10, "how far the process steps back behind the ones it records", lower=0, upper=19)
+    niceness: int = parameter(
+        10, "niceness of the thread that writes; those that receive keep theirs", lower=0, upper=19
+    )
 
     def validate(self) -> None:
         """Check the patterns."""

@@ -52,7 +52,7 @@ def chromium() -> str | None:
 def listening_view(seconds: float, port: int) -> Iterator[str]:
     """Run a view that listens for so long, and give out its address once it has."""
     words = [sys.executable, "-m", "so101_tools.view.view_node", "--ros-args", "-p", f"port:={port}"]
-    words += ["-p", f"listen_s:={seconds:.1f}", "-p", "nice:=5"]
+    words += ["-p", f"listen_s:={seconds:.1f}", "-p", "niceness:=5"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None and process.stderr is not None

@@ -42,7 +42,7 @@ class ViewNode(Node):
     def __init__(self) -> None:
         super().__init__("view", enable_rosout=False)
         self._settings = declare(self, ViewParameters)
-        os.nice(self._settings.nice)
+        os.nice(self._settings.niceness)
         self._log: RerunLog | None = None
         self._began_ns = time.monotonic_ns()
         try:

@@ -18,4 +18,4 @@ class ViewParameters:
     memory_mb: int = parameter(300, "history kept for viewers that come later, MB", lower=20, upper=20000)
     meshes: str = parameter("auto", "auto, none, or the folder with the STL files of so101-nexus")
     listen_s: float = parameter(0.0, "listen so long and keep showing what came, s; 0: listen for ever", lower=0.0)
-    nice: int = parameter(15, "how far the process steps back behind the robot", lower=0, upper=19)
+    niceness: int = parameter(15, "how far the process steps back behind the robot", lower=0, upper=19)
