@@ -15,6 +15,8 @@ _MANY: Final = 3
 def other_arm(calibration: Calibration, eeprom: Mapping[int, bytes], known: Iterable[Path] = ()) -> str:
     """Why the servos seem to belong to another arm than `calibration`; empty where they do not.
 
+    They do where many offsets differ, or where the servos hold just what the file of another arm says.
+
     `eeprom`: EEPROM_BLOCK by servo id. `known`: calibration files of arms of this computer, leaders included.
     """
     differing = [
@@ -22,14 +24,19 @@ def other_arm(calibration: Calibration, eeprom: Mapping[int, bytes], known: Iter
         for name, joint in zip(JOINT_NAMES, calibration.joints, strict=True)
         if reg.HOMING_OFFSET.decode(eeprom[joint.servo_id]) != joint.homing_offset
     ]
-    if len(differing) < _MANY:
+    if _is_held(calibration, eeprom):
         return ""
-    name, found, wanted = differing[0]
     holder = next((path for path in known if path != calibration.path and _holds(path, eeprom)), None)
+    held = "" if holder is None else f"hold the calibration {_short(holder)}"
+    if holder is not None and "teleoperators" not in holder.parts:
+        held += f" (if that is the arm you mean, its robot_id is {holder.stem})"
+    if len(differing) < _MANY:
+        return f"the servos {held} and not that of {calibration.path.stem}" if held else ""
+    name, found, wanted = differing[0]
     if _is_new(eeprom):
         what = "its servos are as from the factory, without any calibration"
-    elif holder is not None:
-        what = f"its servos hold the calibration {_short(holder)}"
+    elif held:
+        what = f"its servos {held}"
     else:
         what = "its servos hold no calibration that is known here"
     return (
@@ -54,17 +61,20 @@ def travel_over_seam(calibration: Calibration, eeprom: Mapping[int, bytes]) -> s
 
 
 def _holds(path: Path, eeprom: Mapping[int, bytes]) -> bool:
-    """Whether the servos have just this calibration."""
+    """Whether the servos have just the calibration of that file."""
     try:
-        joints = load_calibration(path).joints
+        return _is_held(load_calibration(path, JOINT_NAMES), eeprom)
     except CalibrationError:
         return False
+
+
+def _is_held(calibration: Calibration, eeprom: Mapping[int, bytes]) -> bool:
     return all(
         joint.servo_id in eeprom
         and reg.HOMING_OFFSET.decode(eeprom[joint.servo_id]) == joint.homing_offset
         and reg.MIN_POSITION_LIMIT.decode(eeprom[joint.servo_id]) == joint.range_min
         and reg.MAX_POSITION_LIMIT.decode(eeprom[joint.servo_id]) == joint.range_max
-        for joint in joints
+        for joint in calibration.joints
     )
 
 

@@ -24,6 +24,7 @@ RAD_PER_STEP: Final = 2.0 * math.pi / MAX_RAW
 FULL_TURN_JOINTS: Final = ("wrist_roll",)  # LeRobot does not record its range, but writes 0..4095
 SEAM_STEPS: Final = 20
 """Commands keep this far from the encoder's 0/4095 seam, 0.03 rad: held there a joint would tremble over it."""
+_NEAR_SEAM_STEPS: Final = 200  # an SO-101's wrist is made to turn by 2.8 rad to either side of its middle
 
 # The other joints have stops: an SO-101's turn by 190 to 220 degrees. A recorded range of nearly a turn is what remains
 # of a travel that crossed the seam, since the smallest and the largest count are then those beside the seam.
@@ -115,12 +116,22 @@ class Calibration:
     def at_seam(self, positions: FloatArray) -> list[str]:
         """Joints that stand at the encoder's seam, as lines for people. `positions`: rad, (6,); NaN: unknown."""
         steps = positions / RAD_PER_STEP + self._middles()
-        return [
-            f"{name} stands at step {step:.0f}, at the encoder's 0/{MAX_RAW} seam: turn it towards its middle by hand, "
-            "without torque; if that is where it should be, run lerobot-calibrate with the joint in its middle"
-            for name, step in zip(JOINT_NAMES, steps, strict=True)
-            if step < SEAM_STEPS or step > MAX_RAW - SEAM_STEPS
-        ]
+        found: list[str] = []
+        for name, joint, step in zip(JOINT_NAMES, self.joints, steps, strict=True):
+            to_seam = min(step, MAX_RAW - step)
+            if to_seam < SEAM_STEPS:
+                found.append(
+                    f"{name} stands at step {step:.0f}, at the encoder's 0/{MAX_RAW} seam: turn it towards its middle "
+                    "by hand, without torque; if that is where it should be, run lerobot-calibrate with the joint in "
+                    "its middle"
+                )
+            elif to_seam < _NEAR_SEAM_STEPS and joint.range_max - joint.range_min >= _CROSSED_STEPS:
+                found.append(
+                    f"{name} stands at step {step:.0f}, near the encoder's 0/{MAX_RAW} seam: whether it was turned "
+                    "over it while no driver ran, its cable with it, cannot be told; look, and turn it towards its "
+                    "middle by hand, without torque"
+                )
+        return found
 
     def _middles(self) -> FloatArray:
         return np.array([joint.middle for joint in self.joints])

@@ -19,8 +19,9 @@ TURN: Final = MAX_RAW + 1  # encoder steps
 LARGEST_STEP: Final = 0.35 / RAD_PER_STEP
 _SURE_READS: Final = 2  # a crossing is believed at once where the last position is not older than this
 _BACK: Final = (
-    "hold the arm, switch its torque off, turn the joint back towards its middle, then reset; where it happens again, "
-    "run lerobot-calibrate with the joint in its middle"
+    "hold the arm, switch its torque off, turn the joint back towards its middle, then reset (a driver that "
+    "is started again before that does not know of it); where it happens again, run "
+    "lerobot-calibrate with the joint in its middle"
 )
 
 

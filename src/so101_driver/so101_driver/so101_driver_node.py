@@ -143,7 +143,7 @@ class So101DriverNode(AutostartNode):
                     self._arm.torque_off()
                 except DriverError as error:
                     self._log.error(str(error))
-            elif not self._settings.shadow:
+            elif not self._settings.shadow and (self._snapshot is None or self._snapshot.status.torque.any()):
                 release = f"ros2 run so101_driver configure_servos --port {self._settings.port} --release"
                 self._log.info(f"the arm keeps holding; `{release}` switches its torque off")
         self._close()

@@ -6,6 +6,7 @@ from so101_node.diagnostics import Level
 from so101_node.start_grace import StartGrace
 
 from so101_driver import causes
+from so101_driver.diagnosis import diagnose
 from so101_driver.gate_values import GateStatus, State
 
 
@@ -36,4 +37,5 @@ class StateLog:
         text = " ".join(part for part in (status.state.name, status.cause, status.message) if part)
         if self.is_starting:
             return Line(Level.OK, f"starting: {text}")
-        return Line(Level.ERROR if status.state in (State.NO_BUS, State.LATCHED) else Level.OK, text)
+        is_fault = status.state in (State.NO_BUS, State.LATCHED) or diagnose(status).level is Level.ERROR
+        return Line(Level.ERROR if is_fault else Level.OK, text)

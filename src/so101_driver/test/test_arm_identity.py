@@ -40,6 +40,32 @@ def test_from_three_offsets_on_it_is_another_arm_whichever_joints_differ(calibra
             assert "set `port`" in text
 
 
+@pytest.mark.parametrize("register", [reg.HOMING_OFFSET, reg.MIN_POSITION_LIMIT])
+def test_servos_that_hold_just_the_file_of_another_follower_are_told_by_one_joint(
+    calibration: Calibration,
+    calibration_json: dict[str, Any],
+    memory_bus: MemoryBus,
+    tmp_path: Path,
+    register: reg.Register,
+) -> None:
+    copy = tmp_path / "robots/so_follower/copy.json"
+    copy.parent.mkdir(parents=True)
+    copy.write_text(json.dumps(calibration_json))
+    right = copy.with_name("right.json")
+    key = "homing_offset" if register is reg.HOMING_OFFSET else "range_min"
+    calibration_json["gripper"][key] += 7
+    right.write_text(json.dumps(calibration_json))
+    memory_bus.poke(4, reg.P_COEFFICIENT, 20)
+    arm = Arm(memory_bus, calibration, known=[calibration.path, copy, right])
+    arm.open()
+    with pytest.raises(SettingsMismatchError) as caught:
+        arm.verify_settings()
+    assert not isinstance(caught.value, OtherArmError)  # its own calibration, also in a file of another name
+    memory_bus.poke(6, register, calibration_json["gripper"][key])
+    with pytest.raises(OtherArmError, match=r"hold the calibration robots/so_follower/right.json.*robot_id is right"):
+        arm.verify_settings()
+
+
 def test_servos_as_from_the_factory_are_called_so(calibration: Calibration, memory_bus: MemoryBus) -> None:
     for servo_id in range(1, 7):
         memory_bus.poke(servo_id, reg.HOMING_OFFSET, 0)
@@ -65,7 +91,9 @@ def test_the_file_whose_calibration_the_servos_hold_is_named(
     broken.write_text("{")
     known = [calibration.path, broken, tmp_path / "gone.json"]
     assert "no calibration that is known here" in other_arm(calibration, eeprom, known)
-    assert "teleoperators/so_leader/blue.json" in other_arm(calibration, eeprom, [*known, holder])
+    text = other_arm(calibration, eeprom, [*known, holder])
+    assert "teleoperators/so_leader/blue.json" in text
+    assert "robot_id" not in text  # a leader's is nobody's to drive
 
 
 def test_ports_are_listed_with_the_names_that_tell_arms_apart(tmp_path: Path) -> None:

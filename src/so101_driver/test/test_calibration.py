@@ -164,14 +164,26 @@ def test_a_range_that_is_odd_is_noted(
     assert all("elbow_flex" in note and said in note for note in notes)
 
 
-@pytest.mark.parametrize(("step", "noted"), [(0, 1), (19, 1), (20, 0), (2048, 0), (4075, 0), (4076, 1), (4095, 1)])
+@pytest.mark.parametrize(
+    ("step", "noted"),
+    [(0, 1), (19, 1), (20, 1), (199, 1), (200, 0), (2048, 0), (3895, 0), (3896, 1), (4076, 1), (4095, 1)],
+)
 def test_a_joint_that_stands_at_the_seam_is_noted(calibration: Calibration, step: int, noted: int) -> None:
     steps = [joint.middle for joint in calibration.joints]
     steps[4] = step
     notes = calibration.at_seam(calibration.to_rad(steps))
     assert len(notes) == noted
     assert all(f"wrist_roll stands at step {step}" in note for note in notes)
+    assert all(("cannot be told" in note) == (20 <= step <= 4075) for note in notes)
     assert calibration.at_seam(np.full(6, np.nan)) == []
+
+
+def test_a_joint_with_stops_may_stand_near_the_seam(calibration_json: dict[str, Any], tmp_path: Path) -> None:
+    calibration_json["elbow_flex"].update(range_min=40, range_max=2300)
+    calibration = load_calibration(written(tmp_path, calibration_json))
+    steps = [joint.middle for joint in calibration.joints]
+    steps[2] = 60
+    assert calibration.at_seam(calibration.to_rad(steps)) == []
 
 
 @pytest.mark.parametrize("low", [150, 200, 700])

@@ -542,6 +542,11 @@ def test_with_release_on_exit_the_arm_ends_limp_and_wrong_settings_keep_it_so(be
     assert "elbow_flex Homing_Offset" in peer.status.message
     assert "configure_servos" in peer.status.message
     assert list(peer.status.torque) == [False] * 6
+    code, said = bench.end(signal.SIGINT)
+    assert code == 0
+    (line,) = (line for line in said.splitlines() if causes.SETTINGS_MISMATCH in line)
+    assert "[ERROR]" in line
+    assert "keeps holding" not in said  # it never held
 
 
 def scheduling(pid: int) -> list[int]:

@@ -48,6 +48,16 @@ def test_a_fault_at_the_start_is_an_error_at_once() -> None:
     assert latched.level is Level.ERROR
 
 
+def test_torque_that_was_refused_is_an_error_and_torque_that_was_switched_off_by_request_is_none() -> None:
+    for cause in (causes.SETTINGS_MISMATCH, causes.OTHER_ARM, causes.SERVO_REFUSED, causes.SERVO_LOST):
+        refused = StateLog(0).see(status(State.RELEASED, cause), 1)
+        assert refused is not None
+        assert refused.level is Level.ERROR
+    released = StateLog(0).see(status(State.RELEASED, causes.RELEASED_BY_REQUEST), 1)
+    assert released is not None
+    assert released.level is Level.OK
+
+
 def test_torque_that_is_being_switched_on_is_no_error_though_the_gate_is_closed() -> None:
     starting = StateLog(0).see(status(State.LATCHED, causes.STARTING), 1)
     assert starting is not None
