@@ -39,6 +39,7 @@ from so101_driver.servo_settings import (
 from so101_driver.servo_writer import Order, perform
 
 _PORT: Final = "/dev/ttyACM0"
+_PATIENCE_S: Final = 0.1  # nothing moves meanwhile, and a busy computer is no loose cable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -112,7 +113,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.restore is not None:
         return _restore(options)
     options.port = options.port or _PORT
-    bus = FeetechBus(options.port, reply_timeout_s=0.02)
+    bus = FeetechBus(options.port, reply_timeout_s=_PATIENCE_S)
     if options.release:
         released = _release(bus, _joints_to_release(options))
         if not (options.robot_id or options.write_settings or options.write_calibration):
@@ -169,7 +170,7 @@ def _restore(options: argparse.Namespace) -> int:
         raise ConfigFileError(f"{options.restore} is of {backup.robot_id}, not of {options.robot_id}: nothing written")
     options.port = options.port or backup.port
     options.robot_id = backup.robot_id
-    bus = FeetechBus(options.port, reply_timeout_s=0.02)
+    bus = FeetechBus(options.port, reply_timeout_s=_PATIENCE_S)
     if options.release:
         _release(bus, backup.joints)
     bus.open()

@@ -24,6 +24,7 @@ from so101_tools.doctor.check import Checks, Part
 _PART = Part("robot")
 _DEVICES = Path("/dev")
 _READS = 30
+_PATIENCE_S = 0.1  # a busy computer is no loose cable
 _TICK_PRIORITY = 10
 _WARM_C = 55.0
 
@@ -84,7 +85,7 @@ def _check_port(port: str, question: RobotQuestion) -> Checks:
 
 def _check_servos(port: str, calibration: Calibration, calibration_dir: str) -> Checks:
     repair = repair_command(port, calibration.path.stem, calibration_dir, Gains())
-    bus = FeetechBus(port, reply_timeout_s=0.02)
+    bus = FeetechBus(port, reply_timeout_s=_PATIENCE_S)
     arm = Arm(bus, calibration, shadow=True, repair=repair, known=known_files(calibration_dir))
     try:
         arm.open()
