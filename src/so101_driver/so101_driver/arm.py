@@ -14,43 +14,20 @@ import numpy.typing as npt
 
 from so101_driver import registers as reg
 from so101_driver.arm_identity import other_arm, travel_over_seam
-from so101_driver.calibration import (
-    GRIPPER,
-    JOINT_NAMES,
-    MAX_RAW,
-    RAD_PER_STEP,
-    Calibration,
-    FloatArray,
-    IntArray,
-    JointCalibration,
-)
-from so101_driver.encoder_track import TURN, EncoderTrack, Tracked
+from so101_driver.calibration import JOINT_NAMES, MAX_RAW, Calibration, FloatArray, IntArray
+from so101_driver.encoder_track import EncoderTrack, Tracked
 from so101_driver.errors import NoAnswerError, OtherArmError, ServoRefusedError, SettingsMismatchError
 from so101_driver.registers import Register, ServoState, StatusBits
 from so101_driver.serial_ports import described_ports
 from so101_driver.servo_bus import ServoBus, StatesRead
-from so101_driver.servo_settings import ACCELERATION_VALUE, Gains, gains_advice, mismatches
+from so101_driver.servo_settings import Gains, gains_advice, mismatches
+from so101_driver.torque_on import TorqueOn, has_torque
 
 BoolArray = npt.NDArray[np.bool_]
 
 JOINTS: Final = len(JOINT_NAMES)
 
-# A servo pulls a joint that stands outside its range inside at once, as fast as it can; 2 cm at the tip of the arm.
-_OUTSIDE_RAD: Final = 0.05
-# A joint this far from its goal was not held there: 0.05 rad is about what the arm's own weight makes of it.
-_SAGGED_RAD: Final = 0.05
 _OFF_SEAM: Final = 10  # encoder steps, 0.015 rad
-_READS_WITHOUT_TORQUE: Final = 20  # 1 to 2 ms each; a servo judges itself every few milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """How one servo is switched on."""
-
-    goal: int  # encoder steps
-    eeprom: bytes
-    control: bytes  # CONTROL_BLOCK before
-    off_first: bool  # its torque is on, but has to go off for a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +78,7 @@ class Arm:
         self._known = tuple(known)
         self._repair = repair or "ros2 run so101_driver configure_servos"
         self._track = EncoderTrack(calibration.joints)
+        self._torque_on = TorqueOn(bus, calibration.joints, shadow=shadow)
         self._left_alone: set[int] = set()  # joints that jumped: their servos keep the goal that they were given
 
     @property
@@ -199,8 +177,7 @@ class Arm:
 
     def torque_of(self, index: int) -> bool:
         """Whether the servo of joint `index` has its torque on. Raises NoAnswerError."""
-        block = self._bus.read_block(self._ids[index], *reg.CONTROL_BLOCK)
-        return reg.TORQUE_ENABLE.decode(block, reg.CONTROL_BLOCK[0]) == 1
+        return has_torque(self._bus, self._ids[index])
 
     def torque_on(self, pose_tolerance_rad: float = 0.2) -> FloatArray:
         """Seed every goal so that nothing moves, then switch torque on servo by servo. Returns the goals, (6,), rad.
@@ -220,11 +197,12 @@ class Arm:
         raw = self._calibration.to_raw(reading.positions)
         tripped = (reading.error_bits & StatusBits.OVERCURRENT) != 0
         starts = [
-            self._start_of(index, int(raw[index]), bool(tripped[index]), pose_tolerance_rad) for index in range(JOINTS)
+            self._torque_on.start_of(index, int(raw[index]), bool(tripped[index]), pose_tolerance_rad)
+            for index in range(JOINTS)
         ]
         self._left_alone.clear()
         for index, start in enumerate(starts):
-            self._switch_on(index, start)
+            self._torque_on.switch_on(index, start)
         return self._calibration.to_rad([start.goal for start in starts])
 
     def torque_off(self) -> None:
@@ -289,62 +267,6 @@ class Arm:
         if not self._shadow:
             self._bus.write_register(servo_id, register, value)
 
-    def _start_of(self, index: int, position: int, tripped: bool, tolerance_rad: float) -> _Start:
-        """Goal with which the joint at `position` stays where it is. Raises ServoRefusedError when none does."""
-        servo_id, joint = self._ids[index], self._calibration.joints[index]
-        eeprom = self._bus.read_block(servo_id, *reg.EEPROM_BLOCK)
-        control, first = self._bus.read_block(servo_id, *reg.CONTROL_BLOCK), reg.CONTROL_BLOCK[0]
-        on = reg.TORQUE_ENABLE.decode(control, first) == 1
-        own_goal = reg.GOAL_POSITION.decode(control, first)
-        lowered = reg.TORQUE_LIMIT.decode(control, first) < reg.MAX_TORQUE_LIMIT.decode(eeprom)
-        away_rad = abs(own_goal - position) * RAD_PER_STEP
-        leaps = index != GRIPPER and (lowered or away_rad > tolerance_rad)
-        keeps = on and not tripped and not leaps
-        wanted = own_goal if keeps else position
-        goal = min(max(wanted, joint.range_min), joint.range_max)
-        if not keeps and abs(goal - wanted) * RAD_PER_STEP > _OUTSIDE_RAD:
-            raise ServoRefusedError(_outside(JOINT_NAMES[index], wanted, joint))
-        # The servo moves to a new goal along a ramp that begins at its old one, and only torque that comes on begins
-        # it at the position; in the 3 ms without torque an arm falls by less than 0.1 mm.
-        sagged = leaps and lowered and away_rad > _SAGGED_RAD
-        return _Start(goal, eeprom, control, off_first=on and (tripped or sagged))
-
-    def _switch_on(self, index: int, start: _Start) -> None:
-        """Goal first, then torque, and only then all of it."""
-        servo_id, first = self._ids[index], reg.CONTROL_BLOCK[0]
-
-        def ensure(register: Register, value: int) -> None:
-            if register.decode(start.control, first) != value:
-                self._write(servo_id, register, value)
-
-        ensure(reg.ACCELERATION, ACCELERATION_VALUE)
-        ensure(reg.LOCK, 1)
-        ensure(reg.GOAL_POSITION, start.goal)
-        if start.off_first and not self._shadow:
-            self._switch_off_and_on(index)
-        ensure(reg.TORQUE_ENABLE, 1)
-        ensure(reg.TORQUE_LIMIT, reg.MAX_TORQUE_LIMIT.decode(start.eeprom))  # an earlier fault may have lowered it
-        if not self._shadow and not self.torque_of(index):
-            raise ServoRefusedError(
-                f"{JOINT_NAMES[index]} (id {servo_id}) keeps its torque off: let it cool down or cycle its power"
-            )
-
-    def _switch_off_and_on(self, index: int) -> None:
-        """Torque off until the servo has forgotten its overcurrent, and on in any case. Raises ServoRefusedError."""
-        servo_id = self._ids[index]
-        self._write(servo_id, reg.TORQUE_ENABLE, 0)
-        try:
-            for _ in range(_READS_WITHOUT_TORQUE):
-                state = self._bus.read_states([servo_id]).states.get(servo_id)
-                if state is not None and not state.status & StatusBits.OVERCURRENT:
-                    return
-        finally:
-            self._write(servo_id, reg.TORQUE_ENABLE, 1)
-        raise ServoRefusedError(
-            f"{JOINT_NAMES[index]} (id {servo_id}) reports overcurrent with its torque off too: cycle its power; if it "
-            "comes back, replace the servo"
-        )
-
     def _check_voltage(self, name: str, servo_id: int, eeprom: bytes) -> None:
         state = self._bus.read_states([servo_id]).states.get(servo_id)
         if state is None:
@@ -380,22 +302,3 @@ class Arm:
             jumps=tracked.jumps,
             jumped=tracked.fresh,
         )
-
-
-def _outside(name: str, step: int, joint: JointCalibration) -> str:
-    """Why a joint at `step` gets no torque."""
-    away = min(abs(step - end) for end in (joint.range_min, joint.range_max))
-    over = [
-        end
-        for end, other in ((joint.range_min, step - TURN), (joint.range_max, step + TURN))
-        if abs(other - end) < away
-    ]
-    seam = (
-        f"; it seems to have gone over the encoder's 0/{MAX_RAW} seam, near which its range ends ({over[0]})"
-        if over
-        else ""
-    )
-    return (
-        f"{name} stands at step {step}, outside its calibrated range {joint.range_min}..{joint.range_max}{seam}: move "
-        "it inside by hand, or run lerobot-calibrate again, beginning with the joint in its middle"
-    )

@@ -13,6 +13,7 @@ from so101_driver.errors import DriverError, NotConfirmedError, ServoRefusedErro
 from so101_driver.serial_ports import described_ports, serial_ports
 from so101_driver.servo_backup import Backup, Write
 from so101_driver.servo_bus import ServoBus
+from so101_driver.torque_on import has_torque
 
 COMMAND: Final = "ros2 run so101_driver configure_servos"
 
@@ -85,11 +86,6 @@ def lasting_name(port: str) -> str:
     target = str(Path(port).resolve())
     names = [each.by_id for each in serial_ports() if str(Path(each.device).resolve()) == target and each.by_id]
     return f"/dev/serial/by-id/{names[0][0]}" if names else port
-
-
-def has_torque(bus: ServoBus, servo_id: int) -> bool:
-    block = bus.read_block(servo_id, *reg.CONTROL_BLOCK)
-    return reg.TORQUE_ENABLE.decode(block, reg.CONTROL_BLOCK[0]) == 1
 
 
 def _write(bus: ServoBus, writes: Sequence[Write]) -> None:

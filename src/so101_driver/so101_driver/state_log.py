@@ -23,7 +23,7 @@ class StateLog:
 
     def __init__(self, now_ns: int) -> None:
         self._grace = StartGrace(now_ns)
-        self._said: tuple[State, str, bool] | None = None
+        self._said: tuple[State, str, bool, str] | None = None
         self.is_starting = True
 
     def see(self, status: GateStatus, now_ns: int) -> Line | None:
@@ -31,7 +31,8 @@ class StateLog:
         if status.state is not State.NO_BUS:
             self._grace.over()
         self.is_starting = status.cause == causes.STARTING or self._grace.covers(now_ns)
-        said, self._said = self._said, (status.state, status.cause, self.is_starting)
+        outcome = status.message if status.cause == causes.HOLD_LIMIT else ""  # parking, then what came of it
+        said, self._said = self._said, (status.state, status.cause, self.is_starting, outcome)
         if said == self._said:
             return None
         text = " ".join(part for part in (status.state.name, status.cause, status.message) if part)

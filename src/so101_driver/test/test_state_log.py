@@ -58,6 +58,15 @@ def test_torque_that_was_refused_is_an_error_and_torque_that_was_switched_off_by
     assert released.level is Level.OK
 
 
+def test_what_became_of_an_arm_that_was_left_alone_is_said_too() -> None:
+    log = StateLog(0)
+    lines = [
+        log.see(status(State.HOLD, causes.HOLD_LIMIT, message), 1)
+        for message in ("moving", "moving", "torque stays on")
+    ]
+    assert [line and line.text for line in lines] == ["HOLD HOLD_LIMIT moving", None, "HOLD HOLD_LIMIT torque stays on"]
+
+
 def test_torque_that_is_being_switched_on_is_no_error_though_the_gate_is_closed() -> None:
     starting = StateLog(0).see(status(State.LATCHED, causes.STARTING), 1)
     assert starting is not None
