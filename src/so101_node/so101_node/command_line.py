@@ -1,6 +1,6 @@
 """ROS arguments of a process, checked before ROS reads them: it tells where its parser stopped, not what to type."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
@@ -45,12 +45,25 @@ def _check_rule(rule: str) -> None:
     name, separator, value = rule.partition(":=")
     if not separator:
         raise CommandLineError(f"-r {rule}: is written -r FROM:=TO")
+    if name == "__ns":
+        check_namespace(value)
+    elif name in ("__node", "__name"):
+        check_node_name(value)
+
+
+def check_namespace(text: str) -> None:
+    """Raise CommandLineError unless `text` is a namespace, with its leading slash."""
+    _check(validate_namespace, text, "/left")
+
+
+def check_node_name(text: str) -> None:
+    """Raise CommandLineError unless `text` is a node's name."""
+    _check(validate_node_name, text, "front_camera")
+
+
+def _check(validate: Callable[[str], object], text: str, example: str) -> None:
     try:
-        if name == "__ns":
-            validate_namespace(value)
-        elif name in ("__node", "__name"):
-            validate_node_name(value)
+        validate(text)
     except (InvalidNamespaceException, InvalidNodeNameException) as error:
         reason = str(error).splitlines()[0].partition(": ")[2].rstrip(":")
-        good = "/left" if name == "__ns" else "front_camera"
-        raise CommandLineError(f"{value!r}: {reason}; letters, digits and _ are allowed, as in {good}") from error
+        raise CommandLineError(f"{text!r}: {reason}; letters, digits and _ are allowed, as in {example}") from error

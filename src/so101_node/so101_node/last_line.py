@@ -9,7 +9,7 @@ from pathlib import Path
 import rclpy
 from rcl_interfaces.msg import Log
 from rclpy.duration import Duration
-from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
+from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException, InvalidParameterTypeException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -41,7 +41,12 @@ def say(name: str, text: str, node: Node | None) -> None:
                 name, enable_rosout=False, start_parameter_services=False, use_global_arguments=True
             )
         _publish(teller, line)
-    except (InvalidNodeNameException, InvalidNamespaceException, rclpy_implementation.RCLError):
+    except (
+        InvalidNodeNameException,
+        InvalidNamespaceException,
+        InvalidParameterTypeException,
+        rclpy_implementation.RCLError,
+    ):
         return  # what cannot be a node has said it on stderr
     finally:
         if own is not None:

@@ -75,6 +75,12 @@ def in_force() -> Sequence[Section]:
     return tuple(_in_force)
 
 
+def source(full_name: str, key: str) -> Section | None:
+    """Return the section, or `-p`, that the value in force of a node's parameter comes from: the last one wins."""
+    given = (section for section in reversed(_in_force) if key in section.keys and section.reaches(full_name))
+    return next(given, None)
+
+
 def sections(arguments: Sequence[str]) -> list[Section]:
     """Return what the ROS arguments of a command line say about parameters, in their order: later ones win.
 

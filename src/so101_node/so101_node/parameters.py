@@ -7,7 +7,7 @@ those that were given under names that the node does not have.
 
 import dataclasses
 import math
-import types
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -20,7 +20,7 @@ from rclpy.exceptions import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from so101_node import known_nodes, parameter_files, unknown_parameters
+from so101_node import known_nodes, overruled_values, parameter_files, type_advice, unknown_parameters
 
 T = TypeVar("T")
 
@@ -59,8 +59,8 @@ class Rule:
             return f"{self.lower:g} or more"
         return f"{self.upper:g} or less" if self.upper is not None else "any value of its type"
 
-    def check(self, name: str, value: Any) -> None:
-        """Raise ParameterError when `value`, or an element of it, is not accepted."""
+    def check(self, name: str, value: Any, place: str = "") -> None:
+        """Raise ParameterError when `value`, or an element of it, is not accepted; `place`: where it is written."""
         for element in value if isinstance(value, (list, tuple)) else (value,):
             bad = bool(self.choices) and element not in self.choices
             if isinstance(element, (int, float)) and not isinstance(element, bool):
@@ -68,7 +68,9 @@ class Rule:
                 bad = bad or (self.lower is not None and element < self.lower)
                 bad = bad or (self.upper is not None and element > self.upper)
             if bad:
-                raise ParameterError(f"parameter {name} = {value!r}: must be {self.accepted()} ({self.description})")
+                raise ParameterError(
+                    f"parameter {name} = {value!r}{place}: must be {self.accepted()} ({self.description})"
+                )
 
 
 def parameter(
@@ -128,11 +130,31 @@ def declare[T](node: Node, cls: type[T], *, complete: bool = True) -> T:
             node.get_fully_qualified_name(), hints, parameter_files.in_force(), known_nodes.node_names
         ):
             node.get_logger().warning(line)
+        _tell_overruled(node, hints)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
         values[field.name] = _declare_one(node, field.name, hints[field.name], default, field.metadata["rule"])
-    return build(cls, values)
+    try:
+        return build(cls, values)
+    except ParameterError as error:  # a rule across parameters: where are they written?
+        named = re.findall(r"\w+", str(error))
+        places = {name: _place(node, name) for name in values if name in named}
+        told = [f"{name}{place}" for name, place in places.items() if place]
+        raise ParameterError(f"{error}; given: {', '.join(told)}" if told else str(error)) from error
+
+
+def _place(node: Node, name: str) -> str:
+    section = parameter_files.source(node.get_fully_qualified_name(), name)
+    return f" ({section.place(name)})" if section else ""
+
+
+def _tell_overruled(node: Node, declared: Collection[str]) -> None:
+    found = overruled_values.look(node.get_fully_qualified_name(), declared, parameter_files.in_force())
+    for line in found.surprising:
+        node.get_logger().warning(line)
+    for line in found.usual:
+        node.get_logger().info(line)
 
 
 def refuse_unknown(node: Node, declared: Collection[str] = ()) -> tuple[str, ...]:
@@ -175,12 +197,15 @@ def _declare_one(node: Node, name: str, hint: Any, default: Any, rule: Rule) -> 
     descriptor = _descriptor(name, hint, rule)
     override = node._parameter_overrides.get(name)
     if override is not None:
-        converted = _convert(hint, override.value)
+        section = parameter_files.source(node.get_fully_qualified_name(), name)
+        place = _place(node, name)
+        value = [] if override.type_ is Parameter.Type.NOT_SET else override.value  # what ROS makes of []
+        converted = _convert(hint, value)
         if converted is None:
-            raise ParameterError(
-                f"parameter {name} = {override.value!r}: must be of type {_type_name(hint)} ({rule.description})"
-            )
-        rule.check(name, converted)
+            shown = list(value) if hasattr(value, "tolist") else value
+            wanted = type_advice.expected(hint, shown, default, section.values.get(name, "") if section else "")
+            raise ParameterError(f"parameter {name} = {shown!r}{place}: expected {wanted} ({rule.description})")
+        rule.check(name, converted, place)
         node._parameter_overrides[name] = Parameter(name, _ROS_TYPES[hint], converted)
     try:
         # An empty list has no type of its own, so the type is given and the default set as a value.
@@ -210,10 +235,6 @@ def _plain(hint: Any, value: Any) -> Any:
     if get_origin(hint) is list:
         return [get_args(hint)[0](item) for item in value]
     return hint(value)
-
-
-def _type_name(hint: Any) -> str:
-    return str(hint) if isinstance(hint, types.GenericAlias) else str(hint.__name__)
 
 
 def _descriptor(name: str, hint: Any, rule: Rule) -> ParameterDescriptor:

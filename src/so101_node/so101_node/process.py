@@ -128,7 +128,8 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
             executor.spin_once(timeout_sec=0.1)
         return 0
     except _FATAL as error:
-        say(name, str(error), node)
+        hint = "; true or false, without quotes" if isinstance(error, InvalidParameterTypeException) else ""
+        say(name, f"{error}{hint}", node)
         return exit_codes.CONFIGURATION if isinstance(error, _CONFIGURATION) else exit_codes.FAILURE
     except ExternalShutdownException:
         return 0

@@ -64,8 +64,8 @@ def test_overrides_win_and_a_whole_number_serves_as_a_float(node_with) -> None:
     [
         ({"fps": 61.0}, ("fps", "61", "10 to 60")),
         ({"fps": float("nan")}, ("fps", "nan")),
-        ({"fps": "fast"}, ("fps", "fast", "float")),
-        ({"rows": 10.5}, ("rows", "10.5", "int")),
+        ({"fps": "fast"}, ("fps", "fast", "a number")),
+        ({"rows": 10.5}, ("rows", "10.5", "a whole number")),
         ({"mode": "c"}, ("mode", "c", "a, b")),
         ({"ranges": [0.5, 1.5]}, ("ranges", "1.5", "0 to 1")),
         ({"mode": "b", "rows": 70}, ("rows", "70", "60")),

@@ -171,7 +171,7 @@ def test_what_to_do_at_the_end_of_a_process_is_kept(resolved: Resolve) -> None:
         ('<node pkg="pkg" exec="node"><param from="/no/file.yaml"/></node>', "/no/file.yaml does not exist"),
         ('<node pkg="pkg" exec="node"><param name="a" value="x" type="int"/></node>', "parameter a: "),
         ('<node pkg="pkg" exec="node"><param name="a" value="[1, b]"/></node>', "parameter a: "),
-        ('<node pkg="pkg" exec="node" if="maybe"/>', "if: 'maybe' is neither true nor false"),
+        ('<node pkg="pkg" exec="node" if="maybe"/>', "if=\"maybe\": 'maybe' is neither true nor false"),
         ('<node pkg="pkg" exec="node" on_exit="restart"/>', "on_exit can only be shutdown"),
         ('<node pkg="pkg" exec="node" respawn_delay="-1"/>', "respawn_delay: '-1' is not a number of seconds"),
         ('<node pkg="pkg" exec="node" on_exit="shutdown" respawn="true"/>', "contradict"),
@@ -197,7 +197,7 @@ def test_a_file_that_includes_itself_is_refused(resolved: Resolve, tmp_path: Pat
 
 
 def test_an_argument_that_the_file_does_not_declare_is_refused(resolved: Resolve) -> None:
-    with pytest.raises(LaunchFileError, match="no argument 'prot'; this file takes: port"):
+    with pytest.raises(LaunchFileError, match="no argument 'prot'; did you mean port:="):
         resolved('<arg name="port" default="x"/>', {"prot": "y"})
 
 

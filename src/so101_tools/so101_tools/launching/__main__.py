@@ -8,6 +8,7 @@ from so101_tools.launching import LaunchFileError, Runner, declared_arguments, r
 from so101_tools.launching.find_file import find_launch_file, launch_files
 from so101_tools.launching.parameter_sections import lost_sections
 from so101_tools.launching.screen import Screen
+from so101_tools.launching.typed_arguments import pairs
 
 _USAGE = "usage: ./so101 launch FILE [name:=value ...] [--show-args]"
 
@@ -25,8 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         if show_arguments:
             _print_arguments(file)
             return 0
-        values = dict(_split_argument(word) for word in words[1:])
-        processes = resolve(file, values)
+        processes = resolve(file, pairs(words[1:]))
     except (LaunchFileError, FileNotFoundError, ValueError) as error:
         print(f"so101 launch: {error}", file=sys.stderr)
         return 2
@@ -34,13 +34,6 @@ def main(arguments: list[str] | None = None) -> int:
     for line in lost_sections(processes):
         screen("launch", f"warning: {line}")
     return Runner(processes, screen).run()
-
-
-def _split_argument(word: str) -> tuple[str, str]:
-    name, separator, value = word.partition(":=")
-    if not separator or not name:
-        raise ValueError(f"{word!r} is not of the form name:=value")
-    return name, value
 
 
 def _print_arguments(file: Path) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from so101_node.command_line import CommandLineError, check_namespace, check_node_name
 
-from so101_tools.launching import substitution, xml_file
+from so101_tools.launching import substitution, typed_arguments, xml_file
 from so101_tools.launching.errors import LaunchFileError
 from so101_tools.launching.process_spec import ROOT_NAMESPACE, ParameterSource, ParameterValue, ProcessSpec
 from so101_tools.launching.typed_value import typed_value
@@ -47,8 +48,7 @@ def resolve(
     declared = [argument.name for argument in declared_arguments(file)]
     for name in given:
         if name not in declared:
-            known = ", ".join(sorted(set(declared))) or "none"
-            raise LaunchFileError(file, 1, f"no argument {name!r}; this file takes: {known}")
+            raise LaunchFileError(file, 1, f"no argument {name!r}; {typed_arguments.meant(name, declared)}")
     inherited = dict(os.environ if environment is None else environment)
     resolver = _Resolver(given, inherited, dict(inherited), find_prefix or _ament_prefix)
     resolver.run(xml_file.read(file))
@@ -152,6 +152,15 @@ class _Resolver:
         program = self._perform(element, (substitution.Call("exec-in-pkg", ((executable,), (package,))),))
         base = self.configurations.get(_NAMESPACE_KEY)
         own = self._text(element, "namespace") if "namespace" in element.attributes else None
+        name = self._text(element, "name") if "name" in element.attributes else None
+        namespace = None if base is None and own is None else self._namespace(own)
+        try:
+            if name is not None:
+                check_node_name(name)
+            if namespace is not None:
+                check_namespace(namespace)
+        except CommandLineError as error:
+            raise element.error(str(error)) from error
         self._add(
             element,
             ProcessSpec(
@@ -159,8 +168,8 @@ class _Resolver:
                 executable=executable,
                 program=program,
                 arguments=tuple(self._command_line(element, "args")),
-                name=self._text(element, "name") if "name" in element.attributes else None,
-                namespace=None if base is None and own is None else self._namespace(own),
+                name=name,
+                namespace=namespace,
                 parameters=tuple(self._parameters(element)),
                 remappings=tuple(self._remappings(element)),
                 **self._process_options(element),  # type: ignore[arg-type]
@@ -216,7 +225,7 @@ class _Resolver:
                 child.allow(("from",))
                 path = Path(self._text(child, "from"))
                 if not path.is_file():
-                    raise child.error(f"parameter file {path} does not exist")
+                    raise child.error(f"parameter file {typed_arguments.no_file(path)}")
                 yield path
             else:
                 child.allow(("name", "value", "type"))
@@ -282,7 +291,7 @@ class _Resolver:
         try:
             return substitution.is_true(self._text(element, attribute))
         except substitution.SubstitutionError as error:
-            raise element.error(f"{attribute}: {error}") from error
+            raise element.error(f'{attribute}="{element.attributes[attribute]}": {error}') from error
 
     def _seconds(self, element: Element, attribute: str) -> float:
         text = element.attributes.get(attribute, "0")
