@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -136,7 +137,7 @@ def _check_files(folder: Path, base: str, needed: tuple[str, ...]) -> Checkpoint
     if missing:
         raise PolicyLoadError(
             f"{folder} has no {' and no '.join(missing)}: made by a LeRobot before 0.5; "
-            f"`{MIGRATION} {folder}` makes one that can be served, {folder.name}_migrated beside it"
+            f"`{MIGRATION} {shlex.quote(str(folder))}` makes one that can be served, {folder.name}_migrated beside it"
         )
     return Checkpoint(str(folder), is_local=True, policy_type=policy_type)
 

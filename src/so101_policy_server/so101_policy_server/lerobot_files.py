@@ -48,7 +48,7 @@ def examine_files(checkpoint: Checkpoint, ignored_fields: Sequence[str] = ()) ->
     """Look at configuration and processors of a local checkpoint before LeRobot reads them."""
     if not checkpoint.is_local:
         return []
-    findings = [*_examine_config(Path(checkpoint.config_path), ignored_fields)]
+    findings = [*examine_config(Path(checkpoint.config_path), ignored_fields)]
     if not any(finding.verdict == "red" for finding in findings):
         get_policy_class(_read(Path(checkpoint.config_path) / CONFIG)["type"])  # registers the policy's own steps
         for name in PROCESSORS:
@@ -70,7 +70,8 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _examine_config(folder: Path, ignored_fields: Sequence[str]) -> Iterator[Finding]:
+def examine_config(folder: Path, ignored_fields: Sequence[str] = ()) -> Iterator[Finding]:
+    """Look at config.json: its type, its fields and the values that LeRobot chooses from."""
     config = without_fields(folder, ignored_fields)
     kind = config.get("type")
     known = PreTrainedConfig.get_known_choices()

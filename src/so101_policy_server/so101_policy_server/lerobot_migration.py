@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,18 +24,24 @@ from lerobot.utils.constants import ACTION
 from safetensors.torch import load_file, save_file
 
 from so101_policy_server.checkpoint import CONFIG, PROCESSORS, WEIGHTS, Checkpoint, find_checkpoint, find_folder
+from so101_policy_server.file_damage import find_damage
 from so101_policy_server.lerobot_adapter import one_line
 from so101_policy_server.lerobot_checkpoint import explain
+from so101_policy_server.lerobot_files import examine_config
 from so101_policy_server.lerobot_policy import load_policy
 from so101_policy_server.lerobot_preflight import examine, refuse_what_is_red
+from so101_policy_server.lerobot_statistics import read_statistics
 from so101_policy_server.old_statistics import OldStatisticsError, by_feature, find_buffers, is_normaliser, plain_name
 from so101_policy_server.policy import PolicyLoadError, PolicySource
+from so101_policy_server.preflight import Verdict, refusal
 
 EPSILON: Final = 1e-8
 """What LeRobot adds to a standard deviation or range before it divides, then as now."""
 
 TOLERANCE: Final = 1e-4
 """Relative to the largest value: float32 in another order of operations."""
+
+DATASET_STATISTICS: Final = "take those of the dataset that trained it: --statistics /path/to/dataset/meta/stats.json"
 
 Say = Callable[[str], None]
 Stats = Mapping[str, Mapping[str, torch.Tensor]]
@@ -53,7 +59,7 @@ class Migrated:
     difference: float
 
 
-def migrate(name_or_path: str, out: Path | None, robot: str, say: Say) -> Migrated:
+def migrate(name_or_path: str, out: Path | None, robot: str, say: Say, statistics: Path | None = None) -> Migrated:
     """Write a checkpoint with processors beside the old one, prove it, and return where it is.
 
     Args:
@@ -61,6 +67,7 @@ def migrate(name_or_path: str, out: Path | None, robot: str, say: Say) -> Migrat
         out: new folder; None = the old one's name with `_migrated`, for a hub id below outputs/migrated.
         robot: whose statistics, where there are those of several.
         say: told what is done now.
+        statistics: a dataset's meta/stats.json, whose values count before those of the weights.
 
     Raises:
         MigrationError, PolicyLoadError: nothing was written, and why.
@@ -75,11 +82,15 @@ def migrate(name_or_path: str, out: Path | None, robot: str, say: Say) -> Migrat
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as beside:
         new = Path(beside) / "new"
-        stats, config = _write(old, new, robot, say)
+        stats, config = _write(old, new, robot, say, statistics)
         say("checking that the new processors give what the old normalisation gave")
-        difference = _prove(new, config, stats)
-        say("loading the result as the policy server does")
-        load_policy(PolicySource(str(new), allow_download=True), lambda _text: None)
+        try:
+            difference, accepted = _prove(new, config, stats, say)
+            say("loading the result as the policy server does")
+            source = PolicySource(str(new), allow_download=True, accepted_findings=accepted)
+            load_policy(source, lambda _text: None)
+        except PolicyLoadError as error:
+            raise PolicyLoadError(str(error).replace(str(new), str(old))) from error
         new.rename(out)
     return Migrated(out, difference)
 
@@ -100,21 +111,28 @@ def _old_folder(name_or_path: str, say: Say) -> Path:
         ) from error
 
 
-def _write(old: Path, new: Path, robot: str, say: Say) -> tuple[Stats, Any]:
+def _write(old: Path, new: Path, robot: str, say: Say, statistics: Path | None) -> tuple[Stats, Any]:
     """Weights without normalisation, processors with its statistics, and every other file as it is."""
     missing = [name for name in PROCESSORS if not (old / name).is_file()]
     if not missing:
         raise MigrationError(f"{old} has processors: nothing to migrate, serve it as it is")
+    for name in (CONFIG, WEIGHTS):
+        damage = find_damage(old / name)
+        if damage:
+            raise MigrationError(f"{old / name} {damage}")
     if not (old / WEIGHTS).is_file():
         raise MigrationError(f"{old} has no {WEIGHTS}: only safetensors weights are read, never pickle")
     config = _config(old)
     weights = load_file(old / WEIGHTS)
     features = {**(config.input_features or {}), **(config.output_features or {})}
+    given = _of_dataset(statistics, features) if statistics is not None else {}
     try:
         named = by_feature(find_buffers(weights, features, robot))
     except OldStatisticsError as error:
-        raise MigrationError(f"{old}: {error}") from error
-    stats = {key: {name: weights[weight] for name, weight in of.items()} for key, of in named.items()}
+        if not given:
+            raise MigrationError(f"{old}: {error}; {DATASET_STATISTICS}") from error
+        named = {}
+    stats = {key: {name: weights[weight] for name, weight in of.items()} for key, of in named.items()} | given
     say(f"statistics of {', '.join(sorted(stats))}")
     kept = {plain_name(name): value for name, value in weights.items() if not is_normaliser(name)}
     new.mkdir()
@@ -127,6 +145,15 @@ def _write(old: Path, new: Path, robot: str, say: Say) -> tuple[Stats, Any]:
     return stats, config
 
 
+def _of_dataset(file: Path, features: Iterable[str]) -> dict[str, dict[str, torch.Tensor]]:
+    wanted = set(features)
+    return {
+        key: {name: torch.from_numpy(value.astype(np.float32)) for name, value in of.items()}
+        for key, of in read_statistics(str(file), "--statistics ").items()
+        if key in wanted
+    }
+
+
 def _config(folder: Path) -> Any:
     try:
         content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -135,6 +162,9 @@ def _config(folder: Path) -> Any:
     policy_type = content.get("type") if isinstance(content, dict) else None
     if policy_type not in PreTrainedConfig.get_known_choices():
         raise MigrationError(f"{folder / CONFIG}: policy type {policy_type!r} is not one that LeRobot knows")
+    foreign = refusal(replace(one, remedy="") for one in examine_config(folder))
+    if foreign:
+        raise MigrationError(f"{folder}: {foreign}")
     try:
         config: Any = PreTrainedConfig.from_pretrained(folder)
         get_policy_class(config.type)  # imports the policy's module, and with it the steps of its processors
@@ -146,14 +176,20 @@ def _config(folder: Path) -> Any:
     return config
 
 
-def _prove(new: Path, config: Any, stats: Stats) -> float:
+def _prove(new: Path, config: Any, stats: Stats, say: Say) -> tuple[float, tuple[str, ...]]:
     """Every normalised feature has its statistics, and normalises as the old buffers did.
 
-    Returns the largest difference, relative to the largest value.
+    Returns the largest difference, relative to the largest value, and the keys of findings that the server will refuse
+    unless a person accepts them: they are no fault of the migration.
     """
     checkpoint = find_checkpoint(str(new))
     examined = examine(checkpoint, PolicySource(str(new)))
-    refuse_what_is_red(checkpoint, examined.findings)
+    accepted = tuple(one.key for one in examined.findings if one.acceptable and one.verdict is Verdict.RED)
+    for finding in examined.findings:
+        if finding.key in accepted:
+            say(f"to be looked at, the policy server refuses it: {finding.line()}")
+    hard = [replace(one, remedy=DATASET_STATISTICS) for one in examined.findings if not one.acceptable]
+    refuse_what_is_red(checkpoint, hard)
     random = np.random.default_rng(0)
     frame: dict[str, Any] = {}
     for key, feature in config.input_features.items():
@@ -170,7 +206,7 @@ def _prove(new: Path, config: Any, stats: Stats) -> float:
     action = torch.from_numpy(random.uniform(-1, 1, (5, *config.output_features[ACTION].shape)).astype(np.float32))
     rows = _old_normalisation(action, config, ACTION, stats, inverse=True)
     differences.append(_difference(ACTION, examined.postprocessor(action), rows))
-    return max(differences)
+    return max(differences), accepted
 
 
 def _old_normalisation(value: torch.Tensor, config: Any, key: str, stats: Stats, *, inverse: bool) -> torch.Tensor:

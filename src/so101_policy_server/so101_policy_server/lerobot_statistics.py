@@ -40,7 +40,7 @@ def use_statistics_from(patterns: Sequence[str], preprocessor: Any, postprocesso
     Raises:
         PolicyLoadError: a file that it names cannot be read.
     """
-    read = {pattern: _read_statistics(pattern) for pattern in patterns if pattern.endswith(".json")}
+    read = {pattern: read_statistics(pattern) for pattern in patterns if pattern.endswith(".json")}
     for pipeline in (preprocessor, postprocessor):
         for step in _normalisers(pipeline):
             statistics = {key: dict(values) for key, values in (step.stats or {}).items()}
@@ -56,8 +56,12 @@ def use_statistics_from(patterns: Sequence[str], preprocessor: Any, postprocesso
             step.to(device=step.device)  # makes the tensors that it computes with
 
 
-def _read_statistics(file: str) -> dict[str, dict[str, Array]]:
-    """A dataset's meta/stats.json."""
+def read_statistics(file: str, option: str = "statistics_from = ") -> dict[str, dict[str, Array]]:
+    """A dataset's meta/stats.json: feature -> statistic -> values.
+
+    Raises:
+        PolicyLoadError: it cannot be read.
+    """
     try:
         content = json.loads(Path(file).expanduser().read_text(encoding="utf-8"))
         return {
@@ -66,7 +70,7 @@ def _read_statistics(file: str) -> dict[str, dict[str, Array]]:
         }
     except (OSError, ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise PolicyLoadError(f"statistics_from = {file}: not a dataset's meta/stats.json: {reason}") from error
+        raise PolicyLoadError(f"{option}{file}: not a dataset's meta/stats.json: {reason}") from error
 
 
 def examine_statistics(

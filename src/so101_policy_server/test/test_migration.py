@@ -157,8 +157,54 @@ def test_what_cannot_be_proven_leaves_nothing_behind(tiny_act: Path, tmp_path: P
     change(old, changed)
     with pytest.raises((migration.MigrationError, PolicyLoadError), match=reason) as error:
         migration.migrate(str(old), None, "", print)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and str(old) in str(error.value) and ".old_migrated" not in str(error.value)
+    assert "statistics_from" not in str(error.value)  # a parameter of the server: here it can be given nowhere
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_statistics_that_the_weights_lack_are_those_of_the_dataset(tiny_act: Path, tmp_path: Path) -> None:
+    old = make_old(tiny_act, tmp_path / "old")
+    change(old, lambda weights: {k: v for k, v in weights.items() if "normalize" not in k})
+    arm = {"mean": [1.0] * 6, "std": [20.0] * 6, "min": [-90.0] * 6, "max": [90.0] * 6}
+    pictures = {"mean": [[[0.5]]] * 3, "std": [[[0.25]]] * 3}
+    keys = [key for key in json.loads((old / "config.json").read_text())["input_features"] if "images" in key]
+    stats = tmp_path / "stats.json"
+    stats.write_text(json.dumps({"observation.state": arm, "action": arm, **dict.fromkeys(keys, pictures)}))
+    with pytest.raises(
+        migration.MigrationError, match=r"hold no statistics .*--statistics /path/to/dataset/meta/stats"
+    ):
+        migration.migrate(str(old), None, "", print)
+    policy = load(migration.migrate(str(old), None, "", print, stats).folder)
+    assert policy.description.statistics["action"]["std"].tolist() == [20.0] * 6
+    with pytest.raises(PolicyLoadError, match=r"--statistics .*none\.json: not a dataset"):
+        migration.migrate(str(old), tmp_path / "new", "", print, tmp_path / "none.json")
+
+
+def test_what_a_person_may_accept_is_migrated_with_a_word(tiny_act: Path, tmp_path: Path) -> None:
+    old = make_old(tiny_act, tmp_path / "old")
+
+    def still(weights):
+        weights["normalize_inputs.buffer_observation_state.std"][4] = 0.0
+        return weights
+
+    change(old, still)
+    said: list[str] = []
+    made = migration.migrate(str(old), None, "", said.append)
+    assert any(
+        "the policy server refuses it: statistics.observation.state: std is 0 for value 4" in one for one in said
+    )
+    assert load(made.folder, accepted_findings=("statistics.observation.state",))
+
+
+def test_a_stub_or_a_foreign_configuration_is_named_as_the_server_does(tiny_act: Path, tmp_path: Path) -> None:
+    old = make_old(tiny_act, tmp_path / "old")
+    config = json.loads((old / "config.json").read_text())
+    (old / "config.json").write_text(json.dumps(config | {"sparkle": 1}))
+    with pytest.raises(migration.MigrationError, match=r"LeRobot .* does not have field sparkle"):
+        migration.migrate(str(old), None, "", print)
+    (old / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(migration.MigrationError, match=r"model\.safetensors is a stub of Git LFS"):
+        migration.migrate(str(old), None, "", print)
 
 
 def test_a_checkpoint_that_has_processors_needs_no_migration(tiny_act: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,8 +56,11 @@ def _migrate(options: argparse.Namespace) -> int:
     from so101_policy_server.lerobot_migration import MigrationError, migrate
     from so101_policy_server.policy import PolicyLoadError
 
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
     try:
-        done = migrate(options.checkpoint, options.out, options.robot, lambda text: print(text, file=sys.stderr))
+        done = migrate(options.checkpoint, options.out, options.robot, say, options.statistics)
     except (MigrationError, PolicyLoadError, OSError) as error:
         print(f"policy migrate: {' '.join(str(error).split())}; nothing was written", file=sys.stderr)
         return 1
@@ -65,7 +69,7 @@ def _migrate(options: argparse.Namespace) -> int:
         return 130
     print(
         f"{done.folder}: loads, and normalises as the old checkpoint did (largest difference {done.difference:.1e}); "
-        f"serve it with pretrained_name_or_path:={done.folder.absolute()}"
+        f"serve it with {shlex.quote(f'pretrained_name_or_path:={done.folder.absolute()}')}"
     )
     return 0
 
@@ -111,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint folder, run folder or hub id")
     migrate.add_argument("out", metavar="OUT", nargs="?", type=Path, help="new folder (CHECKPOINT_migrated)")
     migrate.add_argument("--robot", default="", help="whose statistics, where the checkpoint has several robots'")
+    migrate.add_argument(
+        "--statistics", type=Path, metavar="FILE", help="meta/stats.json of the dataset, where the checkpoint has none"
+    )
     return parser
 
 
