@@ -235,6 +235,7 @@ def test_it_is_built_with_the_systems_colcon_by_the_python_that_will_run_it(
         ready.install.mkdir(exist_ok=True)
         ready.build.mkdir(exist_ok=True)
         (ready.install / "setup.bash").touch()
+        (ready.install / "so101_msgs").mkdir(exist_ok=True)
         return Outcome(0, "")
 
     monkeypatch.delenv("CMAKE_GENERATOR", raising=False)

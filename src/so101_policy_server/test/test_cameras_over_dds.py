@@ -106,7 +106,7 @@ def test_a_policy_that_reads_one_of_three_cameras_gets_that_and_the_others_send_
     assert code == 0
     if parameters:
         assert "cameras: top; left out, the policy does not read them: front, wrist" in output
-    assert "ERROR" not in output
+    assert "[ERROR]" not in output
 
 
 def test_a_camera_that_the_robot_does_not_have_is_named_with_those_it_has_until_it_is_started(

@@ -16,6 +16,7 @@ from ament_index_python.packages import get_package_share_directory
 # Above 101 the ports run into Linux's ephemeral range; 0 is everybody's default.
 DOMAINS = range(1, 102)
 PORT_BASE, PORTS_PER_DOMAIN = 7400, 250
+_IPV4_DIGITS = 8
 
 
 class NoFreeDomainError(RuntimeError):
@@ -36,12 +37,17 @@ def environment(domain: int) -> dict[str, str]:
 
 
 def ports_in_use(tables: Iterable[Path] = (Path("/proc/net/udp"), Path("/proc/net/udp6"))) -> set[int]:
-    """Return the local UDP ports of this machine."""
+    """Return the local UDP ports of this machine, without those of sockets that only listen to a multicast group.
+
+    Fast DDS binds to no group; the doctor does, to hear the nodes of every domain.
+    """
     ports = set()
     for table in tables:
         if table.exists():
             for line in table.read_text().splitlines()[1:]:
-                ports.add(int(line.split()[1].rpartition(":")[2], 16))
+                address, _colon, port = line.split()[1].rpartition(":")
+                if not (len(address) == _IPV4_DIGITS and address[-2] == "E"):  # the last byte comes first: 224 to 239
+                    ports.add(int(port, 16))
     return ports
 
 

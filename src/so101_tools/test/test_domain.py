@@ -1,6 +1,7 @@
 """ROS domains of one's own."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,13 @@ def test_ports_are_read_from_the_kernels_table(tmp_path: Path):
     table = tmp_path / "udp"
     table.write_text("  sl  local_address rem_address   st\n  1: 00000000:1CF2 00000000:0000 07\n")
     assert ports_in_use((table, tmp_path / "absent")) == {0x1CF2}
+
+
+def test_a_socket_that_only_listens_to_a_group_takes_no_domain(tmp_path: Path):
+    """The doctor hears the nodes of every domain so, while it runs."""
+    table = tmp_path / "udp"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("239.255.0.1", 0))
+        assert one.getsockname()[1] not in ports_in_use()
+    table.write_text("  sl  local_address\n 1: 0100FFEF:1CE8 0:0 07\n 2: 0100007F:1CF2 0:0 07\n")
+    assert ports_in_use((table,)) == {0x1CF2}
