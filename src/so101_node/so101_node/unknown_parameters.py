@@ -112,18 +112,25 @@ def lost_sections(
     if any(section.names_a_node and section.reaches(full_name) for section in sections):
         return []
     name = full_name.rpartition("/")[2]
-    lines = []
+    lines, others = [], []
     for section in sections:
         if not section.names_a_node or section.reaches(full_name):
             continue
         where = f"section {section.pattern} of {section.file}" if section.file else f"-p {section.node_name}:..."
         if section.node_name == name:
             lines.append(f"{where} does not reach {full_name}, whose namespace is another: write /**/{name}")
-        elif is_near(section.node_name, name) and section.node_name not in node_names():
+        elif section.node_name in node_names():
+            continue
+        elif is_near(section.node_name, name):
             lines.append(f"{where} does not reach {full_name}: did you mean /**/{name}?")
-        elif set(section.keys) & set(declared) and section.node_name not in node_names():
-            lines.append(f"{where} reaches no node of its name; {full_name} has no section: did you mean /**/{name}?")
-    return lines
+        elif set(section.keys) & set(declared):
+            others.append(where)
+    if lines or not others:
+        return lines
+    if name in node_names():
+        return [f"{where} is not for {full_name}, which has none: did you mean /**/{name}?" for where in others]
+    # A node that the user names, a camera: these may well be for its sisters.
+    return [f"{full_name} has no section /**/{name} in its parameter files, only: {', '.join(others)}"]
 
 
 def is_near(first: str, second: str) -> bool:

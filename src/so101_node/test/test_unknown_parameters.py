@@ -84,7 +84,11 @@ def test_under_the_section_for_all_nodes_a_key_may_be_for_another_one() -> None:
     [
         ("/**/so101_drivr", {"port": 2}, "section /**/so101_drivr of a.yaml does not reach /left/so101_driver: did"),
         ("/so101_driver", {"port": 2}, "whose namespace is another: write /**/so101_driver"),
-        ("/**/my_arm", {"port": 2}, "reaches no node of its name; /left/so101_driver has no section"),
+        (
+            "/**/my_arm",
+            {"port": 2},
+            "of a.yaml is not for /left/so101_driver, which has none: did you mean /**/so101_driver?",
+        ),
         ("/**/my_arm", {"speed": 2}, ""),
         ("/**/camera", {"port": 2}, ""),
         ("/**", {"port": 2}, ""),
@@ -101,3 +105,6 @@ def test_sections_of_others_are_left_alone_where_the_node_has_its_own() -> None:
     cameras = [Section(f"/**/camera{number}", "a.yaml", {"device": number}) for number in (1, 2)]
     assert lost_sections("/camera1", {"device"}, cameras, Nodes().node_names) == []
     assert len(lost_sections("/camera3", {"device"}, cameras, Nodes().node_names)) == 2
+    cameras = [Section(f"/**/{name}", "a.yaml", {"device": 1}) for name in ("front", "gripper_cam")]
+    (line,) = lost_sections("/wrist", {"device"}, cameras, Nodes().node_names)
+    assert line.startswith("/wrist has no section /**/wrist in its parameter files, only: section /**/front of a.yaml,")
