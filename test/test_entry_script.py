@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from so101_workspace import environment, interpreter
+from so101_workspace import command_line, environment, interpreter
+from so101_workspace.failure import Failure
 from so101_workspace.layout import Layout
 from so101_workspace.lock import workspace_lock
 
@@ -297,3 +298,14 @@ def test_what_plain_colcon_built_is_not_replaced(so101: Run, workspace: Path, wo
 def test_help_is_given_beside_a_foreign_build_too(so101: Run, workspace: Path) -> None:
     built_by_colcon(Layout(workspace))
     assert so101("help").returncode == 0
+
+
+def test_a_middleware_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+    index = tmp_path / "share/ament_index/resource_index/rmw_typesupport"
+    index.mkdir(parents=True)
+    (index / "rmw_fastrtps_cpp").touch()
+    env = {"AMENT_PREFIX_PATH": f"/nowhere:{tmp_path}"}
+    command_line._refuse_missing_middleware(env)
+    command_line._refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"})
+    with pytest.raises(Failure, match="rmw_zenoh_cpp: not installed here, no node would start: unset RMW_IMPL"):
+        command_line._refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})

@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -181,6 +182,8 @@ def _setup(layout: Layout, rest: list[str]) -> None:
 def _hand_over(layout: Layout, command: list[str]) -> int:
     """Become the command: its signals, its terminal and its exit code are then nobody else's business."""
     env = build.environment(layout)
+    if "so101_tools.doctor" not in command:  # which says so itself, among the rest
+        _refuse_missing_middleware(env)
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -190,6 +193,14 @@ def _hand_over(layout: Layout, command: list[str]) -> int:
         if command[0] == "ros2":
             hint = " (the ros2 command line comes with ROS 2 from apt, not with the wheels)"
         raise Failure(f"{command[0]} cannot be run: {error.strerror}{hint}") from error
+
+
+def _refuse_missing_middleware(env: Mapping[str, str]) -> None:
+    """Every ROS process would end with a line of rcl's, and a launched one would be started again without end."""
+    named = env.get("RMW_IMPLEMENTATION", "")
+    folders = [Path(part) / "share/ament_index/resource_index" for part in env.get("AMENT_PREFIX_PATH", "").split(":")]
+    if named and not any((folder / "rmw_typesupport" / named).exists() for folder in folders):
+        raise Failure(f"RMW_IMPLEMENTATION={named}: not installed here, no node would start: unset RMW_IMPLEMENTATION")
 
 
 def _present_tools(layout: Layout) -> list[str]:

@@ -96,3 +96,18 @@ def test_the_profiles_of_this_workspace_are_green() -> None:
     file = Path(get_package_share_directory("so101_bringup")) / "config" / "fastdds_network.xml"
     (check,) = environment.check_environment(SERVER, {"FASTRTPS_DEFAULT_PROFILES_FILE": str(file)})
     assert check.state is State.GREEN
+
+
+def test_a_middleware_that_is_not_there_ends_no_doctor() -> None:
+    """Importing rclpy with it ends the process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "so101_tools.doctor", "network", "--listen", "0.1"],
+        env={**os.environ, "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "RMW_IMPLEMENTATION=rmw_cyclonedds_cpp: not installed here, no node starts -> unset" in done.stdout
+    assert " checks: 1 red" in done.stdout and "instead found" not in done.stderr

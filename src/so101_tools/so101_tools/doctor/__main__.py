@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from so101_tools.doctor import check
+from so101_tools.doctor import check, environment
 from so101_tools.doctor.check import Check, Checks, Part, State
 
 _PARTS = ("robot", "server", "network")
@@ -90,10 +91,14 @@ def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
         expected = options.part == "server" or bool(options.checkpoint)
         yield from check_server(options.checkpoint, options.config, expected=expected)
 
+    shell = dict(os.environ)
+    if environment.middleware_is_missing(shell):
+        del os.environ["RMW_IMPLEMENTATION"]  # importing rclpy would end this process
+
     def network() -> Checks:
         from so101_tools.doctor.network import check_network
 
-        yield from check_network(options.peer, options.listen)
+        yield from check_network(options.peer, options.listen, shell)
 
     parts = {"machine": machine, "robot": robot, "server": server, "network": network}
     asked = parts if options.part is None else ("machine", options.part)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,14 +38,14 @@ _PING_LIMIT_S = 30.0  # a name that no name server answers for takes ping longer
 _LAST_DOMAIN = 232  # beyond it Fast DDS has no ports, and ends the process
 
 
-def check_network(peer: str, listen_s: float) -> Checks:
-    """Settings, then the peer if one is named, then what is heard within `listen_s` seconds."""
+def check_network(peer: str, listen_s: float, shell: Mapping[str, str] = os.environ) -> Checks:
+    """Settings, those of `shell` among them, the peer if one is named, and what is heard within `listen_s` seconds."""
     yield from _check_settings()
-    yield from environment.check_environment(peer)
+    yield from environment.check_environment(peer, shell)
     if peer:
         yield from _check_path_mtu(peer)
         yield from _check_peer(peer)
-    if _is_domain(_domain()) and not environment.middleware_is_missing():
+    if _is_domain(_domain()) and not environment.middleware_is_missing(shell):
         yield from _check_graph(listen_s)
 
 
