@@ -49,6 +49,10 @@ _NAMED: Final = (
         f"look for `runs without precedence` in the log, and for what loads this computer{GOES_ON}",
     ),
     Cause(
+        causes.ANSWERS_LATE, Level.WARN, "answers of all servos reached the driver late, and it held the arm",
+        f"look for what loads this computer; where nothing does, check the arm's power supply{GOES_ON}",
+    ),
+    Cause(
         causes.HELD_UP, Level.ERROR, "the queue itself stood still for longer than resume_within_s",
         f"see what held this computer or process up (suspended, SIGSTOP, a debugger), look at the arm{START}",
     ),

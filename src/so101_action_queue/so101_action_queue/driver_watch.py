@@ -13,12 +13,18 @@ FRESH_S = 0.5  # a DriverStatus comes at 10 Hz; older than five of them and noth
 OFTEN, OFTEN_S = 3, 10.0  # after so many late commands within that time the arm would only stutter on
 PARKING = "PARKING"
 COMMAND_TIMEOUT = "COMMAND_TIMEOUT"
+ANSWERS_LATE = "ANSWERS_LATE"  # of the servos
+# What a busy computer makes of a driver that follows: commands, or the answers of all servos, come late.
+PAUSES = {
+    COMMAND_TIMEOUT: Reason(causes.COMMANDS_LATE, "commands"),
+    ANSWERS_LATE: Reason(causes.ANSWERS_LATE, "answers of the servos"),
+}
 
 
 class DriverWatch:
     """Keeps the newest DriverStatus.
 
-    For `engage_timeout_s` after `begin` HOLD is tolerated. Once engaged, only HOLD with cause COMMAND_TIMEOUT is: the
+    For `engage_timeout_s` after `begin` HOLD is tolerated. Once engaged, only HOLD with a cause of PAUSES is: the
     arm stands where it was braked, so the session begins again from there, unless that comes too often or lasts.
     """
 
@@ -29,7 +35,8 @@ class DriverWatch:
         self._began_ns = 0
         self._engaged_once = False
         self._engaged_ns = 0  # when it was last heard to be engaged
-        self._late_ns: list[int] = []  # when commands were late
+        self._late_ns: list[int] = []  # when commands or answers were late
+        self._pause = COMMAND_TIMEOUT
 
     def hear(self, now_ns: int, report: DriverReport) -> None:
         """Take in a DriverStatus."""
@@ -45,6 +52,11 @@ class DriverWatch:
     def is_engaged(self) -> bool:
         """Whether the driver said after `begin` that it follows commands."""
         return self._engaged_once and self._report is not None and self._report.state == DriverState.ENGAGED
+
+    @property
+    def pause(self) -> str:
+        """Cause of the newest HOLD after which the session began again, one of PAUSES."""
+        return self._pause
 
     def start_refusal(self, now_ns: int, joint_names: tuple[str, ...]) -> str:
         """Return in one line why a session cannot begin, or ""."""
@@ -73,7 +85,7 @@ class DriverWatch:
         return _goal(self._report, joint_names)
 
     def go_on(self, now_ns: int, settings: Settings) -> FloatArray | None:
-        """Where commands were late: begin again, and return the driver's goals, (joints,), rad. None: nothing to do."""
+        """Begin again after late commands or answers: the driver's goals, (joints,), rad. None: nothing to do."""
         report = self._report
         if report is None or not self._may_go_on(now_ns, report, settings):
             return None
@@ -81,12 +93,13 @@ class DriverWatch:
         if not np.isfinite(goal).all():
             return None
         self._late_ns.append(now_ns)
+        self._pause = report.cause
         self._began_ns, self._engaged_once = now_ns, False
         return goal
 
     def _may_go_on(self, now_ns: int, report: DriverReport, settings: Settings) -> bool:
         """Whether this HOLD is one after which the session begins again."""
-        if not self._engaged_once or report.state != DriverState.HOLD or report.cause != COMMAND_TIMEOUT:
+        if not self._engaged_once or report.state != DriverState.HOLD or report.cause not in PAUSES:
             return False
         if report.driver_id != self._driver_id or settings.resume_within_s <= 0.0:
             return False
@@ -108,11 +121,12 @@ class DriverWatch:
             self._engaged_once = self._engaged_once or self._heard_ns > self._began_ns
             self._engaged_ns = self._heard_ns
             return NO_REASON
-        if self._engaged_once and report.cause == COMMAND_TIMEOUT and len(self._late_ns) >= OFTEN:
-            text = f"commands came late {len(self._late_ns) + 1} times within {OFTEN_S:g} s"
-            return Reason(causes.COMMANDS_LATE, f"{text}: the driver is {describe(report)}")
+        if self._engaged_once and report.cause in PAUSES and len(self._late_ns) >= OFTEN:
+            pause = PAUSES[report.cause]
+            text = f"{pause.text} came late {len(self._late_ns) + 1} times within {OFTEN_S:g} s"
+            return Reason(pause.cause, f"{text}: the driver is {describe(report)}")
         in_time = now_ns - self._began_ns <= settings.engage_timeout_s * 1e9
-        expected = report.cause == COMMAND_TIMEOUT if self._engaged_once else report.cause != PARKING
+        expected = report.cause in PAUSES if self._engaged_once else report.cause != PARKING
         if report.state == DriverState.HOLD and in_time and expected:
             return NO_REASON
         if not self._engaged_once and report.state == DriverState.HOLD:

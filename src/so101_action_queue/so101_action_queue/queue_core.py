@@ -23,7 +23,7 @@ from so101_action_queue.decisions import (
     Status,
     TickDecision,
 )
-from so101_action_queue.driver_watch import DriverWatch
+from so101_action_queue.driver_watch import PAUSES, DriverWatch
 from so101_action_queue.execution import Execution
 from so101_action_queue.identity import Party
 from so101_action_queue.inputs import Answer, DriverReport, JointLimits, Pose, ServerReport
@@ -299,14 +299,15 @@ class ActionQueue:
             self.stop(now_ns, fault)
 
     def _go_on_after_late_commands(self, now_ns: int) -> None:
-        """The driver braked for want of commands: hold where it did, until it engages again."""
+        """The driver braked for want of commands or answers: hold where it did, until it engages again."""
         goal = self._driver.go_on(now_ns, self.settings) if self._bounds is not None else None
         if goal is None or self._bounds is None:
             return
         self._forget_rows_and_question()
         self.execution.begin(self._bounds.clip(goal))
         self._is_late = True
-        text = "commands reached the driver late (COMMAND_TIMEOUT): holding where the arm stands, then going on"
+        pause = self._driver.pause
+        text = f"{PAUSES[pause].text} reached the driver late ({pause}): holding where the arm stands, then going on"
         self.notices.add(now_ns, "late", Level.WARNING, text)
 
     def _advance(self, now_ns: int, periods: int, bounds: Bounds) -> bool:
@@ -327,7 +328,8 @@ class ActionQueue:
         if not self._driver.is_engaged:
             text = "waiting for the driver to engage"
             if self._is_late:
-                return Reason(causes.COMMANDS_LATE, f"{text} again: commands came late")
+                pause = PAUSES[self._driver.pause]
+                return Reason(pause.cause, f"{text} again: {pause.text} came late")
             return Reason(causes.DRIVER_NOT_ENGAGED, text)
         self._is_late = False
         if pose is None:

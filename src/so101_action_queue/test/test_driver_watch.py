@@ -90,14 +90,15 @@ def test_a_fault_of_the_driver_stops_the_session_at_once_even_in_the_first_secon
     assert watch.fault(1, SETTINGS).text == f"the driver is {state.name} (STALL)"
 
 
-def test_late_commands_begin_the_session_again_from_the_drivers_goal() -> None:
+@pytest.mark.parametrize("cause", ["COMMAND_TIMEOUT", "ANSWERS_LATE"])
+def test_late_commands_or_answers_begin_the_session_again_from_the_drivers_goal(cause: str) -> None:
     watch = begun()
     watch.hear(1, ENGAGED)
     assert not watch.fault(1, SETTINGS)
     assert watch.go_on(1, SETTINGS) is None
     watch.hear(5 * S, ENGAGED)
     assert not watch.fault(5 * S, SETTINGS)
-    watch.hear(5 * S + 1, replace(HOLD, cause="COMMAND_TIMEOUT", goal=(0.3, 0.4)))
+    watch.hear(5 * S + 1, replace(HOLD, cause=cause, goal=(0.3, 0.4)))
     goal = watch.go_on(5 * S + 1, SETTINGS)
     assert goal is not None
     assert goal.tolist() == [0.4, 0.3]  # in our order
@@ -109,20 +110,24 @@ def test_late_commands_begin_the_session_again_from_the_drivers_goal() -> None:
     assert watch.is_engaged
 
 
-def test_commands_that_are_late_again_and_again_stop_the_session() -> None:
+@pytest.mark.parametrize(
+    ("cause", "named", "what"),
+    [("COMMAND_TIMEOUT", "COMMANDS_LATE", "commands"), ("ANSWERS_LATE", "ANSWERS_LATE", "answers of the servos")],
+)
+def test_what_is_late_again_and_again_stops_the_session(cause: str, named: str, what: str) -> None:
     watch = begun()
     for second in range(1, 4):
         watch.hear(second * S, ENGAGED)
         assert not watch.fault(second * S, SETTINGS)
-        watch.hear(second * S + 1, replace(HOLD, cause="COMMAND_TIMEOUT"))
+        watch.hear(second * S + 1, replace(HOLD, cause=cause))
         assert watch.go_on(second * S + 1, SETTINGS) is not None
     watch.hear(4 * S, ENGAGED)
     assert not watch.fault(4 * S, SETTINGS)
-    watch.hear(4 * S + 1, replace(HOLD, cause="COMMAND_TIMEOUT"))
+    watch.hear(4 * S + 1, replace(HOLD, cause=cause))
     assert watch.go_on(4 * S + 1, SETTINGS) is None
     found = watch.fault(4 * S + 1, SETTINGS)
-    assert found.cause == "COMMANDS_LATE"
-    assert found.text.startswith("commands came late 4 times within 10 s: the driver is HOLD (COMMAND_TIMEOUT)")
+    assert found.cause == named
+    assert found.text.startswith(f"{what} came late 4 times within 10 s: the driver is HOLD ({cause})")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from so101_driver.arm_identity import other_arm, travel_over_seam
 from so101_driver.calibration import JOINT_NAMES, MAX_RAW, Calibration, FloatArray, IntArray
 from so101_driver.encoder_track import EncoderTrack, Tracked
 from so101_driver.errors import NoAnswerError, OtherArmError, ServoRefusedError, SettingsMismatchError
+from so101_driver.patience import TIMES, patiently
 from so101_driver.registers import Register, ServoState, StatusBits
 from so101_driver.serial_ports import described_ports
 from so101_driver.servo_bus import ServoBus, StatesRead
@@ -111,6 +112,8 @@ class Arm:
         Raises NoAnswerError or ServoRefusedError naming the servo and the remedy.
         """
         silent = [index for index, servo_id in enumerate(self._ids) if not self._bus.ping(servo_id)]
+        for _ in range(TIMES - 1 if len(silent) < JOINTS else 0):
+            silent = [index for index in silent if not self._bus.ping(self._ids[index])]
         if len(silent) == JOINTS:
             raise NoAnswerError(
                 f"no servo answers (ids {', '.join(map(str, self._ids))} at {reg.BAUD_RATE} baud): check the power "
@@ -123,7 +126,7 @@ class Arm:
             )
         firmware: dict[str, str] = {}
         for name, servo_id in zip(JOINT_NAMES, self._ids, strict=True):
-            block = self._bus.read_block(servo_id, *reg.EEPROM_BLOCK)
+            block = self._eeprom(servo_id)
             model = reg.MODEL_NUMBER.decode(block)
             if model != reg.MODEL_STS3215:
                 raise ServoRefusedError(
@@ -162,7 +165,7 @@ class Arm:
 
     def read_eeprom(self) -> Mapping[int, bytes]:
         """EEPROM_BLOCK by servo id. Raises NoAnswerError."""
-        return {servo_id: self._bus.read_block(servo_id, *reg.EEPROM_BLOCK) for servo_id in self._ids}
+        return {servo_id: self._eeprom(servo_id) for servo_id in self._ids}
 
     def read(self) -> ArmReading:
         """Read all servos once. Raises PortError; who does not answer is NaN in the reading."""
@@ -188,7 +191,7 @@ class Arm:
         Raises NoAnswerError, and ServoRefusedError for a joint that stands outside its calibrated range: torque would
         throw it back inside.
         """
-        reading = self.read()
+        reading = self._read_patiently()
         if not reading.complete:
             silent = [name for name, answered in zip(JOINT_NAMES, reading.answered, strict=True) if not answered]
             raise NoAnswerError(f"servo {', '.join(silent)} does not answer: check its cable")
@@ -263,12 +266,23 @@ class Arm:
     def _ids(self) -> tuple[int, ...]:
         return self._calibration.servo_ids
 
+    def _eeprom(self, servo_id: int) -> bytes:
+        return patiently(lambda: self._bus.read_block(servo_id, *reg.EEPROM_BLOCK))
+
+    def _read_patiently(self) -> ArmReading:
+        for _ in range(TIMES - 1):
+            reading = self.read()
+            if reading.complete:
+                return reading
+        return self.read()
+
     def _write(self, servo_id: int, register: Register, value: int) -> None:
         if not self._shadow:
             self._bus.write_register(servo_id, register, value)
 
     def _check_voltage(self, name: str, servo_id: int, eeprom: bytes) -> None:
-        state = self._bus.read_states([servo_id]).states.get(servo_id)
+        states = (self._bus.read_states([servo_id]).states.get(servo_id) for _ in range(TIMES))
+        state = next((state for state in states if state is not None), None)
         if state is None:
             raise NoAnswerError(f"servo {name} (id {servo_id}) does not answer: check its cable")
         lowest, highest = reg.MIN_VOLTAGE_LIMIT.decode(eeprom), reg.MAX_VOLTAGE_LIMIT.decode(eeprom)

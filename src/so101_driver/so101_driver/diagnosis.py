@@ -57,6 +57,13 @@ BY_NAME: Final = {
             "replies of the servos were damaged or missing for several ticks: braked, and holding",
             "check cables, plugs and grounding; it engages again by itself on commands near the pose",
         ),
+        Cause(
+            causes.ANSWERS_LATE,
+            Level.WARN,
+            "no servo was heard for several ticks, and nothing came damaged: braked, and holding",
+            "look for what loads this computer; where nothing does, check the power supply; it engages again by itself"
+            " on commands near the pose",
+        ),
         Cause(causes.RELEASED_BY_REQUEST, Level.WARN, "torque is off", "so101_driver/reset switches it on again"),
         Cause(causes.EMERGENCY_STOP, Level.ERROR, "somebody called emergency_stop", f"look at the arm, {RESET}"),
         Cause(

@@ -57,6 +57,7 @@ class Findings:
     silent: bool  # no servo has answered for 0.3 s
     noisy: bool  # servos were missing in each of the last bad_ticks, or of fewer that took as long
     faults: tuple[Fault, ...]  # to be latched; one per cause, the first goes before the others
+    late: bool = False  # noisy, but nothing came damaged: no servo was heard at all
 
     @property
     def fault(self) -> Fault | None:
@@ -77,6 +78,7 @@ class FaultMonitor:
         self._bad_ticks = 0
         self._bad_since_ns = 0
         self._garbled = False  # since then
+        self._heard = False  # any servo, since then
         self._missing_ticks: IntArray = np.zeros(JOINTS, dtype=np.int64)
         self._last_read_ns: IntArray = np.full(JOINTS, -1, dtype=np.int64)  # -1: not yet
         self._confirmed: dict[tuple[str, int], int] = {}
@@ -97,17 +99,20 @@ class FaultMonitor:
         if self._last_answer_ns is None or reading.answered.any() or reading.garbled:
             self._last_answer_ns = now_ns
         if reading.complete or self._bad_ticks == 0:
-            self._bad_since_ns, self._garbled = now_ns, False
+            self._bad_since_ns, self._garbled, self._heard = now_ns, False, False
         self._bad_ticks = 0 if reading.complete else self._bad_ticks + 1
         self._garbled |= reading.garbled
+        self._heard |= bool(reading.answered.any())
         bad_for_long = self._garbled and self._bad_ticks >= _NOISE_TICKS and now_ns - self._bad_since_ns >= _NOISE_NS
         faults = _jumps(reading, reading.jumped) or _jumps(reading, reading.jumps)
         faults += self._find_lost(reading, now_ns) + self._find_unhealthy(reading)
         faults = faults or self._find_stalled(reading, goal, torque, now_ns)
+        noisy = bad_for_long or self._bad_ticks >= self._limits.bad_ticks
         return Findings(
             silent=now_ns - self._last_answer_ns >= _SILENCE_NS and self._bad_ticks >= self._limits.bad_ticks,
-            noisy=bad_for_long or self._bad_ticks >= self._limits.bad_ticks,
+            noisy=noisy,
             faults=tuple(faults),
+            late=noisy and not self._garbled and not self._heard,
         )
 
     def _find_lost(self, reading: ArmReading, now_ns: int) -> list[Fault]:

@@ -162,12 +162,19 @@ class FeetechBus:
 
     def _exchange(self, servo_id: int, length: int, transmit: Any) -> _Reply | None:
         """Question to one servo and its reply of `length` data bytes; None when it stays silent twice."""
-        for _ in range(2):
+        for attempt in range(2):
             self._transmit(transmit)
             replies, _ = self._receive([servo_id], length)
             if replies:
+                if attempt:
+                    self._drop_second_answer()
                 return replies[-1]
         return None
+
+    def _drop_second_answer(self) -> None:
+        """Both questions may have been answered: what comes late must not pass for the answer to the next one."""
+        with self._port_errors():
+            self._port.ser.read(_LONGEST_ANSWER)
 
     def _transmit(self, transmit: Any) -> None:
         if self._port is None:

@@ -27,6 +27,13 @@ from so101_driver.park_motion import ParkMotion
 
 _LOWER_TORQUE_ON: Final = (causes.OVERLOAD, causes.OVERCURRENT, causes.OVERHEAT, causes.VOLTAGE)
 _PROTECTIVE: Final = (Action.HOLD_HERE, Action.LOWER_TORQUE)
+_NOISE: Final = (causes.BUS_NOISE, "replies of the servos are damaged or missing: check cables and grounding")
+# Linux hands on what a serial port receives at ordinary priority, so other programs can hold all answers up.
+_LATE: Final = (
+    causes.ANSWERS_LATE,
+    "no servo was heard for a moment, and nothing came damaged: look for what loads this computer, else check the "
+    "power supply; a command near the pose engages the arm again",
+)
 _UNATTENDED_RAD_S: Final = 0.25  # of the fastest joint
 _PARKED_GOAL_RAD: Final = 0.001
 # A silent commander is told from a slow one, down to 10 Hz, by the period its commands had so far.
@@ -287,7 +294,7 @@ class SafetyGate:
             tolerance = self._config.emergency_error_rad
             self._settle_at(poses_of_limp_joints(reading, self._limiter.goal, tolerance))
         elif findings.noisy and (self._state is State.ENGAGED or self._park is not None):
-            self._hold(causes.BUS_NOISE, "replies of the servos are damaged or missing: check cables and grounding")
+            self._hold(*(_LATE if findings.late else _NOISE))
         timeout_s = self._command_timeout_s()
         if self._state is State.ENGAGED and now_ns - self._last_command_ns > timeout_s * 1e9:
             self._time_out(f"no command for {timeout_s:.2g} s")
@@ -383,6 +390,8 @@ class SafetyGate:
             return False
         if self._state is State.ENGAGED:
             return True
+        if self._cause == causes.ANSWERS_LATE and not (self._last_reading and self._last_reading.complete):
+            return False  # where the arm is will be known again soon
         # Near the pose, or near the goal in force: a gripper that holds an object has its goal beyond its position.
         distance = np.fmin(np.abs(wanted - self._pose), np.abs(wanted - self._limiter.goal))
         far = int(np.argmax(distance))

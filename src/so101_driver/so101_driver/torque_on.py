@@ -8,6 +8,7 @@ from so101_driver import registers as reg
 from so101_driver.calibration import GRIPPER, JOINT_NAMES, MAX_RAW, RAD_PER_STEP, JointCalibration
 from so101_driver.encoder_track import TURN
 from so101_driver.errors import ServoRefusedError
+from so101_driver.patience import patiently
 from so101_driver.registers import Register, StatusBits
 from so101_driver.servo_bus import ServoBus
 from so101_driver.servo_settings import ACCELERATION_VALUE
@@ -42,8 +43,9 @@ class TorqueOn:
         """Goal with which the joint at `position` stays where it is. Raises ServoRefusedError when none does."""
         joint = self._joints[index]
         servo_id = joint.servo_id
-        eeprom = self._bus.read_block(servo_id, *reg.EEPROM_BLOCK)
-        control, first = self._bus.read_block(servo_id, *reg.CONTROL_BLOCK), reg.CONTROL_BLOCK[0]
+        eeprom = patiently(lambda: self._bus.read_block(servo_id, *reg.EEPROM_BLOCK))
+        control = patiently(lambda: self._bus.read_block(servo_id, *reg.CONTROL_BLOCK))
+        first = reg.CONTROL_BLOCK[0]
         on = reg.TORQUE_ENABLE.decode(control, first) == 1
         own_goal = reg.GOAL_POSITION.decode(control, first)
         lowered = reg.TORQUE_LIMIT.decode(control, first) < reg.MAX_TORQUE_LIMIT.decode(eeprom)
@@ -74,7 +76,7 @@ class TorqueOn:
             self._switch_off_and_on(index)
         ensure(reg.TORQUE_ENABLE, 1)
         ensure(reg.TORQUE_LIMIT, reg.MAX_TORQUE_LIMIT.decode(start.eeprom))  # an earlier fault may have lowered it
-        if not self._shadow and not has_torque(self._bus, servo_id):
+        if not self._shadow and not patiently(lambda: has_torque(self._bus, servo_id)):
             raise ServoRefusedError(
                 f"{JOINT_NAMES[index]} (id {servo_id}) keeps its torque off: let it cool down or cycle its power"
             )
@@ -97,7 +99,7 @@ class TorqueOn:
 
     def _write(self, servo_id: int, register: Register, value: int) -> None:
         if not self._shadow:
-            self._bus.write_register(servo_id, register, value)
+            patiently(lambda: self._bus.write_register(servo_id, register, value))
 
 
 def has_torque(bus: ServoBus, servo_id: int) -> bool:

@@ -1,6 +1,8 @@
 """Six servos in radians, on servos in memory."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from so101_driver.calibration import Calibration, load_calibration
 from so101_driver.errors import NoAnswerError, ServoRefusedError, SettingsMismatchError
 from so101_driver.memory_bus import MemoryBus
 from so101_driver.registers import Register, StatusBits
+from so101_driver.servo_bus import StatesRead
 from so101_driver.servo_settings import Gains, repair_command
 
 from so101_driver import registers as reg
@@ -32,6 +35,61 @@ def test_a_servo_that_does_not_answer_is_named(arm: Arm, memory_bus: MemoryBus) 
     memory_bus.silent = {4}
     with pytest.raises(NoAnswerError, match=r"wrist_flex \(id 4\)"):
         arm.identify()
+
+
+class HeldUpBus(MemoryBus):
+    """A bus whose answers a busy computer holds up: the next `held_up` questions seem to stay without one."""
+
+    held_up = 0
+
+    def read_states(self, servo_ids: Sequence[int]) -> StatesRead:
+        read = super().read_states(servo_ids)
+        return replace(read, states={}) if self._is_held_up() else read
+
+    def _check_servo(self, servo_id: int) -> None:
+        super()._check_servo(servo_id)
+        if self._is_held_up():
+            raise NoAnswerError(f"servo {servo_id} on memory does not answer")
+
+    def _is_held_up(self) -> bool:
+        self.held_up -= 1
+        return self.held_up >= 0
+
+
+@pytest.mark.parametrize("before", range(1, 36))
+def test_answers_that_a_busy_computer_holds_up_do_not_keep_torque_off(calibration: Calibration, before: int) -> None:
+    bus = HeldUpBus(calibration)
+    arm = Arm(bus, calibration)
+    arm.open()
+    check = bus._check_servo
+    asked = 0
+
+    def count(servo_id: int) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == before:
+            bus.held_up = 3
+        check(servo_id)
+
+    bus._check_servo = count  # type: ignore[method-assign]
+    arm.verify_settings()
+    pose = arm.torque_on()
+    assert bus.held_up < 0
+    assert pose == pytest.approx(np.zeros(6), abs=0.01)
+    assert [bus.peek(servo_id, reg.TORQUE_ENABLE) for servo_id in range(1, 7)] == [1] * 6
+    assert all(
+        bus.peek(servo_id, reg.GOAL_POSITION) == bus.peek(servo_id, reg.PRESENT_POSITION) for servo_id in range(1, 7)
+    )
+
+
+def test_a_servo_that_is_gone_while_torque_comes_on_is_named_after_a_few_questions(calibration: Calibration) -> None:
+    bus = HeldUpBus(calibration)
+    arm = Arm(bus, calibration)
+    arm.open()
+    bus.held_up = 1000
+    with pytest.raises(NoAnswerError, match="servo 1 "):
+        arm.verify_settings()
+    assert 1000 - bus.held_up == 4
 
 
 def test_a_bus_without_any_servo_points_to_the_power_supply(arm: Arm, memory_bus: MemoryBus) -> None:

@@ -73,6 +73,18 @@ def test_noise_that_hides_servos_is_noise_and_not_an_unplugged_servo() -> None:
     assert findings == Findings(silent=False, noisy=True, faults=())
 
 
+def test_a_bus_of_which_nothing_is_heard_is_late_and_not_noisy_unless_something_came_damaged() -> None:
+    nothing = reading(answered=dict.fromkeys(range(6), False))
+    others: list[ArmReading | None] = [None, replace(nothing, garbled=True), reading(answered={2: False})]
+    for other, late in zip(others, (True, False, False), strict=True):
+        ticks = Ticks()
+        ticks.run(reading(), 10)
+        assert ticks.run(nothing, 4) == Findings(silent=False, noisy=False, faults=())
+        assert ticks.run(other or nothing) == Findings(silent=False, noisy=True, faults=(), late=late)
+        ticks.run(reading())
+        assert ticks.run(nothing, 5).late
+
+
 def test_a_servo_that_noise_hides_for_a_second_counts_as_lost() -> None:
     ticks = Ticks()
     ticks.run(reading(), 10)
@@ -95,7 +107,7 @@ def test_silence_of_all_servos_is_the_bus_and_not_a_servo() -> None:
     ticks.run(reading(), 10)
     nobody = reading(answered=dict.fromkeys(range(6), False))
     findings = ticks.run(nobody, 17)
-    assert findings == Findings(silent=False, noisy=True, faults=())
+    assert findings == Findings(silent=False, noisy=True, faults=(), late=True)
     findings = ticks.run(nobody, 2)  # 0.3 s
     assert findings.silent
     assert findings.fault is None

@@ -457,6 +457,20 @@ def test_noise_on_the_bus_ends_the_following_and_latches_nothing() -> None:
     assert rig.command(0.0)
 
 
+def test_a_bus_of_which_nothing_is_heard_is_held_under_its_own_name_until_all_servos_are_heard() -> None:
+    rig = Rig().start()
+    rig.drive(0.0, 4)
+    rig.change = lambda reading: replace(reading, positions=np.full(6, np.nan), answered=np.zeros(6, dtype=np.bool_))
+    rig.drive(0.0, 6)
+    assert (rig.gate.state, rig.cause) == (State.HOLD, causes.ANSWERS_LATE)
+    assert "cable" not in rig.gate.status.message
+    assert not rig.command(0.0)  # nobody knows where the arm is
+    rig.change = lambda reading: reading
+    rig.tick()
+    assert rig.command(0.0)
+    assert rig.gate.state is State.ENGAGED
+
+
 def test_a_servo_that_lost_its_torque_latches_and_is_shown() -> None:
     rig = Rig().start()
     torque = ON.copy()

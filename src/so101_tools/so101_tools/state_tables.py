@@ -38,8 +38,10 @@ test keeps it true. A column is a state, a row an event; `-` = nothing changes. 
 LATE = """### Late commands, and a queue that stood still
 
 The driver brakes and holds when commands stop coming (`COMMAND_TIMEOUT`): the computer is overloaded, or the queue's
-process stood still (SIGSTOP, a debugger, a laptop whose lid was closed). It engages again by itself on the next command
-near the pose. What the queue does then:
+process stood still (SIGSTOP, a debugger, a laptop whose lid was closed). Likewise when it hears no servo for 5 ticks
+(0.08 s) and nothing came damaged (`ANSWERS_LATE`): Linux hands on what a serial port receives at ordinary priority, so
+other programs can hold that up. It engages again by itself on the next command near the pose, with all servos heard.
+What the queue does then:
 
 - **At most `resume_within_s` (2 s): it goes on by itself.** It drops the rows ahead, takes the driver's goal, where the
   arm was braked, as its setpoint, waits until the driver is ENGAGED (`engage_timeout_s`), asks again, and ramps in with
@@ -48,7 +50,7 @@ near the pose. What the queue does then:
 - **Longer, or late for the 4th time within 10 s: `start` is needed.** After a long time nobody knows what has happened
   around the arm; and an arm that stutters on is no use. Time under a closed lid counts (CLOCK_BOOTTIME).
 - **Never by itself** after anything else: another `driver_id`, LATCHED, RELEASED, NO_BUS, BUS_NOISE, PARKING, or a
-  driver that is silent for `driver_lost_s`. `resume_within_s: 0` adds late commands to these.
+  driver that is silent for `driver_lost_s`. `resume_within_s: 0` adds late commands and answers to these.
 """
 
 
