@@ -105,6 +105,34 @@ def test_noise_on_the_bus_ends_in_hold_and_no_servo_speaks_for_another(
         assert system.motion.violations(system.bounds(), began_ns) == []
 
 
+def test_answers_that_are_held_up_for_a_moment_are_a_pause_and_not_the_end(system: System, table: FaultTable) -> None:
+    """Nothing comes damaged: a busy computer hands on late what the port receives, as it does without this rig too."""
+    away_s = 0.2
+    with table.case(13, f"no answer of any servo for {away_s:g} s") as case:
+        began_ns = time.monotonic_ns()
+
+        def hold_up() -> int:
+            injected_ns = time.monotonic_ns()
+            system.arm.pause()
+            time.sleep(away_s)
+            system.arm.resume()
+            return injected_ns
+
+        held_ns = case.run(
+            system,
+            hold_up,
+            lambda since: system.watcher.driver_is(since, DriverStatus.HOLD, "ANSWERS_LATE"),
+            "the driver holds",
+            5 * TICK_S,
+        )
+        system.wait(
+            lambda: system.watcher.first_tick(held_ns, lambda one: one.state == QueueStatus.RUNNING),
+            "the queue goes on by itself",
+        )
+        system.wait(system.motion.is_moving, "the arm moves")
+        assert system.motion.violations(system.bounds(), began_ns) == []
+
+
 def test_a_serial_port_that_comes_back_is_taken_up_again_without_a_jump(system: System, table: FaultTable) -> None:
     away_s = 1.0
     with table.case(14, f"serial port gone for {away_s:g} s") as case:

@@ -44,6 +44,19 @@ class Observer(Robot):
     def _on_request(self, message: ObservationRequest) -> None:
         self.requests[message.request_id] = message
 
+    def frames(self, request_id: int, camera: str) -> list[ObservationImage]:
+        """What that camera answered to that request."""
+        return [image for image in self.images if (image.request_id, image.camera) == (request_id, camera)]
+
+    def heard_whole(self) -> list[ActionChunk]:
+        """The answered chunks of which request and both frames of every camera were heard here too: all are apart."""
+        return [
+            chunk
+            for chunk in self.answered()
+            if chunk.request_id in self.requests
+            and all(len(self.frames(chunk.request_id, name)) == 2 for name in CAMERAS)
+        ]
+
     def answered(self) -> list[ActionChunk]:
         """The chunks with rows, each once."""
         return list({chunk.request_id: chunk for chunk in self.chunks if chunk.status == ActionChunk.OK}.values())
@@ -91,10 +104,11 @@ def test_cameras_and_queue_give_a_diffusion_policy_its_steps_with_nothing_set(ch
     assert observer.wait(lambda: len(observer.answered()) > 5, PATIENCE_S), world.summary()
     first = min(observer.answered(), key=lambda chunk: chunk.request_id)
     assert first.request_id <= 3, "the cameras had no history yet: the oldest frame stands in for what is missing"
-    newest = max(observer.answered(), key=lambda chunk: chunk.request_id)
+    assert observer.wait(lambda: len(observer.heard_whole()) > 0, PATIENCE_S), world.summary()
+    newest = max(observer.heard_whole(), key=lambda chunk: chunk.request_id)
     request = observer.requests[newest.request_id]
     assert (request.history, len(request.positions)) == (2, 12)
     for name in CAMERAS:
-        frames = [image for image in observer.images if (image.request_id, image.camera) == (request.request_id, name)]
+        frames = observer.frames(request.request_id, name)
         assert [frame.history_index for frame in frames] == [0, 1]
         assert frames[0].frame_seq > frames[1].frame_seq, "two steps are two frames, 1/30 s apart"
