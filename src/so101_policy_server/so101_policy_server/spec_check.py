@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from so101_policy_server.instruction import find_missing_task
@@ -195,16 +195,19 @@ def _match_cameras(spec: Spec, served: Served, policy: PolicyDescription) -> tup
             )
     missing = [image for image in policy.images if image.key not in found]
     if missing:
-        mismatches.append(_lack(missing, spec))
+        mismatches.append(_lack(missing, spec, {need.camera for need in found.values()}))
     return tuple(found[image.key] for image in policy.images if image.key in found), mismatches
 
 
-def _lack(missing: list[ImageFeature], spec: Spec) -> str:
+def _lack(missing: list[ImageFeature], spec: Spec, used: Collection[str]) -> str:
     """Which cameras a robot lacks, which it has, and how one of them is given the name that the policy knows."""
     lacking = ", ".join(image.camera for image in missing)
+    spare = [camera for camera in spec.cameras if camera not in used]
+    stand_in = spare[0] if len(spare) == len(missing) == 1 else "NAME"
     return (
         f"the policy reads camera {lacking}: the robot has {', '.join(spec.cameras)}; start a camera of that name, or "
-        f"let one of them stand for it: rename_from {IMAGE_PREFIX}NAME, rename_to {missing[0].key}"
+        f"let one of them stand for it: rename_from: [{IMAGE_PREFIX}{stand_in}] and rename_to: [{missing[0].key}] of "
+        "action_queue"
     )
 
 

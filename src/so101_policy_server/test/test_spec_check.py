@@ -61,7 +61,8 @@ def test_empty_fields_mean_what_the_server_has(examples) -> None:
         (
             {"cameras": ("front", "top")},
             "the policy reads camera wrist: the robot has front, top; start a camera of that name, or let one of them "
-            "stand for it: rename_from observation.images.NAME, rename_to observation.images.wrist",
+            "stand for it: rename_from: [observation.images.top] and rename_to: [observation.images.wrist] of "
+            "action_queue",
         ),
         (
             {"path": "models/other"},
