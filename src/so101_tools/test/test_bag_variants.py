@@ -232,7 +232,7 @@ CASES = [
     (a_file("notes.txt"), "is a file; a bag is a folder with metadata.yaml"),
     (a_file("old.bag"), "is a bag of ROS 1: convert it with ./so101 ros rosbags-convert --src"),
     (folder_of_bags, "is not a bag but holds 2 (a, b): name one, such as "),
-    (with_file("run_0.mcap", b""), "run_0.mcap is empty: try ./so101 record --repair "),
+    (with_file("run_0.mcap", b""), "run_0.mcap is empty: nothing of it can be saved: take it out of the folder"),
     (with_file("run_0.mcap", b"something else altogether"), "is neither an MCAP nor an SQLite file"),
     (with_file("run_0.mcap", b"\x89MCAP0\r\n" + bytes(99)), "run_0.mcap is damaged (its end is missing): try ./so101"),
     (with_file("run_0.mcap", b"\x89MCAP0\r\n" + bytes(99) + b"\x89MCAP0\r\n"), "its files hold none: copy them"),

@@ -190,10 +190,11 @@ def _named_files(folder: Path, information: dict[str, Any]) -> Sequence[Path]:
         path = folder / PurePath(str(name)).name  # early versions wrote the folder in front
         other = path.with_suffix("") if path.suffix == PACKED else path.with_name(path.name + PACKED)
         if not path.is_file() and not other.is_file():
-            here = ", ".join(item.name for item in bag_files(folder)) or "no file with messages"
+            here = ", ".join(item.name for item in bag_files(folder))
+            without = f", or go on without it after ./so101 record --repair {folder}" if here else ""
             raise BagError(
-                f"{folder}: {path.name} is missing, which {FILE_NAME} names (here: {here}): copy it there, or go on "
-                f"without it after ./so101 record --repair {folder}"
+                f"{folder}: {path.name} is missing, which {FILE_NAME} names (here: {here or 'no file with messages'}): "
+                f"copy it there{without}"
             )
         found.append(path if path.is_file() else other)
     return found

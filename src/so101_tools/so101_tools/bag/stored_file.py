@@ -33,6 +33,10 @@ class DamagedFileError(BagError):
 
 def remedy(path: Path) -> str:
     """Return what to try with a damaged file of a bag."""
+    if path.suffix == ".mcap" and not _begin(path).startswith(MAGIC):
+        others = [other for other in path.parent.glob("*.mcap") if other != path]
+        without = f"; without it, ./so101 record --repair {path.parent} saves the rest" if others else ""
+        return f"nothing of it can be saved: take it out of the folder, or copy it there once more{without}"
     if path.suffix == ".mcap":
         return f"try ./so101 record --repair {path.parent}"
     if path.suffix == PACKED:
