@@ -309,6 +309,19 @@ def test_a_deployment_is_held_against_its_checkpoint(checkpoint: Path, tmp_path:
     assert named(checks, "task").state is State.GREEN  # ACT reads none
 
 
+def test_a_turned_cameras_size_is_that_after_rotation_as_the_camera_has_it(checkpoint: Path, tmp_path: Path) -> None:
+    file = deployment(
+        tmp_path,
+        policy_server={"pretrained_name_or_path": str(checkpoint), "policy_device": "cpu"},
+        top={"width": 640, "height": 480, "rotation": 90},
+        wrist={"width": 480, "height": 640, "rotation": 90},
+        front={"width": "wide", "height": 480},
+    )
+    checks = list(check_server("", file, expected=True))
+    assert "camera top gives 640x480" in named(checks, "observation.images.top").text
+    assert "pictures are 480x640 (3:4)" in named(checks, "observation.images.wrist").text
+
+
 def test_a_deployment_that_cannot_be_read_is_one_red_line(tmp_path: Path) -> None:
     (tmp_path / "no.yaml").write_text("- a\n")
     for file in (tmp_path / "no.yaml", tmp_path / "none.yaml", deployment(tmp_path, policy_server={"fps": 500.0})):

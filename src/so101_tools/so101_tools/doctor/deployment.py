@@ -23,7 +23,8 @@ class Deployment:
     Attributes:
         server: of `policy_server`, with defaults for what is not given.
         queue: of `action_queue`, as given.
-        cameras: name -> (height, width), pixels, of each section that has both.
+        cameras: name -> (height, width) of the frames as they go out, pixels, of each section that has both; they are
+            those after `rotation`, as in LeRobot.
     """
 
     server: ServerParameters = field(default_factory=ServerParameters)
@@ -53,15 +54,8 @@ def read_deployment(file: Path | None) -> Deployment:
     except (ParameterError, TypeError) as error:
         raise DeploymentError(f"--config {file}: policy_server: {error}") from error
     cameras = {
-        name: (int(values["height"]), int(values["width"]))
+        name: (values["height"], values["width"])
         for name, values in named.items()
-        if "height" in values and "width" in values
+        if isinstance(values.get("height"), int) and isinstance(values.get("width"), int)
     }
-    return Deployment(parameters, named.get("action_queue", {}), _turned(cameras, named))
-
-
-def _turned(sizes: Mapping[str, tuple[int, int]], sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Sizes after LeRobot's rotation by 90 or 270 degrees, which cameras have too."""
-    return {
-        name: size[::-1] if sections[name].get("rotation") in (90, 270, -90) else size for name, size in sizes.items()
-    }
+    return Deployment(parameters, named.get("action_queue", {}), cameras)
