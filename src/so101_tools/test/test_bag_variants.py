@@ -54,7 +54,7 @@ def test_whatever_metadata_says_of_its_topics_the_whole_bag_is_read(run, tmp_pat
     with Bag(bag) as opened:
         streams = read_streams(opened, Units.DEGREES, ())
         assert opened.duration_s == pytest.approx(1.483, abs=0.01)
-        assert sum(1 for _ in frames(streams, moments(streams, streams.episodes[0], 30.0), 0.5)) == 30
+        assert sum(1 for _ in frames(streams, moments(streams, streams.episodes[0], 30.0, 0.5), 0.5)) == 30
 
 
 def test_a_reindexed_bag_replays_as_before(tmp_path, capsys):
@@ -317,7 +317,7 @@ def test_a_bag_of_an_earlier_release_is_read_whole_replayed_and_made_into_frames
         streams = read_streams(bag, Units.DEGREES, ())
         (span,) = streams.episodes
         assert (span.outcome, span.task) == ("succeeded", "Pick the cube to place")
-        assert sum(1 for _ in frames(streams, moments(streams, span, 30.0), 1.0)) == 155
+        assert sum(1 for _ in frames(streams, moments(streams, span, 30.0, 0.5), 1.0)) == 155
 
 
 def a_value(kind, store, chance: random.Random):

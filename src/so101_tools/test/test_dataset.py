@@ -85,7 +85,7 @@ def run(tmp_path_factory) -> Path:
 def test_frames_hold_lerobots_units_and_what_was_newest(run):
     with Bag(run) as bag:
         streams = read_streams(bag, Units.DEGREES, ())
-        times = moments(streams, streams.episodes[0], 30.0)
+        times = moments(streams, streams.episodes[0], 30.0, 0.5)
         made = list(frames(streams, times, 0.5))
     assert streams.joint_names == tuple(JOINTS) and list(streams.cameras) == ["top", "wrist"]
     assert len(made) == len(times) == 84
@@ -105,7 +105,7 @@ def test_frames_hold_lerobots_units_and_what_was_newest(run):
 def test_arm_joints_may_be_normalized(run):
     with Bag(run) as bag:
         streams = read_streams(bag, Units.NORMALIZED, ("wrist",))
-        frame = next(frames(streams, moments(streams, streams.episodes[0], 30.0), 0.5))
+        frame = next(frames(streams, moments(streams, streams.episodes[0], 30.0, 0.5), 0.5))
     assert list(frame.images) == ["wrist"]
     assert frame.action[0] == pytest.approx(pose(0.6)[0] / 1.6 * 100, abs=1.0)
 
@@ -114,7 +114,7 @@ def test_a_camera_that_fell_silent_spoils_the_episode(tmp_path):
     bag = make_run(tmp_path / "run", seconds=2.0, episodes=((0.5, 5.0, 1),))
     with Bag(bag) as opened:
         streams = read_streams(opened, Units.DEGREES, ())
-        times = moments(streams, streams.episodes[0], 30.0)
+        times = moments(streams, streams.episodes[0], 30.0, 9.0)
         with pytest.raises(UnusableEpisodeError, match=r"no picture of camera top for more than 0\.5 s"):
             list(frames(streams, times, 0.5))
 

@@ -24,6 +24,7 @@ from so101_tools.dataset.draft_mapping import draft
 from so101_tools.dataset.episode_frames import UnusableEpisodeError, frames, moments
 from so101_tools.dataset.errors import DatasetError
 from so101_tools.dataset.existing_dataset import check_features, check_fit, exchange, linked_copy, read_info
+from so101_tools.dataset.lerobot_writer import LeRobotWriter, Target
 from so101_tools.dataset.mapping import Mapping, read_mapping
 
 HALF = np.pi * 2095 / 4095  # rad, half of each calibrated range
@@ -37,7 +38,7 @@ def bag(tmp_path_factory) -> Path:
 def made(bag: Path, mapping: Mapping, units: Units = Units.DEGREES):
     with Bag(bag) as opened:
         streams = read_streams(opened, units, (), mapping)
-        times = moments(streams, streams.episodes[0], 30.0)
+        times = moments(streams, streams.episodes[0], 30.0, 0.5)
         return streams, times, list(frames(streams, times, 0.5))
 
 
@@ -193,9 +194,12 @@ def test_without_a_mapping_the_line_says_how_to_begin(bag, capsys):
         ),
         ({"cameras": {"a/b": "/x"}}, "'a/b' cannot be the name of a camera"),
         ({"cameras": {"top": "/nothing"}}, "no messages on /nothing; of that kind there is /cam_high/color/image_raw"),
+        ({"cameras": {"a": "/x", "b": "/x"}}, "a and b are both /x: one picture cannot be two cameras'"),
         ({"cameras": ["/x"]}, "cameras: expected a topic for each name"),
         ({"unit": "degree"}, "unit: expected one of rad, deg, lerobot_degrees, lerobot_normalized, got 'degree'"),
         ({"unit": "deg", "joints": {}}, "lacks joint shoulder_pan"),
+        ({"joints": {"shouldr_pan": "joint_1"}}, "'shouldr_pan' is none of our joints, meant shoulder_pan?"),
+        ({"joints": {"gripper": "joint_1", "shoulder_pan": "joint_1"}}, "and gripper are both the bag's joint_1"),
         ({"joints": {"gripper": {"name": "jaw", "scale": 0}}}, "gripper: scale must be a number other than 0"),
         ({"joints": {"gripper": {"nam": "jaw"}}}, "gripper: expected a name, or"),
         ({"calibration": "other.json"}, "cannot read calibration"),
@@ -210,7 +214,7 @@ def test_a_mapping_that_does_not_fit_says_which_part_and_what_is_there(bag, tmp_
     assert line in error
 
 
-@pytest.mark.parametrize("text", ["", "- a", "joints: [", "\x00"])
+@pytest.mark.parametrize("text", ["", "- a", "joints: [", "\x00", "unit: rad\nunit: deg"])
 def test_a_mapping_that_is_none_is_told_in_one_line(bag, tmp_path, capsys, text):
     (tmp_path / "mapping.yaml").write_text(text)
     assert main([str(bag), "--mapping", str(tmp_path / "mapping.yaml")]) == 1
@@ -239,6 +243,42 @@ def test_positions_that_cannot_be_of_this_arm_are_refused_with_both_ranges(tmp_p
         pytest.raises(DatasetError, match=r"goes from .* to .*, its calibrated range is .* `scale`"),
     ):
         read_streams(opened, Units.DEGREES, (), mapping)
+
+
+@pytest.mark.parametrize("unit", ["deg", "lerobot_degrees", "lerobot_normalized"])
+def test_radians_are_not_taken_for_degrees_or_shares_of_the_range(tmp_path, unit):
+    bag = make_foreign(tmp_path / "run", seconds=1.0)
+    mapping = replace(read_mapping(tmp_path / "mapping.yaml"), unit=unit)
+    with Bag(bag) as opened, pytest.raises(DatasetError, match=f"these are radians .*, not {unit}: set `unit`"):
+        read_streams(opened, Units.DEGREES, (), mapping)
+
+
+@pytest.mark.parametrize(
+    ("later_s", "line"),
+    [(2.0, "no joint_states for 2.*more than --max-gap 0.5"), (1.5e9, "no joint_states for 15000000.. s .a pause, or the")],
+)
+def test_a_pose_that_was_measured_long_ago_is_not_learnt_as_the_present_one(tmp_path, later_s, line):
+    """The driver was silent in the middle; or the clock of a computer without one was set."""
+    bag = make_foreign(tmp_path / "run", seconds=4.0)
+    maker = BagMaker(tmp_path / "gap")
+    with Bag(bag) as opened:
+        kinds = {topic.name: topic.type_name for topic in opened.topics}
+        for received in opened.messages(opened.topics):
+            time_s = (received.time_ns - START_NS) / 1e9
+            silent = later_s < 10 and "joint_states" in received.topic and 1 < time_s < 1 + later_s
+            if not silent:
+                time_s += later_s if later_s > 10 and time_s > 1 else 0
+                maker.write(received.topic[1:], kinds[received.topic], received.message, time_s)
+    with pytest.raises(UnusableEpisodeError, match=line):
+        made(maker.close(), read_mapping(tmp_path / "mapping.yaml"))
+
+
+def test_commands_that_are_slower_than_the_frames_are_told(tmp_path, capsys):
+    bag = str(make_run(tmp_path / "run", seconds=2.0, episodes=((0.1, 1.9, 1),)))
+    assert main([bag, "--out", str(tmp_path / "fast"), "--fps", "60"]) == 0
+    assert "its commands come at 30.0/s, so each is the action of 2 frames: --fps 30?" in capsys.readouterr().out
+    assert main([bag, "--out", str(tmp_path / "even")]) == 0
+    assert "its commands come" not in capsys.readouterr().out
 
 
 def test_a_bag_that_begins_before_its_cameras_do_begins_with_them(tmp_path):
@@ -330,9 +370,24 @@ def test_a_dataset_that_fits_is_copied_without_taking_room_and_exchanged_at_the_
     assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
 
 
-def test_an_exchange_that_was_cut_off_is_undone(dataset, tmp_path):
+@pytest.mark.parametrize("append", [True, False])
+def test_an_exchange_that_was_cut_off_is_undone(dataset, tmp_path, append):
     dataset.rename(tmp_path / ".dataset.before")
-    assert read_info(dataset)["fps"] == 30 and dataset.is_dir()
+    target = Target(dataset, 30, "h264", "degrees", append=append)
+    if append:
+        LeRobotWriter(target)
+    else:  # a new one in its place would bury it
+        with pytest.raises(DatasetError, match="exists: remove it"):
+            LeRobotWriter(target)
+    assert read_info(dataset)["fps"] == 30
+
+
+def test_what_a_killed_exchange_left_behind_is_in_nobodys_way(dataset, tmp_path):
+    work = tmp_path / ".dataset.part"
+    linked_copy(dataset, work)
+    (tmp_path / ".dataset.before" / "meta").mkdir(parents=True)
+    exchange(work, dataset)
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
 
 
 @pytest.mark.parametrize(
@@ -446,7 +501,10 @@ def test_a_foreign_bag_is_appended_to_a_dataset_and_failures_leave_it_as_it_was(
     assert len(done.stderr.splitlines()) == 1
     assert content(tmp_path / "data") == before and not list(tmp_path.glob(".*"))
 
+    (tmp_path / "link").symlink_to("data")
+    given[-1] = "link"  # the dataset is on another disk
     done = dataset(*given, "--append", "--task", "Wave again", "--robot-type", "so_follower")
+    assert (tmp_path / "link").is_symlink()
     assert done.returncode == 0 and "appended" in done.stdout, done.stderr
     after = content(tmp_path / "data")
     assert all(after[name] == data for name, data in before.items() if not name.startswith("meta/"))

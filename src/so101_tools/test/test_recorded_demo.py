@@ -45,7 +45,7 @@ def test_a_recorded_demo_replays_bit_for_bit_and_holds_the_frames_of_its_episode
         for span in streams.episodes:
             assert span.task == "Pick the cube to place"
             if span.outcome == "succeeded":
-                times = moments(streams, span, 30.0)
+                times = moments(streams, span, 30.0, 0.5)
                 first = next(frames(streams, times, 1.0))
                 assert first.images["top"].ndim == 3 and abs(first.state[0]) < 180
 

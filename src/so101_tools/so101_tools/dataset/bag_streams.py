@@ -9,7 +9,7 @@ from so101_tools.bag.reader import Bag, BagTopic
 from so101_tools.dataset.alignment import Stream
 from so101_tools.dataset.episode_spans import UNMARKED, EpisodeSpan, Marker, episode_spans
 from so101_tools.dataset.errors import DatasetError
-from so101_tools.dataset.joint_streams import read_joints, read_limits
+from so101_tools.dataset.joint_streams import check_joints, read_joints, read_limits
 from so101_tools.dataset.mapping import NEXT_STATE, JointTopic, Mapping
 from so101_tools.dataset.picture_topics import Picture, find_cameras
 
@@ -62,6 +62,7 @@ def read_streams(
     """
     mapping = mapping or Mapping()
     limits = read_limits(bag, mapping, PURPOSE)
+    check_joints(mapping, limits.names)
     try:
         converter = limits.converter(units)
     except UnitsError as error:

@@ -61,8 +61,18 @@ class Conversion:
         if not task:
             raise DatasetError(f"{streams.bag.folder} does not tell its task: name it with --task")
         try:
-            times = moments(streams, span, options.fps)
+            times = moments(streams, span, options.fps, options.max_gap_s)
             count = self._writer.add(frames(streams, times, options.max_gap_s), task)
         except UnusableEpisodeError as error:
             return f"left out, {error}"
-        return f"{count} frames, {span.outcome}, {task!r}"
+        return f"{count} frames, {span.outcome}, {task!r}{_slow_commands(streams, span, options.fps)}"
+
+
+def _slow_commands(streams: BagStreams, span: EpisodeSpan, fps: float) -> str:
+    """Say where one command becomes the action of several frames."""
+    times = streams.commands.times
+    times = times[(times >= span.start_ns) & (times <= span.end_ns)]
+    rate = (len(times) - 1) * 1e9 / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else fps
+    if rate > fps / 1.5:
+        return ""
+    return f"; its commands come at {rate:.1f}/s, so each is the action of {fps / rate:.0f} frames: --fps {rate:.0f}?"

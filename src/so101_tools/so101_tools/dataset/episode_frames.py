@@ -11,6 +11,7 @@ from so101_tools.dataset.bag_streams import BagStreams, pictures, pictures_begin
 from so101_tools.dataset.episode_spans import UNMARKED, EpisodeSpan
 from so101_tools.dataset.picture_topics import Picture, PictureError
 
+PAUSE_S = 60.0  # without a joint state, where it can hardly be the driver alone
 LOOK_BACK_NS = 1_000_000_000  # pictures from before the first moment that may still be the newest then
 
 
@@ -27,12 +28,13 @@ class Frame:
     images: dict[str, NDArray[np.uint8]]
 
 
-def moments(streams: BagStreams, span: EpisodeSpan, fps: float) -> TimeArray:
+def moments(streams: BagStreams, span: EpisodeSpan, fps: float, max_gap_s: float) -> TimeArray:
     """Return the times of the episode's frames, ns.
 
     Raises:
-        UnusableEpisodeError: the arm was not commanded, or not measured.
+        UnusableEpisodeError: the arm was not commanded, or not measured, for longer than `max_gap_s` in its middle.
     """
+    _check_measured(streams, span, max_gap_s)
     times = grid(span.start_ns, span.end_ns, fps, streams.commands.times)
     if not len(times):
         raise UnusableEpisodeError("no commands")
@@ -42,6 +44,23 @@ def moments(streams: BagStreams, span: EpisodeSpan, fps: float) -> TimeArray:
     if not len(times):
         raise UnusableEpisodeError("no joint_states or pictures before its last command")
     return times
+
+
+def _check_measured(streams: BagStreams, span: EpisodeSpan, max_gap_s: float) -> None:
+    """A pose that was measured long ago would be learnt as the present one."""
+    commands, states = streams.commands.times, streams.states.times
+    commanded = commands[(commands >= span.start_ns) & (commands <= span.end_ns)]
+    if not len(commanded):
+        return
+    first = max(0, int(np.searchsorted(states, commanded[0], side="right")) - 1)
+    inside = states[first : int(np.searchsorted(states, commanded[-1], side="right"))]
+    gaps = np.diff(np.concatenate([inside, commanded[-1:]])) / 1e9
+    if not len(gaps) or gaps.max() <= max_gap_s:
+        return
+    text = f"no joint_states for {gaps.max():.{0 if gaps.max() > PAUSE_S else 1}f} s"
+    if gaps.max() > PAUSE_S:
+        text += " (a pause, or the recorder's clock was set on the way)"
+    raise UnusableEpisodeError(f"{text}, more than --max-gap {max_gap_s:g}")
 
 
 def frames(streams: BagStreams, times: TimeArray, max_gap_s: float) -> Iterator[Frame]:

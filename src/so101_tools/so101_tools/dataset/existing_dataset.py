@@ -23,7 +23,6 @@ def read_info(folder: Path) -> dict[str, Any]:
     Raises:
         DatasetError: there is none, or it is of another format.
     """
-    _undo_exchange(folder)
     path = folder / "meta" / "info.json"
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
@@ -99,6 +98,7 @@ def exchange(work: Path, folder: Path) -> None:
         OSError: a folder cannot be renamed; the dataset that was there is in its place.
     """
     before = _before(folder)
+    shutil.rmtree(before, ignore_errors=True)  # of an exchange that was cut off behind its second step
     folder.rename(before)
     try:
         work.rename(folder)
@@ -127,8 +127,8 @@ def _known_units(folder: Path) -> str | None:
     return "degrees" if max(ends, default=0.0) > 100.5 else None  # normalized ones end at 100
 
 
-def _undo_exchange(folder: Path) -> None:
-    """An exchange that was cut off between its two steps: the dataset lies beside its place."""
+def undo_exchange(folder: Path) -> None:
+    """Put a dataset back that lies beside its place, since an exchange was cut off between its two steps."""
     if not folder.exists() and _before(folder).is_dir():
         _before(folder).rename(folder)
 

@@ -1,5 +1,6 @@
 """Joint positions of a bag, ours or from elsewhere, as radians in the order of the calibration."""
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from so101_tools.dataset.errors import DatasetError
 from so101_tools.dataset.mapping import JointTopic, Mapping
 
 LIMITS = ("joint_limits", "so101_msgs/msg/JointLimits")
+RAD_LIKE = 3.3  # no joint turns farther from its middle in rad, and no arm that does anything stays as near in degrees
 STRAY = 0.1  # of its range that a joint may lie outside of it: ends are found by hand, and compliance does the rest
 
 Positions = tuple[Sequence[str] | None, Sequence[float]]
@@ -118,6 +120,25 @@ def read_joints(bag: Bag, wanted: Sequence[JointTopic], mapping: Mapping, limits
     return Stream(times_ns, positions)
 
 
+def check_joints(mapping: Mapping, names: Sequence[str]) -> None:
+    """Refuse a mapping of joints that would be passed over, or of one that two of ours would take.
+
+    Raises:
+        DatasetError: naming it.
+    """
+    for name in mapping.joints:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            meant = f", meant {near[0]}?" if near else ""
+            raise DatasetError(f"joints of the mapping: {name!r} is none of our joints{meant} ({', '.join(names)})")
+    taken: dict[str, str] = {}
+    for name in names:
+        there = mapping.source(name).name
+        if there in taken:
+            raise DatasetError(f"joints of the mapping: {taken[there]} and {name} are both the bag's {there}")
+        taken[there] = name
+
+
 class _Source:
     """One topic, and which of our joints its values are."""
 
@@ -190,6 +211,11 @@ def _radians(values: FloatArray, mapping: Mapping, limits: Limits, where: str) -
     """Return positions as radians, and refuse what cannot be of this arm: it would be learnt."""
     sources = [mapping.source(name) for name in limits.names]
     scaled = values * np.array([source.scale for source in sources])
+    if mapping.unit != "rad" and np.abs(values).max() <= RAD_LIKE:
+        raise DatasetError(
+            f"{where}: no joint is ever farther than {np.abs(values).max():.3g} from 0: these are radians (or -1..1), "
+            f"not {mapping.unit}: set `unit` of the mapping to rad, or `scale` of the joints"
+        )
     if mapping.unit.startswith("lerobot_"):
         return _from_lerobot(scaled + [source.offset for source in sources], mapping.unit, limits, where)
     rad: FloatArray = (np.radians(scaled) if mapping.unit == "deg" else scaled) + [source.offset for source in sources]

@@ -20,6 +20,7 @@ from so101_tools.dataset.existing_dataset import (
     exchange,
     linked_copy,
     read_info,
+    undo_exchange,
     write_units,
 )
 from so101_tools.dataset.video_encoder import VideoEncoder
@@ -70,13 +71,14 @@ class LeRobotWriter:
             DatasetError: the folder exists, or, to be appended to, does not fit.
         """
         self._target = target
-        folder = self._folder = target.folder
+        folder = self._folder = target.folder.resolve()  # beside it there must be room, and a link stays one
+        undo_exchange(folder)
         self._info: Mapping[str, Any] = {}
         if target.append:
             self._info = read_info(folder)
             check_fit(folder, self._info, target.fps, target.robot_type, target.units)
         elif folder.exists():
-            raise DatasetError(f"--out {folder} exists: remove it, name another folder, or add to it with --append")
+            raise DatasetError(f"--out {target.folder} exists: remove it, name another folder, or add to it with --append")
         datasets.disable_progress_bars()  # one bar per episode otherwise
         av.logging.set_libav_level(av.logging.ERROR)  # 15 lines of statistics per video otherwise
         self._work = folder.with_name(f".{folder.name}.part")

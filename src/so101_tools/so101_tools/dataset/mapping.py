@@ -75,9 +75,11 @@ def read_mapping(path: Path) -> Mapping:
         DatasetError: it is missing or says something else than what is expected; the line names the key.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506 - a SafeLoader
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"--mapping {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except _WrongError as error:
+        raise DatasetError(f"--mapping {path}: {error}") from error
     except yaml.YAMLError as error:
         raise DatasetError(f"--mapping {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -95,6 +97,20 @@ def read_mapping(path: Path) -> Mapping:
     if values.get("calibration") is not None:
         values["calibration"] = path.parent / values["calibration"].expanduser()
     return Mapping(**values, own=False)
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML's own loader silently takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping; see yaml."""
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise _WrongError(f"{name} in line {lines[name]} and in line {line}: leave one of them out")
+            lines[name] = line
+        return dict(super().construct_mapping(node, deep))
 
 
 class _WrongError(ValueError):
@@ -125,6 +141,12 @@ def _cameras(value: Any) -> dict[str, str]:
     wrong = [name for name in value if not name or set(name) & set("./ ")]
     if wrong:
         raise _WrongError(f"cameras: {wrong[0]!r} cannot be the name of a camera in a dataset (no . / or space)")
+    names_of: dict[str, list[str]] = {}
+    for name, topic in value.items():
+        names_of.setdefault(topic, []).append(name)
+    for topic, names in names_of.items():
+        if len(names) > 1:
+            raise _WrongError(f"cameras: {' and '.join(names)} are both {topic}: one picture cannot be two cameras'")
     return dict(value)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from so101_tools.dataset.errors import DatasetError
+from so101_tools.dataset.existing_dataset import undo_exchange
 
 
 def check_push(repo_id: str) -> None:
@@ -39,6 +40,7 @@ def push(folder: Path, repo_id: str, private: bool) -> str:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     again = f"the dataset in {folder} is complete; again with: ./so101 dataset --out {folder} --push {repo_id}"
+    undo_exchange(folder.resolve())
     if not (folder / "meta" / "info.json").is_file():
         raise DatasetError(f"--push: {folder} is not a LeRobotDataset (no meta/info.json)")
     try:
