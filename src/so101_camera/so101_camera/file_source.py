@@ -10,8 +10,14 @@ from so101_camera.frame import Frame
 from so101_camera.video_source import SourceError
 
 
+JPEG_ENDINGS = (".jpg", ".jpeg")
+
+
 class FileSource:
-    """Loops over a folder's *.jpg and *.jpeg in name order, passing their bytes through, or over a video's pixels."""
+    """Loops over a folder's *.jpg and *.jpeg in name order, passing their bytes through, or over a video's pixels.
+
+    A single picture is a folder of one.
+    """
 
     def __init__(self, path: Path, fps: float) -> None:
         """Keep path and rate; nothing is opened yet. `fps` is frames a second."""
@@ -27,8 +33,10 @@ class FileSource:
     def open(self) -> None:
         """Open the file or list the folder; see FrameSource."""
         self.close()
-        if self._path.is_dir():
-            self._pictures = sorted(p for p in self._path.iterdir() if p.suffix.lower() in (".jpg", ".jpeg"))
+        if self._path.suffix.lower() in JPEG_ENDINGS and self._path.is_file():
+            self._pictures = [self._path]
+        elif self._path.is_dir():
+            self._pictures = sorted(p for p in self._path.iterdir() if p.suffix.lower() in JPEG_ENDINGS)
             if not self._pictures:
                 raise SourceError(f"folder {self._path} holds no .jpg file")
         else:
@@ -78,7 +86,7 @@ class FileSource:
     def _read_video(self, video: cv2.VideoCapture) -> np.typing.NDArray[np.uint8]:
         ok, pixels = video.read()
         if not ok:  # the end: once more from the beginning
-            video.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            video.open(str(self._path))  # not every format can be set back
             ok, pixels = video.read()
         if not ok:
             raise SourceError(f"{self._path} gives no frame")

@@ -48,6 +48,15 @@ def test_frames_come_no_faster_than_the_rate(tmp_path: Path) -> None:
     assert time.monotonic() - started >= 10 / 50 * 0.95
 
 
+@pytest.mark.parametrize("name", ["00.jpg", "picture.jpeg"])
+def test_a_single_picture_is_a_folder_of_one(tmp_path: Path, name: str) -> None:
+    picture = write_pictures(tmp_path, 2)[0]
+    (tmp_path / name).write_bytes(picture)
+    source = FileSource(tmp_path / name, fps=200)
+    source.open()
+    assert [source.read().jpeg for _ in range(3)] == [picture] * 3
+
+
 def test_a_video_is_played_in_a_loop(tmp_path: Path) -> None:
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (32, 24))

@@ -78,7 +78,9 @@ class LeRobotWriter:
             self._info = read_info(folder)
             check_fit(folder, self._info, target.fps, target.robot_type, target.units)
         elif folder.exists():
-            raise DatasetError(f"--out {target.folder} exists: remove it, name another folder, or add to it with --append")
+            raise DatasetError(
+                f"--out {target.folder} exists: remove it, name another folder, or add to it with --append"
+            )
         datasets.disable_progress_bars()  # one bar per episode otherwise
         av.logging.set_libav_level(av.logging.ERROR)  # 15 lines of statistics per video otherwise
         self._work = folder.with_name(f".{folder.name}.part")

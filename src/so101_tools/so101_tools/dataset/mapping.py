@@ -75,7 +75,7 @@ def read_mapping(path: Path) -> Mapping:
         DatasetError: it is missing or says something else than what is expected; the line names the key.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506 - a SafeLoader
+        content = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"--mapping {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except _WrongError as error:
