@@ -9,7 +9,6 @@ import numpy as np
 from so101_camera.frame import Frame
 from so101_camera.video_source import SourceError
 
-
 JPEG_ENDINGS = (".jpg", ".jpeg")
 
 

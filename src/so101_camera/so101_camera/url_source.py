@@ -1,8 +1,13 @@
 """A camera in the network through OpenCV's FFmpeg backend: rtsp://, http:// and what else FFmpeg opens."""
 
+import base64
 import os
 import re
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 import cv2
@@ -30,6 +35,26 @@ def without_password(url: str) -> str:
     return re.sub(r"(?<=://)[^/@]*@", "", url)
 
 
+def http_answer(url: str) -> str:
+    """Return in words what an http(s) server answers where that is no stream of pictures; "" where nobody can tell."""
+    if not url.lower().startswith(("http://", "https://")):
+        return ""
+    try:
+        request = urllib.request.Request(without_password(url))
+        user = urllib.parse.urlsplit(url).netloc.rpartition("@")[0]
+        if user:
+            code = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+            request.add_header("Authorization", f"Basic {code}")
+        with urllib.request.urlopen(request, timeout=OPEN_TIMEOUT_MS / 1000) as answer:
+            kind = answer.headers.get_content_type()
+    except urllib.error.HTTPError as error:
+        return f"it answers {error.code} {error.reason}"
+    except (OSError, ValueError, HTTPException):
+        return ""
+    is_page = kind.startswith("text/") or kind in ("application/json", "application/xhtml+xml")
+    return f"it answers with {kind}, no stream: the stream's path is another" if is_page else ""
+
+
 class UrlSource:
     """Delivers pixels. The capture time is that of reading: what the camera and the network take is not known here."""
 
@@ -48,6 +73,9 @@ class UrlSource:
         capture = cv2.VideoCapture(self._settings.device, cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             capture.release()
+            answer = http_answer(self._settings.device)
+            if answer:
+                raise SourceError(f"cannot open {self._shown}: {answer}; check path, user and password")
             raise SourceError(
                 f"cannot open {self._shown} within {OPEN_TIMEOUT_MS / 1000:g} s: check address, port, path, user and "
                 f"password (ffplay {self._shown})"

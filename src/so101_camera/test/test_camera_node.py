@@ -256,6 +256,10 @@ def test_a_camera_slower_than_asked_says_both_rates_and_what_a_server_thinks_of_
             {"device": "/tmp", "rotation": "45"},
             "parameter rotation = 45 (-p rotation): must be one of 0, 90, 180, 270, -90",
         ),
+        (
+            {"device": "/tmp", "rotation": "ROTATE_90"},
+            "'ROTATE_90' (-p rotation): expected one of 0, 90, 180, 270, -90",
+        ),
         ({"device": "/dev/video99"}, "/dev/video99"),
         ({"device": "/tmp", "fourcc": "JPEGS"}, "four letters"),
         ({"device": "/tmp", "camera_info_url": "/nowhere/top.yaml"}, "/nowhere/top.yaml"),

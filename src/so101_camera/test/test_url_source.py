@@ -28,6 +28,7 @@ class Camera(ThreadingHTTPServer):
 
     daemon_threads = True
     stalls = ends = False
+    status, kind = 200, "multipart/x-mixed-replace; boundary=frame"
     period_s = 0.01
     connections = 0
 
@@ -37,9 +38,12 @@ class Stream(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.connections += 1
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", self.server.kind)
         self.end_headers()
+        if "multipart" not in self.server.kind:
+            self.wfile.write(b"<html>Welcome</html>")
+            return
         sent = 0
         try:
             while not (self.server.ends and sent >= 20):
@@ -127,6 +131,23 @@ def test_a_stream_that_ends_is_connected_again(camera: Camera) -> None:
     assert [frame.seq for frame in frames] == list(range(1, len(frames) + 1))
     assert errors
     assert all("secret" not in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "line"),
+    [
+        (200, "text/html", "it answers with text/html, no stream: the stream's path is another; check path"),
+        (404, "text/html", "it answers 404 Not Found; check path"),
+        (401, "text/plain", "it answers 401 Unauthorized; check path, user and password"),
+    ],
+)
+def test_a_server_that_answers_with_something_else_is_told_by_its_answer(
+    camera: Camera, status: int, kind: str, line: str
+) -> None:
+    camera.status, camera.kind = status, kind
+    with pytest.raises(SourceError, match=line) as caught:
+        make_source(settings(camera)).open()
+    assert "secret" not in str(caught.value)
 
 
 def test_an_address_where_nobody_answers_is_one_line_without_the_password() -> None:

@@ -204,6 +204,8 @@ def _declare_one(node: Node, name: str, hint: Any, default: Any, rule: Rule) -> 
         if converted is None:
             shown = list(value) if hasattr(value, "tolist") else value
             wanted = type_advice.expected(hint, shown, default, section.values.get(name, "") if section else "")
+            if rule.choices and ": write" not in wanted:
+                wanted = rule.accepted()
             raise ParameterError(f"parameter {name} = {shown!r}{place}: expected {wanted} ({rule.description})")
         rule.check(name, converted, place)
         node._parameter_overrides[name] = Parameter(name, _ROS_TYPES[hint], converted)

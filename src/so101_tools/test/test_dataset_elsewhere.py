@@ -255,7 +255,10 @@ def test_radians_are_not_taken_for_degrees_or_shares_of_the_range(tmp_path, unit
 
 @pytest.mark.parametrize(
     ("later_s", "line"),
-    [(2.0, "no joint_states for 2.*more than --max-gap 0.5"), (1.5e9, "for 15000000.. s .a pause, or the recorder's cl")],
+    [
+        (2.0, "no joint_states for 2.*more than --max-gap 0.5"),
+        (1.5e9, "for 15000000.. s .a pause, or the recorder's cl"),
+    ],
 )
 def test_a_pose_that_was_measured_long_ago_is_not_learnt_as_the_present_one(tmp_path, later_s, line):
     """The driver was silent in the middle; or the clock of a computer without one was set."""
