@@ -13,25 +13,29 @@ from sensor_msgs.msg import CompressedImage, Image
 from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry, node_name
 from so101_node.parameters import ParameterError, declare, parameter
 from so101_node.process import run_process
+from so101_node.start_grace import StartGrace
 from so101_node.timers import create_timer
 
 from so101_camera.foreign_frames import ForeignFrames
+from so101_camera.frame_rate import FrameRate
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError
+from so101_camera.image_topic import ImageType, lack, published_kind
 from so101_camera.observation_publisher import ObservationPublisher
 from so101_camera.rotated_source import ROTATIONS, rotated_frame
-from so101_node import qos
+from so101_node import clock, qos
 
 DIAGNOSTICS_PERIOD_S = 1.0
 
 PASSING = Cause("PASSING", Level.OK, "frames come")
 NO_IMAGES = Cause(
     "NO_IMAGES", Level.ERROR, "nothing new on the camera driver's topic",
-    "is the camera driver running? `ros2 topic hz` on the topic that the message names tells",
+    "start the camera driver, or name one of the topics that the message lists",
 )  # fmt: skip
+WAITING = Cause("WAITING", Level.WARN, "the node has just been started, and no picture has come yet", "wait")
 UNREADABLE = Cause(
     "UNREADABLE", Level.ERROR, "the camera driver's images cannot be used", "set the driver to an encoding that is read"
 )
-CAUSES = (PASSING, NO_IMAGES, UNREADABLE)
+CAUSES = (PASSING, WAITING, NO_IMAGES, UNREADABLE)
 
 _CAMERA = r"[A-Za-z][A-Za-z0-9_]{0,63}"
 _TOPIC = r"[~/]?[A-Za-z_][A-Za-z0-9_/]*[A-Za-z0-9_]"
@@ -91,7 +95,7 @@ class FrameGateNode(Node):
     def __init__(self) -> None:
         super().__init__("frame_gate")
         parameters = declare(self, FrameGateParameters)
-        self._camera, self._topic, kind = _chosen(parameters, self.get_name())
+        self._camera, topic, self._kind = _chosen(parameters, self.get_name())
         self._frames = ForeignFrames()
         self._rotation = parameters.rotation
         self._observations = ObservationPublisher(
@@ -100,9 +104,12 @@ class FrameGateNode(Node):
             jpeg_quality=parameters.jpeg_quality,
             lossless=parameters.lossless,
         )
-        self.create_subscription(kind, self._topic, self._on_image, qos.IMAGE)
+        self._subscription = self.create_subscription(self._kind, topic, self._on_image, qos.IMAGE)
+        self._topic = self._subscription.topic_name
         self._diagnostics = DiagnosticsPublisher(self)
-        self._frames_before = 0
+        self._rate = FrameRate(0)
+        self._was_old = False
+        self._grace = StartGrace(clock.now_ns())
         self._error = ""
         create_timer(self, DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
 
@@ -123,15 +130,43 @@ class FrameGateNode(Node):
 
     def _publish_diagnostics(self) -> None:
         frames = self._observations.frames
-        rate = (frames - self._frames_before) / DIAGNOSTICS_PERIOD_S
-        self._frames_before = frames
-        cause = UNREADABLE if self._error else PASSING if rate > 0 else NO_IMAGES
-        detail = self._error or (f"{rate:.0f} frames/s" if rate > 0 else f"nothing new on {self._topic}")
+        self._rate.add(time.monotonic_ns(), frames)
+        if frames:
+            self._grace.over()
+        else:
+            self._take_what_is_published()
+        if self._error:
+            cause, detail = UNREADABLE, self._error
+        elif not self._rate.is_silent:
+            cause, detail = PASSING, self._rate.words()
+        else:
+            cause = WAITING if self._grace.covers(clock.now_ns()) else NO_IMAGES
+            detail = lack(self, self._topic)
+        self._say(cause, detail)
         values = {"frames": frames, "answers": self._observations.answers}
         self._diagnostics.offer([entry(f"{node_name(self)}: capture", cause, detail, values, self._topic)])
 
+    def _say(self, cause: Cause, detail: str) -> None:
+        """Log what keeps the policy from its pictures: nobody looks at /diagnostics first."""
+        if cause is NO_IMAGES:
+            self.get_logger().error(f"{self._camera}: {cause.meaning}: {detail}", throttle_duration_sec=30.0)
+        is_old = self._rate.is_old
+        if is_old and not self._was_old:
+            self.get_logger().warning(f"{self._camera}: {self._rate.age_words()}")
+        self._was_old = is_old
 
-def _chosen(parameters: FrameGateParameters, node_name: str) -> tuple[str, str, type[CompressedImage] | type[Image]]:
+    def _take_what_is_published(self) -> None:
+        """Listen for the other kind of picture where the topic has that: not every driver names it as others do."""
+        kind = published_kind(self, self._topic)
+        if kind is None or kind is self._kind:
+            return
+        self.destroy_subscription(self._subscription)
+        self._kind = kind
+        self._subscription = self.create_subscription(kind, self._topic, self._on_image, qos.IMAGE)
+        self.get_logger().info(f"{self._topic} is {kind.__name__}: read as that")
+
+
+def _chosen(parameters: FrameGateParameters, node_name: str) -> tuple[str, str, ImageType]:
     """Camera, topic and type of message."""
     if parameters.source:
         camera, _, topic = parameters.source.partition("=")

@@ -51,5 +51,7 @@ def pixels_of_message(message: ImageMessage) -> Image:
     pixels = np.ascontiguousarray(rows[:, :least]).reshape(height, width, channels)
     try:
         return np.asarray(pixels if code is None else cv2.cvtColor(pixels, code), np.uint8)
-    except cv2.error as error:  # YUV and Bayer take pairs of pixels
-        raise ImageCodecError(f"{what}: {' '.join(str(error).split())}") from error
+    except cv2.error as error:
+        raise ImageCodecError(
+            f"{what}: cannot be read: YUV needs an even width, and Bayer at least two rows and columns"
+        ) from error

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CompressedImage, Image
 from so101_camera.image_codec import decode_image, encode_jpeg
 from std_msgs.msg import Header
@@ -87,6 +88,41 @@ def test_any_drivers_newest_picture_answers_each_request_once(robot: Robot) -> N
             process.send_signal(signal.SIGINT)
         codes = [process.wait(START_LIMIT_S) for process in gates]
     assert codes == [0, 0]
+
+
+def test_a_topic_that_never_comes_is_told_with_those_there_are_and_either_kind_of_picture_is_read(robot: Robot) -> None:
+    gates = {
+        "lost": gate("lost", source="lost=/usb_cam/image"),
+        "depth": gate("depth", source="depth=/depth/points"),
+        "odd": gate("odd", source="odd=/odd_name"),
+    }
+    pictures = robot.node.create_publisher(CompressedImage, "/odd_name", 10)  # a driver without image_transport
+    robot.node.create_publisher(Header, "/depth/points", 10)
+    jpeg = array("B", encode_jpeg(PICTURES[0]))
+    robot.node.create_timer(0.25, lambda: pictures.publish(CompressedImage(format="jpeg", data=jpeg)))
+    heard: dict[str, set[str]] = {name: set() for name in gates}
+
+    def on_diagnostics(message: DiagnosticArray) -> None:
+        for status in message.status:
+            heard[status.name.partition(":")[0]].add(status.message)
+
+    robot.node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
+    wanted = {
+        "lost": "NO_IMAGES: nobody publishes /usb_cam/image; images are on /odd_name",
+        "depth": "NO_IMAGES: /depth/points is std_msgs/msg/Header, no image",
+        "odd": "PASSING: ",
+    }
+    try:
+        assert robot.wait(lambda: all(any(word in m for m in heard[name]) for name, word in wanted.items()), 30), heard
+        assert any(m.startswith("WAITING: ") for m in heard["lost"])
+        robot.spin_for(5.0)
+    finally:
+        for process in gates.values():
+            process.send_signal(signal.SIGINT)
+        said = {name: process.communicate(timeout=START_LIMIT_S)[1] for name, process in gates.items()}
+    assert said["lost"].count("nobody publishes /usb_cam/image; images are on /odd_name") == 1
+    assert "/odd_name is CompressedImage: read as that" in said["odd"]
+    assert "odd: at 4.0 frames/s a frame is up to 0.25 s old" in said["odd"]
 
 
 @pytest.mark.parametrize(
