@@ -1,5 +1,6 @@
 """What `./so101` decides without running anything: what a verb needs, what it trusts, builds, finds and runs with."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -352,12 +353,33 @@ def test_what_the_setup_script_adds_is_put_before_what_is_there(
     assert (env["PYTHONPATH"], env["A"]) == ("/ws/lib", "two words")
 
 
+def test_what_looks_at_a_robot_hears_other_computers_and_what_brings_its_own_does_not(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fastdds_udp.xml `./so101 doctor network` heard nobody, and told the shell to unset what it had not set."""
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.setattr(command_line, "this_workspace", lambda: layout)
+    monkeypatch.setattr(command_line, "ready", lambda *_: None)
+    monkeypatch.setattr(command_line, "_present_tools", lambda _: list(command_line._TOOLS))
+    monkeypatch.setattr(os, "chdir", lambda _: None)
+    chosen = {}
+
+    def become(_program: str, command: list[str], env: dict[str, str]) -> None:
+        chosen[command[2].rpartition(".")[2]] = Path(env["FASTRTPS_DEFAULT_PROFILES_FILE"]).stem.removeprefix("fastdds_")
+
+    monkeypatch.setattr(os, "execvpe", become)
+    for verb in ("doctor", "view", "record", "replay", "launch", "demo", "bench", "tune", "policy", "test"):
+        command_line._dispatch(layout, [verb])
+    looking = dict.fromkeys(("doctor", "view", "record", "replay", "launching"), "network")
+    assert chosen == {**looking, **dict.fromkeys(("demo", "bench", "tune", "policy", "pytest"), "udp")}
+
+
 def test_programs_meet_without_shared_memory_unless_somebody_chose(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
-    assert activation.overlay(layout, {})["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(
-        layout.root / "config" / "fastdds_udp.xml"
-    )
+    for alone, profile in ((True, "fastdds_udp.xml"), (False, "fastdds_network.xml")):
+        env = activation.overlay(layout, {}, alone=alone)
+        assert env["FASTRTPS_DEFAULT_PROFILES_FILE"] == str(layout.root / "config" / profile)
     monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "/my/own.xml")
     assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in activation.overlay(layout, {})

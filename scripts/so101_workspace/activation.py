@@ -82,8 +82,11 @@ def sourced(script: Path) -> dict[str, str]:
     return kept
 
 
-def overlay(layout: Layout, recorded: dict[str, str]) -> dict[str, str]:
-    """Variables to run programs of the workspace with: `.venv`, and on it what `record` returned."""
+def overlay(layout: Layout, recorded: dict[str, str], *, alone: bool = False) -> dict[str, str]:
+    """Variables to run programs of the workspace with: `.venv`, and on it what `record` returned.
+
+    `alone`: the program brings its own robot, and no other computer is to hear it.
+    """
     env = underlay(layout)
     for name, value in recorded.items():
         if name in _LISTS:
@@ -91,6 +94,8 @@ def overlay(layout: Layout, recorded: dict[str, str]) -> dict[str, str]:
         else:
             env[name] = value
     if not any(name in env for name in _DDS_CHOICES):
-        # Programs that look on, such as `ros2 topic echo`, must not bring shared memory in: the file says why.
-        env["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(layout.root / "config" / "fastdds_udp.xml")
+        # Programs that look on, such as `ros2 topic echo`, must not bring shared memory in: fastdds_udp.xml says why.
+        # With that file they would hear this computer alone, with the other one both.
+        profile = "fastdds_udp.xml" if alone else "fastdds_network.xml"
+        env["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(layout.root / "config" / profile)
     return env

@@ -162,6 +162,6 @@ def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
     say("built")
 
 
-def environment(layout: Layout) -> dict[str, str]:
-    """Variables for programs of the built workspace."""
-    return activation.overlay(layout, stamp.read(layout.install / _STAMP).get("environment", {}))
+def environment(layout: Layout, *, alone: bool = False) -> dict[str, str]:
+    """Variables for programs of the built workspace; `alone` as in `activation.overlay`."""
+    return activation.overlay(layout, stamp.read(layout.install / _STAMP).get("environment", {}), alone=alone)

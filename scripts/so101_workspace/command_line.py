@@ -33,6 +33,8 @@ _TOOLS: dict[str, tuple[frozenset[str], str]] = {
     "view": (_BAGS | {"view"}, "see a run in the browser"),
     "dataset": (_SERVER | _BAGS, "turn bags into a LeRobotDataset"),
 }
+# Verbs that bring their own robot; the others look at one that may be on another computer.
+_ALONE = frozenset({"demo", "policy", "bench", "tune"})
 # By the end of the launch file's name; any other file may start anything.
 _LAUNCH_NEEDS = {"robot": _ROBOT, "server": _SERVER, "view": _ROBOT, "replay": _BAGS}
 # What arguments of launch files start on top, unless they are switched off.
@@ -75,7 +77,7 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
     if verb == "test":
         ready(layout, _ALL)
         os.chdir(str(layout.root))
-        return _hand_over(layout, [str(layout.python), "-m", "pytest", *rest])
+        return _hand_over(layout, [str(layout.python), "-m", "pytest", *rest], alone=True)
     if verb == "launch":
         ready(layout, _launch_needs(rest))
         return _hand_over(layout, [str(layout.python), "-m", "so101_tools.launching", *rest])
@@ -86,7 +88,7 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
         return _hand_over(layout, rest)
     if verb in _present_tools(layout):
         ready(layout, _tool_needs(verb, rest))
-        return _hand_over(layout, [str(layout.python), "-m", "so101_tools." + verb, *rest])
+        return _hand_over(layout, [str(layout.python), "-m", "so101_tools." + verb, *rest], alone=verb in _ALONE)
     raise Failure(f"{verb!r} is not one of: {', '.join(_verbs(layout))}")
 
 
@@ -179,9 +181,9 @@ def _setup(layout: Layout, rest: list[str]) -> None:
             environment.prepare(layout, wanted, keep=recorded is None)
 
 
-def _hand_over(layout: Layout, command: list[str]) -> int:
+def _hand_over(layout: Layout, command: list[str], *, alone: bool = False) -> int:
     """Become the command: its signals, its terminal and its exit code are then nobody else's business."""
-    env = build.environment(layout)
+    env = build.environment(layout, alone=alone)
     if "so101_tools.doctor" not in command:  # which says so itself, among the rest
         _refuse_missing_middleware(env)
     sys.stdout.flush()

@@ -99,7 +99,7 @@ def read_mapping(path: Path) -> Mapping:
     return Mapping(**values, own=False)
 
 
-class _OnceLoader(yaml.SafeLoader):
+class _OnceLoader(yaml.SafeLoader):  # type: ignore[misc]
     """Refuses a key that is there twice, of which YAML's own loader silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
