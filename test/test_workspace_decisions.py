@@ -365,7 +365,9 @@ def test_what_looks_at_a_robot_hears_other_computers_and_what_brings_its_own_doe
     chosen = {}
 
     def become(_program: str, command: list[str], env: dict[str, str]) -> None:
-        chosen[command[2].rpartition(".")[2]] = Path(env["FASTRTPS_DEFAULT_PROFILES_FILE"]).stem.removeprefix("fastdds_")
+        chosen[command[2].rpartition(".")[2]] = Path(env["FASTRTPS_DEFAULT_PROFILES_FILE"]).stem.removeprefix(
+            "fastdds_"
+        )
 
     monkeypatch.setattr(os, "execvpe", become)
     for verb in ("doctor", "view", "record", "replay", "launch", "demo", "bench", "tune", "policy", "test"):
