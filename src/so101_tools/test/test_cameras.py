@@ -31,7 +31,25 @@ def test_a_look_measures_size_and_rate(pictures: Path) -> None:
 def test_a_picture_of_each_camera_is_saved(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(pictures), "--seconds", "0.1", "--save", str(tmp_path / "out")]) == 0
     assert cv2.imread(str(tmp_path / "out" / "0_wrist.jpg")).shape == (48, 64, 3)
-    assert "64x48" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("wrist: 64x48, ") and lines[0].endswith("frames/s, JPEG, passed through")
+    assert lines[1:3] == [f"  device: {pictures}", f"  picture: {tmp_path / 'out' / '0_wrist.jpg'}"]
+
+
+def test_a_path_is_shown_whole_however_long_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names in /dev/v4l/by-id are longer than 80 columns leave room for, and are there to be copied."""
+    folder = tmp_path / "usb-Sonix_Technology_Co.__Ltd._USB_2.0_Camera_SN0001-video-index0" / "x" / "pictures"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "0.jpg"), np.zeros((48, 64, 3), np.uint8))
+    assert main([str(folder), "--seconds", "0.1", "--save", str(tmp_path / "out")]) == 0
+    assert f"  device: {folder}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon"])
+def test_no_time_to_look_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--seconds", seconds])
+    assert f"{seconds}" in capsys.readouterr().err
 
 
 def test_a_camera_in_the_network_is_listed_with_its_url(monkeypatch: pytest.MonkeyPatch, pictures: Path) -> None:

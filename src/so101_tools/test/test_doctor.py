@@ -170,6 +170,14 @@ def test_an_environment_that_no_node_starts_with_is_one_red_line(
     assert value in red[0].text and red[0].remedy
 
 
+def test_without_ping_a_peer_that_is_none_is_still_red(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("300.1.1.1", "127.0.0.1:11811"):
+        peer = named(list(check_network(name, 0.1)), "peer")
+        assert peer.state is State.RED and "no address and no name" in peer.text
+    assert named(list(check_network("127.0.0.1", 0.1)), "peer").state is State.YELLOW
+
+
 def test_a_ping_that_does_not_end_is_red(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ping = tmp_path / "ping"
     ping.write_text("#!/bin/sh\nexec /bin/sleep 60\n")

@@ -111,6 +111,17 @@ def test_namespaces_nest_and_end_with_their_group(resolved: Resolve) -> None:
     assert [spec.full_name for spec in specs] == ["/lab/left/arm/a", "/lab/b", "/else/c", None]
 
 
+def test_two_nodes_of_one_name_are_refused(resolved: Resolve) -> None:
+    """`camera_1:=top camera_2:=top`: ROS starts both, and the policy gets the pictures of either."""
+    node = '<node pkg="pkg" exec="node" name="top"/>'
+    with pytest.raises(LaunchFileError, match="two nodes are called top"):
+        resolved(f"{node}{node}")
+    with pytest.raises(LaunchFileError, match="two nodes are called /left/top"):
+        resolved(f'<push_ros_namespace namespace="left"/>{node}{node}')
+    unnamed = '<node pkg="pkg" exec="node"/>'
+    assert len(resolved(f'{node}<group><push_ros_namespace namespace="left"/>{node}</group>{unnamed}{unnamed}')) == 4
+
+
 def test_the_environment_ends_with_its_group(resolved: Resolve) -> None:
     specs = resolved(
         '<group><set_env name="A" value="$(env HOME)/a"/><node pkg="pkg" exec="node"/></group>'

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from so101_camera.source_choice import present_cameras
 from so101_camera.video_source import SourceError
 
@@ -41,12 +40,12 @@ def _survey(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"so101 cameras: error: --save {options.save}: {error.strerror}", file=sys.stderr)
         return 1
-    table = Table("camera", "device for config/camera.yaml", "picture", "size", "frames/s", "format")
-    for sight, picture in zip(sights, pictures, strict=True):
+    for sight, picture in zip(sights, pictures, strict=True):  # no table: it would cut the paths that are to be copied
         kind = "JPEG, passed through" if sight.passes_jpeg else "raw, encoded here"
-        size = f"{sight.width}x{sight.height}"
-        table.add_row(sight.name, sight.stable_path, str(picture), size, f"{sight.fps:.1f}", kind)
-    console.print(table)
+        print(f"{sight.name}: {sight.width}x{sight.height}, {sight.fps:.1f} frames/s, {kind}")
+        print(f"  device: {sight.stable_path}")
+        print(f"  picture: {picture}")
+    print("device goes into camera_config, below the camera's name: config/camera.yaml is an example")
     return 0
 
 
@@ -60,6 +59,13 @@ def _save(sights: Sequence[Sight], folder: Path) -> list[Path]:
     return pictures
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 60:
+        raise argparse.ArgumentTypeError(f"{text}: must be more than 0, and at most 60")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="so101 cameras",
@@ -70,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         help="devices, rtsp:// or http:// URLs, video files or folders; default: every /dev/video*",
     )
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long to measure each, s (default 2)")
+    parser.add_argument("--seconds", type=_seconds, default=2.0, help="how long to measure each, s (default 2)")
     parser.add_argument("--save", type=Path, default=Path("outputs/cameras"), help="folder for the pictures")
     return parser
 

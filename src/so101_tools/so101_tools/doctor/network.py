@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -133,6 +134,12 @@ def _pinged(peer: str, size: int) -> bool:
 def _check_peer(peer: str) -> Checks:
     ping = shutil.which("ping")
     if ping is None:
+        try:
+            socket.getaddrinfo(peer, None)
+        except OSError as error:
+            text = f"{peer} is no address and no name that is known here ({error.strerror or error})"
+            yield _PART.red("peer", text, "name the other computer's IP address: hostname -I says it there")
+            return
         yield _PART.yellow("peer", f"{peer} not tried: no ping on this machine", "apt-get install iputils-ping")
         return
     size = min(_UNSPLIT_BYTES, (known_mtu(peer) or _ETHERNET_BYTES) - _HEADERS_BYTES)

@@ -198,6 +198,13 @@ class _Resolver:
     def _add(self, element: Element, process: ProcessSpec) -> None:
         if process.shutdown_on_exit and process.respawn:
             raise element.error("respawn and on_exit='shutdown' contradict each other")
+        if process.is_node and process.name is not None:
+            for other in self.processes:
+                if (other.is_node, other.name, other.namespace) == (True, process.name, process.namespace):
+                    raise element.error(
+                        f"two nodes are called {process.full_name or process.name} (of {other.executable} and "
+                        f"{process.executable}): they would answer for each other; give one another name"
+                    )
         self.processes.append(process)
 
     def _process_options(self, element: Element) -> dict[str, object]:
