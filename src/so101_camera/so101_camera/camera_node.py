@@ -17,6 +17,7 @@ from so101_camera.camera_publisher import CameraPublisher
 from so101_camera.capture_loop import CaptureLoop
 from so101_camera.frame_rate import FrameRate
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY
+from so101_camera.rivals import ANSWERED_TWICE
 from so101_camera.rotated_source import ROTATIONS
 from so101_camera.source_choice import make_source
 from so101_camera.url_source import without_password
@@ -36,7 +37,7 @@ SLOW = Cause(
     "fewer frames come than were asked for",
     "more light, or a fixed exposure; MJPG, or a USB port of its own; else set fps to what the camera gives",
 )
-CAUSES = (CAPTURING, SLOW, OPENING, NO_FRAMES)
+CAUSES = (CAPTURING, SLOW, OPENING, NO_FRAMES, ANSWERED_TWICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,12 @@ class CameraNode(Node):
         cause = missing if self._rate.is_silent else SLOW if self._rate.is_slow else CAPTURING
         detail = state.error if cause is missing else self._rate.words()
         self._say_once(cause is SLOW)
+        rivals = self._publisher.rivals()
+        if rivals:
+            cause, detail = ANSWERED_TWICE, ", ".join(rivals)
+            self.get_logger().error(
+                f"{self._camera}: {cause.meaning}: {detail}: {cause.remedy}", throttle_duration_sec=30.0
+            )
         name = f"{node_name(self)}: capture"
         self._diagnostics.offer([entry(name, cause, detail, values, self._device)])
 

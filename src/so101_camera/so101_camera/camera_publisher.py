@@ -68,6 +68,10 @@ class CameraPublisher:
         """Frames taken in, frames sent as answers, frames streamed to listeners."""
         return CameraCounts(self._observations.frames, self._observations.answers, self._streamed)
 
+    def rivals(self) -> list[str]:
+        """Return the other nodes that answer for this camera; ask about once a second."""
+        return self._observations.rivals()
+
     def publish_frame(self, frame: Frame) -> None:
         """Take in the newest frame, stream it to whoever listens, and answer a request that waited for it.
 

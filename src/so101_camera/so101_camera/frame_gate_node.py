@@ -21,6 +21,7 @@ from so101_camera.frame_rate import FrameRate
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError
 from so101_camera.image_topic import ImageType, lack, published_kind
 from so101_camera.observation_publisher import ObservationPublisher
+from so101_camera.rivals import ANSWERED_TWICE
 from so101_camera.rotated_source import ROTATIONS, rotated_frame
 from so101_node import clock, qos
 
@@ -35,7 +36,7 @@ WAITING = Cause("WAITING", Level.WARN, "the node has just been started, and no p
 UNREADABLE = Cause(
     "UNREADABLE", Level.ERROR, "the camera driver's images cannot be used", "set the driver to an encoding that is read"
 )
-CAUSES = (PASSING, WAITING, NO_IMAGES, UNREADABLE)
+CAUSES = (PASSING, WAITING, NO_IMAGES, UNREADABLE, ANSWERED_TWICE)
 
 _CAMERA = r"[A-Za-z][A-Za-z0-9_]{0,63}"
 _TOPIC = r"[~/]?[A-Za-z_][A-Za-z0-9_/]*[A-Za-z0-9_]"
@@ -135,7 +136,10 @@ class FrameGateNode(Node):
             self._grace.over()
         else:
             self._take_what_is_published()
-        if self._error:
+        rivals = self._observations.rivals()
+        if rivals:
+            cause, detail = ANSWERED_TWICE, ", ".join(rivals)
+        elif self._error:
             cause, detail = UNREADABLE, self._error
         elif not self._rate.is_silent:
             cause, detail = PASSING, self._rate.words()
@@ -148,8 +152,10 @@ class FrameGateNode(Node):
 
     def _say(self, cause: Cause, detail: str) -> None:
         """Log what keeps the policy from its pictures: nobody looks at /diagnostics first."""
-        if cause is NO_IMAGES:
-            self.get_logger().error(f"{self._camera}: {cause.meaning}: {detail}", throttle_duration_sec=30.0)
+        if cause in (NO_IMAGES, ANSWERED_TWICE):
+            self.get_logger().error(
+                f"{self._camera}: {cause.meaning}: {detail}: {cause.remedy}", throttle_duration_sec=30.0
+            )
         is_old = self._rate.is_old
         if is_old and not self._was_old:
             self.get_logger().warning(f"{self._camera}: {self._rate.age_words()}")

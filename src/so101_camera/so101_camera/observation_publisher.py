@@ -19,6 +19,7 @@ from so101_camera.answering import MAX_STEPS, AnsweringRule, Request, Spec
 from so101_camera.frame import Frame
 from so101_camera.history import FrameHistory
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, ImageCodecError, encode_png, jpeg_of, pixels_of
+from so101_camera.rivals import Rivals
 from so101_node import qos
 
 
@@ -56,6 +57,7 @@ class ObservationPublisher:
         self._depth = 1
         self._observation = node.create_publisher(ObservationImage, f"{camera}/observation", qos.observation())
         self._is_connecting = False
+        self._rivals = Rivals(node, self._observation.topic_name)
         node.create_subscription(PolicySpec, "policy_spec", self._on_spec, qos.LATCHED)
         node.create_subscription(ObservationRequest, "observation_request", self._on_request, qos.REQUEST_READER)
 
@@ -63,6 +65,10 @@ class ObservationPublisher:
     def needs_jpeg(self) -> bool:
         """Whether answers are being made of JPEG, so that encoding ahead keeps 1-3 ms out of each."""
         return self._rule.is_wanted and not self._lossless
+
+    def rivals(self) -> list[str]:
+        """Return the other nodes that answer for this camera; ask about once a second."""
+        return self._rivals.names(time.monotonic_ns())
 
     def with_jpeg(self, frame: Frame) -> Frame:
         """Return the frame with its JPEG bytes."""

@@ -23,8 +23,8 @@ class StandIn:
         self.errors: list[str] = []
         self.hear: dict[str, Any] = {}
 
-    def create_publisher(self, _kind: type, _topic: str, _qos: Any) -> Any:
-        return SimpleNamespace(publish=self.published.append)
+    def create_publisher(self, _kind: type, topic: str, _qos: Any) -> Any:
+        return SimpleNamespace(publish=self.published.append, topic_name=topic)
 
     def create_subscription(self, _kind: type, topic: str, callback: Any, _qos: Any) -> None:
         self.hear[topic] = callback
