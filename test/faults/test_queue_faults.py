@@ -15,6 +15,12 @@ BLOW_RAD = (
 pytestmark = pytest.mark.faults
 
 
+def begin_a_session(system: System) -> None:
+    """How often commands came late is counted by session, and after the third time in ten seconds it ends."""
+    system.watcher.call("action_queue/stop")
+    system.recover()
+
+
 @pytest.mark.parametrize("how", ["kill -9", "SIGSTOP"])
 def test_a_queue_that_dies_or_hangs_leaves_the_arm_holding(system: System, table: FaultTable, how: str) -> None:
     with table.case(16, f"queue {how}") as case:
@@ -40,6 +46,7 @@ def test_a_queue_that_dies_or_hangs_leaves_the_arm_holding(system: System, table
 def test_a_queue_that_was_held_up_goes_on_by_itself_after_a_short_time_only(
     system: System, seconds: float, goes_on: bool
 ) -> None:
+    begin_a_session(system)
     began_ns = time.monotonic_ns()
     system.queue.pause()
     time.sleep(seconds)
@@ -75,6 +82,7 @@ def test_a_plan_that_went_on_while_the_driver_was_held_up_is_not_jumped_to(
     system: System, seconds: float, queue_too: bool
 ) -> None:
     """`queue_too`: both were held up, and the queue runs 0.3 s before the driver does."""
+    begin_a_session(system)
     began_ns = time.monotonic_ns()
     system.driver.pause()
     if queue_too:

@@ -82,6 +82,7 @@ class DriverWatch:
         self._driver_id = self._report.driver_id
         self._began_ns = now_ns
         self._engaged_once = False
+        self._late_ns = []  # somebody looked at the arm and said `start`
         return _goal(self._report, joint_names)
 
     def go_on(self, now_ns: int, settings: Settings) -> FloatArray | None:

@@ -129,6 +129,13 @@ def test_what_is_late_again_and_again_stops_the_session(cause: str, named: str, 
     assert found.cause == named
     assert found.text.startswith(f"{what} came late 4 times within 10 s: the driver is HOLD ({cause})")
 
+    # A person who says `start` begins a count of their own.
+    watch.begin(5 * S, SETTINGS.joint_names)
+    watch.hear(5 * S + 1, ENGAGED)
+    assert not watch.fault(5 * S + 1, SETTINGS)
+    watch.hear(5 * S + 2, replace(HOLD, cause=cause))
+    assert watch.go_on(5 * S + 2, SETTINGS) is not None
+
 
 @pytest.mark.parametrize(
     ("report", "settings"),
