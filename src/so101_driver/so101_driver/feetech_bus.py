@@ -163,10 +163,10 @@ class FeetechBus:
     def _exchange(self, servo_id: int, length: int, transmit: Any) -> _Reply | None:
         """Question to one servo and its reply of `length` data bytes; None when it stays silent twice."""
         for attempt in range(2):
-            self._transmit(transmit)
+            sent_twice = self._transmit(transmit)
             replies, _ = self._receive([servo_id], length)
             if replies:
-                if attempt:
+                if attempt or sent_twice:
                     self._drop_second_answer()
                 return replies[-1]
         return None
@@ -176,16 +176,26 @@ class FeetechBus:
         with self._port_errors():
             self._port.ser.read(_LONGEST_ANSWER)
 
-    def _transmit(self, transmit: Any) -> None:
+    def _transmit(self, transmit: Any) -> bool:
+        """Send one packet; tell whether it was sent twice. Raises PortError."""
         if self._port is None:
             raise PortError(f"port {self._port_name} is closed")
         with self._port_errors():
             self._port.ser.reset_input_buffer()
             self._port.is_using = False  # the SDK clears it only after a reply that it read itself
-            result = transmit(self._port)
+            sent_twice = False
+            try:
+                result = transmit(self._port)
+            except serial.SerialTimeoutException:
+                # pyserial looks at the clock after writing: a process that was held up there (SIGSTOP, a busy computer)
+                # has a sound port. What a packet asks or sets is the same the second time.
+                sent_twice, self._port.is_using = True, False
+                self._port.ser.reset_input_buffer()
+                result = transmit(self._port)
             self._port.is_using = False
         if result != scservo_sdk.COMM_SUCCESS:
             raise PortError(f"port {self._port_name}: {self._packets.getTxRxResult(result)}")
+        return sent_twice
 
     def _receive(self, servo_ids: Sequence[int], length: int) -> tuple[list[_Reply], bool]:
         """Sound replies of the asked servos, and whether other bytes came along. Waits for the timeout at most twice.

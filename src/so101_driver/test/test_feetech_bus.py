@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import scservo_sdk
+import serial
 from so101_driver.errors import NoAnswerError, PortError
 from so101_driver.feetech_bus import FeetechBus, _parse
 from so101_sim.virtual_arm_client import RunningVirtualArm
@@ -279,3 +280,29 @@ def test_status_bits_of_a_servo_are_read(virtual_arm: RunningVirtualArm) -> None
         states = bus.read_states(IDS).states
     assert states[4].status == 32
     assert states[3].status == 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_process_that_was_held_up_while_it_wrote_has_not_lost_its_port(
+    virtual_arm: RunningVirtualArm, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """pyserial looks at the clock after writing; twice in a row, nothing goes out and the port counts as gone."""
+    with opened(virtual_arm, timeout_s=0.1) as bus:
+        write, left = bus._port.ser.write, [times]
+
+        def held_up(data: bytes) -> int:
+            written = write(data)
+            if left[0]:
+                left[0] -= 1
+                raise serial.SerialTimeoutException("Write timeout")
+            return int(written)
+
+        monkeypatch.setattr(bus._port.ser, "write", held_up)
+        if times == 1:
+            assert bus.read_states(IDS).states.keys() == set(IDS)
+            left[0] = 1
+            assert reg.MODEL_NUMBER.decode(bus.read_block(3, *reg.EEPROM_BLOCK)) == reg.MODEL_STS3215
+            assert bus.read_states(IDS).states.keys() == set(IDS)
+        else:
+            with pytest.raises(PortError, match="Write timeout"):
+                bus.read_states(IDS)
