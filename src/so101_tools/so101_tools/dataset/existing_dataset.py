@@ -1,7 +1,7 @@
 """A dataset that is there and to be appended to: whether it fits, a copy to write on, and the exchange of the two.
 
 The copy shares the files that LeRobot's `resume` never writes to (videos and tables of the episodes that are there), so
-it takes no room; what it writes anew (meta/) is copied. Until the exchange the dataset itself is not touched.
+it takes no room; what it writes again (meta/) is copied. Until the exchange the dataset itself is not touched.
 """
 
 import json
