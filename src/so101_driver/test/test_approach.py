@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from healthy_readings import reading_at
 from so101_driver.approach import Approach
-from so101_driver.arm import ArmReading
 from so101_driver.gate_values import Action, GateConfig, State
 from so101_driver.motion_limits import MotionLimits
 from so101_driver.safety_gate import SafetyGate
@@ -14,19 +14,6 @@ TICK_NS = 16_666_667
 SECOND_NS = 1_000_000_000
 SLOW_RAD = 0.5 / 60 * 1.01  # of a tick: the distance is closed at 0.5 rad/s
 PARK = np.full(6, 1.4)
-
-
-def reading_at(pose: np.ndarray) -> ArmReading:
-    return ArmReading(
-        positions=pose.copy(),
-        velocities=np.zeros(6),
-        loads=np.zeros(6),
-        voltages=np.full(6, 12.0),
-        temperatures=np.full(6, 30.0),
-        currents=np.full(6, 0.1),
-        error_bits=np.zeros(6, dtype=np.int64),
-        answered=np.ones(6, dtype=np.bool_),
-    )
 
 
 class Rig:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from healthy_readings import reading_at
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -29,19 +30,6 @@ PARK = np.full(6, 0.5)
 def config_of(**changes: object) -> GateConfig:
     limits = MotionLimits(np.full(6, LOWER), np.full(6, UPPER), np.full(6, SPEED), np.full(6, ACCELERATION))
     return replace(GateConfig(limits=limits, park_positions=PARK, period_s=PERIOD_S), **changes)  # type: ignore[arg-type]
-
-
-def reading_at(pose: np.ndarray) -> ArmReading:
-    return ArmReading(
-        positions=pose.copy(),
-        velocities=np.zeros(6),
-        loads=np.zeros(6),
-        voltages=np.full(6, 12.0),
-        temperatures=np.full(6, 30.0),
-        currents=np.full(6, 0.1),
-        error_bits=np.zeros(6, dtype=np.int64),
-        answered=np.ones(6, dtype=np.bool_),
-    )
 
 
 class Rig:

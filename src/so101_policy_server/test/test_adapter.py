@@ -86,14 +86,14 @@ def test_an_adapter_whose_base_moved_is_loaded_from_where_it_is_set(made, tmp_pa
     _, folder, _ = made
     moved = shutil.copytree(folder, tmp_path / "lora")
     config = json.loads((moved / "adapter_config.json").read_text())
-    base, config["base_model_name_or_path"] = config["base_model_name_or_path"], "/home/alice/base"
+    base, config["base_model_name_or_path"] = config["base_model_name_or_path"], "/srv/alice/base"
     (moved / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(PolicyLoadError, match="/home/alice/base, which is not on this machine"):
+    with pytest.raises(PolicyLoadError, match="/srv/alice/base, which is not on this machine"):
         load(moved)
     loaded = load(moved, base_model_name_or_path=base)
     assert np.array_equal(chunk(loaded), chunk(load(folder)))
     assert loaded.description.warnings
-    assert "the adapter was trained on /home/alice/base" in loaded.description.warnings[0]
+    assert "the adapter was trained on /srv/alice/base" in loaded.description.warnings[0]
 
 
 def test_a_base_that_is_not_in_the_hubs_cache_is_named_with_what_to_set(made, tmp_path: Path, monkeypatch) -> None:

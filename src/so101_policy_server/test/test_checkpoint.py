@@ -106,16 +106,16 @@ def test_a_base_needs_no_processors_where_the_adapter_has_them(tmp_path: Path) -
 
 
 def test_a_base_of_the_machine_that_trained_it_is_named_with_what_to_set_and_can_be_set(tmp_path: Path) -> None:
-    adapter = make_adapter(tmp_path / "lora", "/home/alice/outputs/base")
+    adapter = make_adapter(tmp_path / "lora", "/srv/alice/outputs/base")
     with pytest.raises(
-        PolicyLoadError, match=r"of /home/alice/outputs/base, which is not on .*base_model_name_or_path"
+        PolicyLoadError, match=r"of /srv/alice/outputs/base, which is not on .*base_model_name_or_path"
     ):
         find_checkpoint(str(adapter))
     found = find_checkpoint(str(adapter), base=str(make(tmp_path / "base")))
     assert found.base is not None
     assert found.base.path == str(tmp_path / "base")
     assert found.notes == (
-        f"base_model_name_or_path is {tmp_path / 'base'}: the adapter was trained on /home/alice/outputs/base, which "
+        f"base_model_name_or_path is {tmp_path / 'base'}: the adapter was trained on /srv/alice/outputs/base, which "
         "must be the same",
     )
 
