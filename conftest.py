@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all tests of the workspace share: the option --all, and a ROS domain that no other run hears."""
 
 import importlib
@@ -8,6 +9,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
+pytest_plugins = ["node_fixtures"]
 
 _LEFT_OUT = ("long", "faults", "soak")
 _LEFT_OUT_OF_ALL = ("soak",)
@@ -48,11 +51,11 @@ def lease_domain() -> Callable[[], AbstractContextManager[int]]:
 
 @contextmanager
 def _leased_domain() -> Iterator[int]:
-    """A domain that no other run has; a guess by process id where so101_tools is not at hand (colcon test)."""
-    if importlib.util.find_spec("so101_tools") is None:
+    """A domain that no other run has; a guess by process id where so101_launch_runner is not at hand (colcon test)."""
+    if importlib.util.find_spec("so101_launch_runner") is None:
         yield 1 + os.getpid() % 100
         return
-    lease = importlib.import_module("so101_tools.domain").DomainLease()
+    lease = importlib.import_module("so101_launch_runner.domain").DomainLease()
     try:
         yield int(lease.id)
     finally:

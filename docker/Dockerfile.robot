@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The robot computer: driver, action queue, cameras on a normal ROS 2 Jazzy. No torch.
 #   docker compose -f docker/compose.yaml up robot
 FROM ros:jazzy-ros-base
@@ -8,15 +9,24 @@ COPY colcon.meta ./
 COPY msg msg
 COPY launch launch
 COPY config config
-# All packages: the recorder and the queue plot are in so101_tools, which names the others. What makes the server and the
-# virtual arm heavy, LeRobot and MuJoCo, is in no package.xml and stays out.
-COPY src src
+# so101_bringup and what it names, no more: no policy server, no simulator, no weights.
+COPY src/so101_action_queue src/so101_action_queue
+COPY src/so101_bag src/so101_bag
+COPY src/so101_camera src/so101_camera
+COPY src/so101_correction src/so101_correction
+COPY src/so101_description src/so101_description
+COPY src/so101_doctor src/so101_doctor
+COPY src/so101_driver src/so101_driver
+COPY src/so101_launch_runner src/so101_launch_runner
+COPY src/so101_link src/so101_link
+COPY src/so101_node src/so101_node
+COPY src/so101_viewer src/so101_viewer
 
 # Test dependencies stay out. rosdep does not bring the servo SDK, nor what the recorder writes bags with.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-pip \
     && rosdep update \
-    && rosdep install --from-paths msg launch src --ignore-src -y \
+    && rosdep install --from-paths msg config launch src --ignore-src -y \
         -t buildtool -t buildtool_export -t build -t build_export -t exec \
     && pip install --no-cache-dir --break-system-packages \
         feetech-servo-sdk==1.0.0 mcap==1.6.0 zstandard==0.25.0 \

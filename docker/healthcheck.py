@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Is the node behind a latched status topic alive and well? Exit code 0: yes. Argument: policy_status or driver_status.
 
 Alive: a status arrives within 5 s. Well: the server is not in ERROR, the driver has a bus and is not LATCHED.

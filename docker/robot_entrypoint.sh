@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Run a command in the workspace's environment.
 source /opt/ros/jazzy/setup.bash
 source /workspace/install/setup.bash

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A workspace of its own for the tests of `./so101` and of the modules behind it."""
 
 import shutil
@@ -17,9 +18,9 @@ def workspace(tmp_path: Path) -> Path:
     shutil.copy2(ROOT / "so101", folder / "so101")
     for name in ("scripts", "requirements"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "src" / "so101_tools" / "so101_tools" / "demo").mkdir(parents=True)
-    (folder / "src" / "so101_tools" / "so101_tools" / "demo" / "__main__.py").write_text("")
-    (folder / "src" / "so101_tools" / "so101_tools" / "view.py").write_text("")
+    for module in ("so101_demo/so101_demo/__main__.py", "so101_viewer/so101_viewer/view/__main__.py"):
+        (folder / "src" / module).parent.mkdir(parents=True)
+        (folder / "src" / module).write_text("")
     return folder
 
 

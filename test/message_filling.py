@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages with something of its own in every field, made from the description of the type alone."""
 
 import importlib

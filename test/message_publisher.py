@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run as a program: publish one filled message of each type of so101_msgs on a topic of its name."""
 
 import inspect

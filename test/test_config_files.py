@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every value in config/*.yaml and in the launch files is one that its node declares and accepts."""
 
 import importlib
@@ -8,26 +9,28 @@ from typing import Any
 import pytest
 import rclpy
 import yaml
+from so101_launch_runner.find_file import launch_files
 from so101_node.parameters import build, rules
-from so101_tools.launching import resolve
-from so101_tools.launching.find_file import launch_folder
+
+from so101_launch_runner import resolve
 
 CONFIG = Path(__file__).parents[1] / "config"
 FILES = sorted(set(CONFIG.glob("*.yaml")) - {CONFIG / "view_diagnostics.yaml"})  # that is for another package's node
 
 # The dataclass behind each executable. Cameras are named by the robot, hence listed by executable.
 DECLARED = {
-    ("so101_driver", "so101_driver"): "so101_driver.driver_parameters:DriverParameters",
-    ("so101_action_queue", "action_queue"): "so101_action_queue.parameters:QueueParameters",
-    ("so101_camera", "camera"): "so101_camera.camera_node:CameraParameters",
+    ("so101_driver", "so101_driver"): "so101_driver.ros.driver_parameters:DriverParameters",
+    ("so101_action_queue", "action_queue"): "so101_action_queue.ros.parameters:QueueParameters",
+    ("so101_camera", "camera"): "so101_camera.ros.camera_node:CameraParameters",
     ("so101_policy_server", "policy_server"): "so101_policy_server.parameters:ServerParameters",
-    ("so101_tools", "recorder"): "so101_tools.record.recorder_parameters:RecorderParameters",
-    ("so101_tools", "queue_plot"): "so101_tools.queue_plot.queue_plot_node:QueuePlotParameters",
-    ("so101_tools", "gripper_path"): "so101_tools.view.gripper_path_parameters:GripperPathParameters",
-    ("so101_tools", "numbers"): "so101_tools.view.numbers_node:NumbersParameters",
-    ("so101_sim", "virtual_cameras"): "so101_sim.parameters:VirtualCamerasParameters",
-    ("so101_sim", "judge"): "so101_sim.parameters:JudgeParameters",
-    ("so101_sim", "expert_policy"): "so101_sim.parameters:ExpertPolicyParameters",
+    ("so101_link", "link_robot"): "so101_link.ros.parameters:LinkRobotParameters",
+    ("so101_link", "link_server"): "so101_link.ros.parameters:LinkServerParameters",
+    ("so101_bag", "recorder"): "so101_bag.record.recorder_parameters:RecorderParameters",
+    ("so101_viewer", "queue_plot"): "so101_viewer.queue_plot.queue_plot_node:QueuePlotParameters",
+    ("so101_viewer", "gripper_path"): "so101_viewer.view.gripper_path_parameters:GripperPathParameters",
+    ("so101_viewer", "numbers"): "so101_viewer.view.numbers_node:NumbersParameters",
+    ("so101_sim", "virtual_cameras"): "so101_sim.ros.parameters:VirtualCamerasParameters",
+    ("so101_sim", "judge"): "so101_sim.ros.parameters:JudgeParameters",
 }
 LIFECYCLE = {"autostart"}  # declared by the base of driver, queue and server
 EVERY_NODE = {"use_sim_time"}  # declared by rclpy
@@ -91,7 +94,7 @@ def test_ros_reads_a_parameter_file_for_a_node_in_any_namespace(file: Path) -> N
         rclpy.shutdown(context=context)
 
 
-@pytest.mark.parametrize("file", sorted(launch_folder().glob("*.launch.xml")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", list(launch_files().values()), ids=lambda file: file.name)
 def test_every_value_in_a_launch_file_is_accepted_by_its_node(file: Path) -> None:
     choices: dict[str, list[dict[str, str]]] = {
         "sim.launch.xml": [{"policy": "act"}, {"policy": "expert"}],

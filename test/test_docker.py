@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The images and what they need of the workspace; the health check runs for real. Images are not built here."""
 
 import re
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from so101_launch_runner.find_file import find_launch_file
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
@@ -59,7 +61,7 @@ def test_what_a_copied_package_depends_on_is_copied_too(file: Path) -> None:
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
 def test_a_package_that_a_launch_file_starts_something_of_is_copied(file: Path) -> None:
     names = {manifest.findtext("name") for manifest in manifests_in(file)}
-    launch_file = ROOT / "launch" / f"{file.suffix.removeprefix('.')}.launch.xml"
+    launch_file = find_launch_file(f"{file.suffix.removeprefix('.')}.launch.xml")
     started = {node.attrib["pkg"] for node in ElementTree.parse(launch_file).iter("node")}
     assert started and started <= names
 
@@ -68,7 +70,7 @@ def test_the_robots_image_has_what_driver_and_recorder_import_beyond_rosdep() ->
     assert set(pinned(ROOT / "docker" / "Dockerfile.robot")) >= {"feetech-servo-sdk", "mcap", "zstandard"}
 
 
-@pytest.mark.parametrize("path", ["docker/Dockerfile.robot", "README.md", "README.zh-CN.md"])
+@pytest.mark.parametrize("path", ["docker/Dockerfile.robot", "docs/how-to/deployment.md"])
 def test_versions_for_pip_are_those_of_the_tests(path: str) -> None:
     tested = pinned(ROOT / "requirements" / "constraints.txt")
     found = pinned(ROOT / path)

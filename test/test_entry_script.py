@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`./so101` before there is an environment: what it finds, what it refuses with one line, what it leaves behind."""
 
 import os
@@ -290,7 +291,7 @@ def test_what_plain_colcon_built_is_not_replaced(so101: Run, workspace: Path, wo
     marker = built_by_colcon(Layout(workspace))
     line = complaint(so101(*words.split()))
     assert "install/ was built by plain colcon" in line
-    assert "`ros2 run so101_tools doctor`" in line and "a second clone" in line
+    assert "`ros2 run so101_doctor doctor`" in line and "a second clone" in line
     assert list((workspace / "install").iterdir()) == [marker]
     assert not (workspace / ".venv").exists()
 

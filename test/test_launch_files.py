@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each launch file's processes are pinned in launch_golden/, and real `launch` makes the same of the same file.
 
 The pinned files are YAML for people to read in a review: change a launch file on purpose, then renew them with
@@ -15,8 +16,9 @@ from typing import Any
 
 import pytest
 import yaml
-from so101_tools.launching import resolve
-from so101_tools.launching.find_file import launch_folder
+from so101_launch_runner.find_file import find_launch_file, launch_files
+
+from so101_launch_runner import resolve
 
 GOLDEN = Path(__file__).parent / "launch_golden"
 
@@ -40,7 +42,13 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
             **{f"foreign_camera_{number}": f"depth{number}=/camera{number}/color/image_raw" for number in range(1, 5)},
         },
     ),
+    "robot_with_a_link": (
+        "robot.launch.xml",
+        {"server_link": "gpu.example.org:31447", "link_keys": "/data/keys of arm1", "namespace": "arm1"},
+    ),
+    "robot_that_nobody_else_reaches": ("robot.launch.xml", {"dds_profile": "loopback"}),
     "server": ("server.launch.xml", {}),
+    "server_with_a_link": ("server.launch.xml", {"link_port": "7447", "link_keys": "/data/server keys"}),
     "server_for_one_robot": ("server.launch.xml", {"namespace": "left", "robot_address": "192.0.2.8"}),
     "sim": ("sim.launch.xml", {}),
     "sim_with_the_expert": (
@@ -51,6 +59,8 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "sim_over_shared_memory": ("sim.launch.xml", {"dds_profile": "shared_memory"}),
     "sim_with_the_belt": ("sim.launch.xml", {"task": "belt"}),
     "sim_with_the_belt_that_stops_and_waits": ("sim.launch.xml", {"task": "belt", "execution": "stop_and_wait"}),
+    "sim_with_a_belt_that_changes": ("sim.launch.xml", {"task": "belt_changing"}),
+    "robot_with_a_correction": ("robot.launch.xml", {"correction": "/data/a correction.npz"}),
     "robot_that_records": ("robot.launch.xml", {"record": "true", "record_dir": "/data/bag"}),
     "sim_that_records": ("sim.launch.xml", {"record": "true", "namespace": "left"}),
     "replay": ("replay.launch.xml", {"bag": "/data/a bag"}),
@@ -120,7 +130,7 @@ def by_our_runner(case: str, folder: Path) -> list[dict[str, Any]]:
             {"delay_s": spec.respawn_delay_s} if spec.respawn else False,
             spec.shutdown_on_exit,
         )
-        for spec in resolve(launch_folder() / file, arguments)
+        for spec in resolve(find_launch_file(file), arguments)
     ]
 
 
@@ -153,7 +163,7 @@ def by_real_launch(case: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str,
     file, arguments = CASES[case]
     context = launch.LaunchContext()
     context.launch_configurations.update(arguments)
-    source = launch.actions.IncludeLaunchDescription(AnyLaunchDescriptionSource(str(launch_folder() / file)))
+    source = launch.actions.IncludeLaunchDescription(AnyLaunchDescriptionSource(str(find_launch_file(file))))
     visit_all_entities_and_collect_futures(launch.LaunchDescription([source]), context)
     return found
 
@@ -182,8 +192,13 @@ def test_real_launch_starts_exactly_the_pinned_processes(case: str, monkeypatch:
     assert by_real_launch(case, monkeypatch) == yaml.safe_load((GOLDEN / f"{case}.yaml").read_text())
 
 
+def test_a_link_port_of_0_is_none_like_an_empty_one() -> None:
+    file = find_launch_file("server.launch.xml")
+    assert resolve(file, {"link_port": "0"}) == resolve(file, {"link_port": ""}) == resolve(file, {})
+
+
 def test_every_launch_file_is_pinned() -> None:
-    files = {file.name for file in launch_folder().glob("*.launch.xml")}
+    files = set(launch_files())
     assert files == {file for file, _arguments in CASES.values()}
 
 
@@ -192,7 +207,7 @@ def test_every_launch_file_is_pinned() -> None:
 )
 def test_the_shells_own_peers_stay_where_no_address_is_given(file: str, argument: str) -> None:
     def peers(**arguments: str) -> set[str | None]:
-        found = resolve(launch_folder() / file, arguments, {**os.environ, "ROS_STATIC_PEERS": "192.0.2.1"})
+        found = resolve(find_launch_file(file), arguments, {**os.environ, "ROS_STATIC_PEERS": "192.0.2.1"})
         return {spec.environment.get("ROS_STATIC_PEERS") for spec in found}
 
     assert peers() == peers(**{argument: ""}) == {None}
@@ -205,7 +220,7 @@ def _renew(folder: Path) -> None:
         (GOLDEN / f"{case}.yaml").write_text(text)
 
 
-LAUNCH_FILES = sorted((Path(__file__).parents[1] / "launch").glob("*.launch.xml"))
+LAUNCH_FILES = list(launch_files().values())
 
 
 @pytest.mark.parametrize("file", LAUNCH_FILES, ids=lambda path: path.name)

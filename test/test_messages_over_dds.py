@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every message of so101_msgs crosses from one process to another over real DDS and arrives equal."""
 
 import subprocess

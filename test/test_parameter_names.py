@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A parameter that a node does not have ends it: for every executable, and for what the launch files start."""
 
 import ast
@@ -11,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from ament_index_python.packages import get_package_prefix
-from so101_tools.launching import resolve
-from so101_tools.launching.find_file import launch_folder
-from so101_tools.launching.parameter_sections import lost_sections
-from so101_tools.parameter_table import NODES
+from parameter_table import NODES
+from so101_launch_runner.find_file import find_launch_file, launch_files
+from so101_launch_runner.parameter_sections import lost_sections
+from so101_node.parameters import known_nodes, lerobot_names
 
-from so101_node import known_nodes, lerobot_names
+from so101_launch_runner import resolve
 
-LAUNCH_FILES = sorted(launch_folder().glob("*.launch.xml"))
+LAUNCH_FILES = list(launch_files().values())
 ARGUMENTS = {
     "replay.launch.xml": {"bag": "bag", "play": "false", "to": "arm", "sim": "true"},
     "view.launch.xml": {"rviz": "false", "model": "false"},  # these two need a normal ROS install
@@ -139,7 +140,7 @@ def test_a_section_that_no_node_of_the_launch_takes_is_told(tmp_path: Path, sect
     key = "device: x" if "camera" in section else "port: x"
     queue = "/**/action_queue: {ros__parameters: {fps: 30.0}}"
     file.write_text(f"{section}: {{ros__parameters: {{{key}}}}}\n{queue}\n")
-    specs = resolve(launch_folder() / "robot.launch.xml", {"config": str(file), "namespace": "left"})
+    specs = resolve(find_launch_file("robot.launch.xml"), {"config": str(file), "namespace": "left"})
     lines = lost_sections(specs)
     assert len(lines) == bool(words) and all(words in line and str(file) in line for line in lines), lines
 
@@ -149,7 +150,7 @@ def test_a_launch_with_a_misspelt_limit_ends_with_an_error_that_names_it(tmp_pat
     file.write_text("/**/so101_driver:\n  ros__parameters:\n    max_joint_speed: [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]\n")
     cameras = [f"camera_{number}:=none" for number in (1, 2, 3)]
     done = subprocess.run(
-        [sys.executable, "-m", "so101_tools.launching", "robot", f"config:={file}", *cameras],
+        [sys.executable, "-m", "so101_launch_runner", "robot", f"config:={file}", *cameras],
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,7 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every node under use_sim_time: before anybody publishes /clock, and when /clock begins at 0."""
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +19,10 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
+from so101_link.keys.authority import Authority
 from so101_msgs.msg import PolicyStatus, QueueStatus
+from so101_node.topics import qos
 from test_parameter_names import executables
-
-from so101_node import qos
 
 LIMIT_S = 90.0  # for anything to happen on a busy machine
 PARAMETERS: dict[str, dict[str, str]] = {
@@ -28,9 +30,10 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "camera": {"device": "{folder}"},
     "virtual_cameras": {"sim_dir": "{folder}"},
     "judge": {"sim_dir": "{folder}"},
-    "expert_policy": {"sim_dir": "{folder}"},
     "recorder": {"folder": "{folder}/bag"},
     "film_recorder": {"folder": "{folder}/reel"},
+    "link_robot": {"server_link": "127.0.0.1:9", "link_keys": "{folder}/keys/robots/left"},  # nothing listens there
+    "link_server": {"link_address": "127.0.0.1", "link_port": "{port}", "link_keys": "{folder}/keys/server"},
     "observer": {"report_file": "{folder}/report.json"},
     "view": {"port": "47110", "open_browser": "false"},
 }
@@ -38,6 +41,8 @@ ENTRIES = {
     "action_queue": {"left/action_queue: queue", "left/action_queue: servers"},
     "camera": {"left/camera: capture"},
     "frame_gate": {"left/frame_gate: capture"},
+    "link_robot": {"left/link_robot: link"},
+    "link_server": {"left/link_server: port"},
     "policy_server": {"left/policy_server: policy for /left"},
     "virtual_cameras": {f"left/virtual_cameras: {camera}" for camera in ("front", "top", "wrist")},
 }
@@ -46,8 +51,12 @@ ENTRIES = {
 STATUS: dict[str, tuple[type[Any], str]] = {
     "action_queue": (QueueStatus, "/left/action_queue/status"),
     "policy_server": (PolicyStatus, "/left/policy_status"),
-    "expert_policy": (PolicyStatus, "/left/policy_status"),
 }
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 class Listener:
@@ -90,8 +99,10 @@ def test_a_node_works_before_the_clock_runs_and_when_it_begins(listener: Listene
     cv2.imwrite(str(tmp_path / "0.jpg"), np.zeros((120, 160, 3), np.uint8))
     package = executables()[name]
     words = ["--ros-args", "-r", "__ns:=/left", "-p", "use_sim_time:=true"]
+    if package == "so101_link":
+        Authority.create(tmp_path / "keys", time.time()).make(["server", "left"], 30, time.time())
     for key, value in PARAMETERS.get(name, {}).items():
-        words += ["-p", f"{key}:={value.format(folder=tmp_path)}"]
+        words += ["-p", f"{key}:={value.format(folder=tmp_path, port=free_port())}"]
     heard: list[Any] = []
     if name in STATUS:
         listener.node.create_subscription(*STATUS[name], heard.append, qos.STATUS)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`./so101 setup robot` on a ROS that apt installed: when it is taken, what it asks for, what it builds and runs with.
 
 The ROS here is laid out as apt's is, and holds what these decisions look at; nothing of it runs.
@@ -89,8 +90,8 @@ def test_a_raspberry_pi_without_ros_is_told_what_to_do(
     with pytest.raises(Failure) as caught:
         command_line._setup(layout, ["robot"])
     text = str(caught.value)
-    assert "this is Linux on aarch64" in text and "`./so101 setup robot`" in text and "docs/install.md" in text
-    assert (Path(__file__).parents[1] / "docs" / "install.md").is_file()
+    assert "this is Linux on aarch64" in text and "`./so101 setup robot`" in text and "docs/how-to/install.md" in text
+    assert (Path(__file__).parents[1] / "docs" / "how-to" / "install.md").is_file()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_a_ros_without_rclpy_or_of_another_python_is_named(layout: Layout, prefi
 
 # What it asks for.
 
-MANIFEST = """<package><name>so101_tools</name>
+MANIFEST = """<package><name>so101_viewer</name>
   <buildtool_depend>ament_cmake</buildtool_depend>
   <exec_depend>rclpy</exec_depend><exec_depend>so101_node</exec_depend><exec_depend>cv_bridge</exec_depend>
   <exec_depend>python3-yaml</exec_depend><exec_depend>python3-no-such-thing</exec_depend>
@@ -147,8 +148,8 @@ def test_what_is_missing_is_named_by_its_debian_packages(
 
 
 def test_the_real_packages_ask_for_nothing_that_has_no_debian_name() -> None:
-    manifests = build.manifests(Layout(Path(__file__).parents[1]))
-    keys = {key for path in manifests for key in system_ros._DEPENDS.findall(path.read_text(encoding="utf-8"))}
+    manifests = build.robot_manifests(Layout(Path(__file__).parents[1]))
+    keys = {key for path in manifests for key in build.DEPENDS.findall(path.read_text(encoding="utf-8"))}
     assert "rclpy" in keys and "python3-opencv" in keys
     plain = {key for key in keys if not key.startswith("python3-") and "_" not in key}
     ros_without_underscore = {"rclpy", "ros2launch"}
@@ -206,9 +207,9 @@ def test_the_environment_sees_the_system_and_serves_a_robot(ready: Layout, prefi
 def test_a_verb_that_needs_the_wheels_is_refused_and_changes_nothing(
     ready: Layout, prefix: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    for verb in ("demo", "dataset"):
-        module = ready.root / "src" / "so101_tools" / "so101_tools" / f"{verb}.py"
-        module.touch()
+    module = ready.root / "src" / "so101_bag" / "so101_bag" / "dataset" / "__main__.py"
+    module.parent.mkdir(parents=True)
+    module.touch()
     before = stamp.read(ready.venv_stamp)
     with pytest.raises(Failure, match="sets up a robot computer"):
         command_line._dispatch(ready, words)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The layouts for rviz, rqt and PlotJuggler: of the right form, with plugins that exist and topics that are ours.
 
 None of the three programs is installed where these tests run. The layouts of rviz and rqt were saved by the programs
@@ -17,12 +18,13 @@ import pytest
 import rclpy
 import yaml
 from sensor_msgs.msg import JointState
+from so101_launch_runner.find_file import find_launch_file
+from so101_launch_runner.process_spec import ProcessSpec
 from so101_msgs.msg import QueueNumbers, QueueStatus, ServoNumbers
-from so101_node.diagnostics import node_name
-from so101_tools.launching import resolve
-from so101_tools.launching.find_file import launch_folder
-from so101_tools.launching.process_spec import ProcessSpec
-from so101_tools.view.desktop_program import PROGRAMS
+from so101_node.diagnostics.publishing import node_name
+from so101_viewer.view.desktop_program import PROGRAMS
+
+from so101_launch_runner import resolve
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "config"
@@ -45,7 +47,7 @@ RVIZ_CLASSES = {
 }
 RQT_PLUGINS = {"rqt_image_view/ImageView", "rqt_plot/Plot", "rqt_robot_monitor/RobotMonitor", "rqt_console/Console"}
 
-# Topics that the layouts may name: those of docs/topics.md and those of view.launch.xml, each with what it carries.
+# Topics that the layouts may name: those of docs/reference/topics.md and of view.launch.xml, each with what it carries.
 PICTURES = {f"/{camera}/image_raw{end}" for camera in ("front", "top", "wrist") for end in ("", "/compressed")}
 PICTURES.add("/queue_plot/image")
 PATHS = {"/gripper_path/measured", "/gripper_path/planned"}
@@ -133,7 +135,7 @@ def test_rqt_shows_pictures_and_numbers_that_are_published() -> None:
 def test_plotjugglers_layout_has_its_form_and_plots_what_is_published() -> None:
     root = ElementTree.parse(CONFIG / "view_plotjuggler.xml").getroot()
     tabs = root.findall("tabbed_widget/Tab")
-    assert [tab.get("tab_name") for tab in tabs] == ["queue", "server", "joints", "servos"]
+    assert [tab.get("tab_name") for tab in tabs] == ["queue", "server", "joints", "correction", "servos"]
     for splitter in root.iter("DockSplitter"):
         areas = splitter.findall("DockArea")
         sizes = [float(size) for size in splitter.attrib["sizes"].split(";")]
@@ -158,14 +160,14 @@ def test_plotjuggler_is_given_only_topics_that_any_version_of_it_can_plot() -> N
     # What is to be chosen in its dialog is written where people look.
     for text in (
         (CONFIG / "view_plotjuggler.xml").read_text("utf-8"),
-        (ROOT / "docs" / "viewing.md").read_text("utf-8"),
+        (ROOT / "docs" / "how-to" / "viewing.md").read_text("utf-8"),
     ):
         assert all(topic in text for topic in plotted)
 
 
 def is_number(name: str) -> bool:
     """Whether a series, `topic/field`, `topic/field[i]` or `pose/joint/position`, is a number that is published."""
-    from so101_sim.joints import JOINT_NAMES
+    from so101_node.protocol import JOINT_NAMES
 
     for topic in POSES:
         if name.startswith(f"{topic}/"):
@@ -187,7 +189,7 @@ def test_the_check_of_plotted_names_knows_what_is_wrong(name: str) -> None:
 
 
 def started(**arguments: str) -> dict[str, ProcessSpec]:
-    return {spec.label: spec for spec in resolve(launch_folder() / "view.launch.xml", arguments)}
+    return {spec.label: spec for spec in resolve(find_launch_file("view.launch.xml"), arguments)}
 
 
 def test_the_launch_file_opens_each_program_with_its_layout(tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ def test_a_viewer_hears_the_robot_over_the_robots_own_transport(profile: str, va
     own = ("FAST", "ROS_STATIC", "ROS_AUTO")
     bare = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     arguments = {"rqt": "true", "plotjuggler": "true", **({"dds_profile": profile} if profile else {})}
-    specs = resolve(launch_folder() / "view.launch.xml", arguments, environment=bare)
+    specs = resolve(find_launch_file("view.launch.xml"), arguments, environment=bare)
     for spec in specs:
         assert {name: Path(value).name for name, value in spec.environment.items()} == variables, spec.label
 
@@ -326,10 +328,11 @@ def test_rosdep_is_told_of_every_program_and_plugin_that_is_opened_and_a_robot_o
     opened = {program.package for program in PROGRAMS.values()}
     opened.update(plugin for program in PROGRAMS.values() for plugin in program.plugins)
     opened.add("robot_state_publisher")
-    assert dependencies(ROOT / "desktop" / "package.xml") == opened
+    assert dependencies(ROOT / "src" / "so101_desktop" / "package.xml") == opened
     # Every plugin of the layouts belongs to a package that is named.
     assert {name.partition("/")[0] for name in RQT_PLUGINS} <= opened
     assert {name.partition("/")[0] for name in RVIZ_CLASSES} - {"rviz_common"} <= opened
-    for folder in ("msg", "launch", "src"):
+    for folder in ("msg", "config", "launch", "src"):
         for package in (ROOT / folder).rglob("package.xml"):
-            assert dependencies(package) & opened <= {"robot_state_publisher"}, package
+            if package.parent.name != "so101_desktop":
+                assert dependencies(package) & opened <= {"robot_state_publisher"}, package

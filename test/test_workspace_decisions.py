@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `./so101` decides without running anything: what a verb needs, what it trusts, builds, finds and runs with."""
 
 import os
@@ -151,16 +152,23 @@ def test_packages_with_missing_or_cut_files_are_found(tmp_path: Path) -> None:
 # What is built.
 
 
+_BUILT = (
+    ("so101_msgs", "msg"),
+    ("so101_shipped_policies", "src/so101_shipped_policies"),
+    ("so101_bringup", "launch"),
+    ("so101_config", "config"),
+)
+
+
 @pytest.fixture
 def built(layout: Layout) -> Layout:
     """A workspace whose packages all count as built."""
-    for name, folder in (("so101_msgs", "msg"), ("so101_tools", "src/so101_tools"), ("so101_bringup", "launch")):
+    for name, folder in _BUILT:
         (layout.root / folder).mkdir(exist_ok=True, parents=True)
         (layout.root / folder / "package.xml").write_text(f"<package><name>{name}</name></package>")
-    (layout.root / "config").mkdir()
     (layout.root / "msg" / "A.msg").write_text("int32 a\n")
     (layout.root / "msg" / "CMakeLists.txt").write_text("project(so101_msgs)\n")
-    for name in ("so101_msgs", "so101_tools", "so101_bringup"):
+    for name in (name for name, _folder in _BUILT):
         (layout.install / name).mkdir(parents=True)
         (layout.build / name).mkdir(parents=True)
     (layout.install / "setup.bash").write_text("")
@@ -173,10 +181,10 @@ def built(layout: Layout) -> Layout:
     [
         ("msg/A.msg", "so101_msgs"),
         ("msg/B.msg", "so101_msgs"),
-        ("src/so101_tools/setup.py", "so101_tools"),
-        ("src/so101_tools/policies/new/model.safetensors", "so101_tools"),
+        ("src/so101_shipped_policies/setup.py", "so101_shipped_policies"),
+        ("src/so101_shipped_policies/policies/new/model.safetensors", "so101_shipped_policies"),
         ("launch/new.launch.xml", "so101_bringup"),
-        ("config/new.yaml", "so101_bringup"),
+        ("config/new.yaml", "so101_config"),
     ],
 )
 def test_only_the_package_that_changed_is_built_again(built: Layout, path: str, package: str) -> None:
@@ -187,7 +195,7 @@ def test_only_the_package_that_changed_is_built_again(built: Layout, path: str, 
     assert set(build.out_of_date(built)) == {package}
 
 
-@pytest.mark.parametrize("path", ["src/so101_tools/so101_tools/new.py", "src/so101_tools/test/test_new.py"])
+@pytest.mark.parametrize("path", ["src/so101_bag/so101_bag/new.py", "src/so101_bag/test/test_new.py"])
 def test_python_modules_and_tests_need_no_build(built: Layout, path: str) -> None:
     (built.root / path).parent.mkdir(parents=True, exist_ok=True)
     (built.root / path).write_text("x = 1\n")
@@ -203,7 +211,7 @@ def test_messages_are_built_from_nothing_after_one_was_added(built: Layout) -> N
     """What a build folder holds of the old set of messages is not linked with the new set."""
     (built.root / "msg" / "B.msg").write_text("int32 b\n")
     (built.build / "so101_msgs" / "libold.so").write_text("")
-    (built.build / "so101_tools" / "kept").write_text("")
+    (built.build / "so101_shipped_policies" / "kept").write_text("")
     found: list[bool] = []
 
     def colcon(*_command: object, **_options: object) -> Outcome:
@@ -212,12 +220,33 @@ def test_messages_are_built_from_nothing_after_one_was_added(built: Layout) -> N
 
     build.run(built, colcon)
     assert found == [False]
-    assert (built.build / "so101_tools" / "kept").exists()
+    assert (built.build / "so101_shipped_policies" / "kept").exists()
+
+
+def test_a_verb_builds_its_package_and_what_that_depends_on(built: Layout) -> None:
+    demo = built.root / "src" / "so101_demo"  # is there, without a package.xml
+    (demo / "package.xml").write_text(
+        "<package><name>so101_demo</name><exec_depend>so101_msgs</exec_depend><exec_depend>rclpy</exec_depend></package>"
+    )
+    (built.root / "msg" / "A.msg").write_text("int32 changed\n")
+    (built.root / "config" / "new.yaml").write_text("")
+    assert set(build.out_of_date(built, "so101_demo")) == {"so101_demo", "so101_msgs"}
+    assert set(build.out_of_date(built)) == {"so101_demo", "so101_msgs", "so101_config"}
+
+    def colcon(command: list[str], *_rest: object, **_options: object) -> Outcome:
+        assert command[command.index("--packages-select") :][1:3] == ["so101_demo", "so101_msgs"]
+        for name in ("so101_demo", "so101_msgs"):
+            (built.install / name).mkdir(exist_ok=True)
+        return Outcome(0, "")
+
+    build.run(built, colcon, "so101_demo")
+    assert build.out_of_date(built, "so101_demo") == {}
+    assert set(build.out_of_date(built)) == {"so101_config"}
 
 
 def test_without_install_everything_is_built(built: Layout) -> None:
     shutil.rmtree(built.install)
-    assert set(build.out_of_date(built)) == {"so101_msgs", "so101_tools", "so101_bringup"}
+    assert set(build.out_of_date(built)) == {name for name, _folder in _BUILT}
 
 
 def test_a_first_build_that_was_interrupted_is_known_as_ours(built: Layout) -> None:
@@ -229,7 +258,7 @@ def test_a_first_build_that_was_interrupted_is_known_as_ours(built: Layout) -> N
     with pytest.raises(KeyboardInterrupt):
         build.run(built, colcon)
     build.refuse_foreign_install(built)
-    assert len(build.out_of_date(built)) == 3
+    assert len(build.out_of_date(built)) == len(_BUILT)
 
 
 def build_with(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,6 +382,28 @@ def test_what_the_setup_script_adds_is_put_before_what_is_there(
     assert (env["PYTHONPATH"], env["A"]) == ("/ws/lib", "two words")
 
 
+def test_every_verb_of_this_workspace_is_there_whether_its_module_is_a_file_or_a_folder() -> None:
+    """`./so101 call` is a file, so101_doctor/call.py: it was told to be no verb."""
+    assert command_line._present_tools(command_line.this_workspace()) == list(command_line._TOOLS)
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_call_waits_for_no_build_once_there_was_one(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, built: bool
+) -> None:
+    """After a first demo `./so101 call emergency_stop` compiled the rest of the workspace first."""
+    monkeypatch.setattr(command_line, "_present_tools", lambda _: list(command_line._TOOLS))
+    monkeypatch.setattr(command_line, "_refuse_missing_middleware", lambda _: None)
+    monkeypatch.setattr(environment, "groups_installed", lambda _: frozenset({"base"}))
+    done: list[str] = []
+    monkeypatch.setattr(command_line, "ready", lambda _layout, _needs, package: done.append(f"builds {package}"))
+    monkeypatch.setattr(os, "execvpe", lambda _program, command, _env: done.append(command[2]))
+    if built:
+        (layout.install / "so101_doctor").mkdir(parents=True)
+    command_line._dispatch(layout, ["call", "stop"])
+    assert done == [*([] if built else ["builds so101_doctor"]), "so101_doctor.call"]
+
+
 def test_what_looks_at_a_robot_hears_other_computers_and_what_brings_its_own_does_not(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,14 +416,13 @@ def test_what_looks_at_a_robot_hears_other_computers_and_what_brings_its_own_doe
     chosen = {}
 
     def become(_program: str, command: list[str], env: dict[str, str]) -> None:
-        chosen[command[2].rpartition(".")[2]] = Path(env["FASTRTPS_DEFAULT_PROFILES_FILE"]).stem.removeprefix(
-            "fastdds_"
-        )
+        profile = Path(env["FASTRTPS_DEFAULT_PROFILES_FILE"]).stem.removeprefix("fastdds_")
+        chosen[command[2].rpartition(".")[2].removeprefix("so101_")] = profile
 
     monkeypatch.setattr(os, "execvpe", become)
     for verb in ("doctor", "view", "record", "replay", "launch", "demo", "bench", "tune", "policy", "test"):
         command_line._dispatch(layout, [verb])
-    looking = dict.fromkeys(("doctor", "view", "record", "replay", "launching"), "network")
+    looking = dict.fromkeys(("doctor", "view", "record", "replay", "launch_runner"), "network")
     assert chosen == {**looking, **dict.fromkeys(("demo", "bench", "tune", "policy", "pytest"), "udp")}
 
 

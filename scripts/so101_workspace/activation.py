@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The environment variables that programs of the workspace run with: those of `.venv` and `install/setup.bash`.
 
 Sourcing the set-up scripts takes a second; their effect is therefore recorded once per build and applied from there.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds the workspace with colcon, only the packages that changed. Python modules are linked and need no build."""
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from .failure import Failure
 from .layout import Layout
 from .terminal import Outcome, run_shown, say
 
-_BASE_PATHS = ("msg", "launch", "src")
+_BASE_PATHS = ("msg", "config", "launch", "src")
+ROBOT = "so101_bringup"
+"""The package whose dependencies are what a robot computer gets."""
+# What package.xml names for building and running; what the tests alone need is left out.
+DEPENDS = re.compile(r"<(?:depend|build_depend|buildtool_depend|exec_depend)>\s*([\w-]+)\s*<")
 _STAMP = ".so101.json"
 _PYTHON_MESSAGES_ONLY = "-DCMAKE_PROJECT_so101_msgs_INCLUDE={}/scripts/cmake/python_messages_only.cmake"
 _SKIPPED = {"__pycache__", "test", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
@@ -36,38 +41,60 @@ def packages(layout: Layout) -> dict[str, Path]:
     return found
 
 
-def manifests(layout: Layout) -> list[Path]:
-    """package.xml of each package of the workspace."""
-    return [folder / "package.xml" for folder in packages(layout).values()]
+def robot_packages(layout: Layout) -> dict[str, Path]:
+    """Folders of the packages that a robot computer needs, by name: so101_bringup and all that its package.xml names.
+
+    No policy server, no simulator, no weights.
+    """
+    return packages_up_to(layout, ROBOT)
+
+
+def packages_up_to(layout: Layout, package: str) -> dict[str, Path]:
+    """Folders of `package` and of all that it depends on, by name; all packages where there is no such package."""
+    found = packages(layout)
+    if package not in found:
+        return found
+    wanted, ahead = set(), [package]
+    while ahead:
+        name = ahead.pop()
+        if name in found and name not in wanted:
+            wanted.add(name)
+            ahead += DEPENDS.findall((found[name] / "package.xml").read_text(encoding="utf-8"))
+    return {name: folder for name, folder in found.items() if name in wanted}
+
+
+def robot_manifests(layout: Layout) -> list[Path]:
+    """package.xml of each package that a robot computer needs."""
+    return [folder / "package.xml" for folder in robot_packages(layout).values()]
 
 
 def fingerprint(layout: Layout, folder: Path) -> str:
     """Hash of what decides the build of the package in `folder`."""
-    roots = [folder]
-    if folder == layout.root / "launch":
-        roots.append(layout.root / "config")  # so101_bringup installs it
     parts = [str(layout.root).encode(), str(stamp.read(layout.venv_stamp).get("ros") or "").encode()]
-    for root in roots:
-        for path in sorted(root.rglob("*")):
-            relative = path.relative_to(root)
-            if path.is_dir() or _SKIPPED.intersection(relative.parts) or ".egg-info" in str(relative):
-                continue
-            name = relative.as_posix()
-            if _READ.search(name):
-                parts += [name.encode(), path.read_bytes()]
-            elif path.suffix not in (".py", ".pyc"):
-                parts.append(name.encode())
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_dir() or _SKIPPED.intersection(relative.parts) or ".egg-info" in str(relative):
+            continue
+        name = relative.as_posix()
+        if _READ.search(name):
+            parts += [name.encode(), path.read_bytes()]
+        elif path.suffix not in (".py", ".pyc"):
+            parts.append(name.encode())
     meta = layout.root / "colcon.meta"
     parts.append(meta.read_bytes() if meta.exists() else b"")
     return stamp.digest(*parts)
 
 
-def out_of_date(layout: Layout) -> dict[str, str]:
-    """Packages that need a build, with their present fingerprints. Empty: nothing to do."""
+def out_of_date(layout: Layout, package: str = "") -> dict[str, str]:
+    """Packages that need a build, with their present fingerprints. Empty: nothing to do.
+
+    `package`: look at this one and what it depends on, no further; "" = at all.
+    """
     record = stamp.read(layout.install / _STAMP)
     built = record.get("packages", {})
-    present = {name: fingerprint(layout, folder) for name, folder in packages(layout).items()}
-    if not (layout.install / "setup.bash").exists() or set(built) - set(present):
+    wanted = packages_up_to(layout, package) if package else packages(layout)
+    present = {name: fingerprint(layout, folder) for name, folder in wanted.items()}
+    if not (layout.install / "setup.bash").exists() or set(built) - set(packages(layout)):
         return present
     return {
         name: value
@@ -81,8 +108,8 @@ def refuse_foreign_install(layout: Layout) -> None:
     if layout.install.is_dir() and any(layout.install.iterdir()) and not (layout.install / _STAMP).exists():
         raise Failure(
             "install/ was built by plain colcon, and ./so101 does not replace it; with ROS from apt use `ros2 launch "
-            "so101_bringup FILE` and `ros2 run so101_tools doctor` (cameras, replay); for ./so101 make a second clone, "
-            "or remove build and install"
+            "so101_bringup FILE` and `ros2 run so101_doctor doctor`; for ./so101 make a second clone, or remove build "
+            "and install"
         )
 
 
@@ -113,12 +140,14 @@ def _name(ros: object) -> str:
     return f"the ROS in {ros}" if ros else "the ROS wheels"
 
 
-def run(layout: Layout, runner: Callable[..., Outcome] = run_shown) -> None:
-    """Build what is out of date. The caller holds the workspace lock, and `.venv` holds the group base. Raises Failure.
+def run(layout: Layout, runner: Callable[..., Outcome] = run_shown, package: str = "") -> None:
+    """Build what is out of date, as `out_of_date` says. Raises Failure.
+
+    The caller holds the workspace lock, and `.venv` holds the group base.
 
     `runner` starts colcon: `run_shown`, or `run_quiet` where the screen is busy with something else.
     """
-    changed = out_of_date(layout)
+    changed = out_of_date(layout, package)
     if not changed:
         return
     refuse_foreign_install(layout)

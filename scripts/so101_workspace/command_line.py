@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The verbs of `./so101`: set up what a verb needs, then hand over to it."""
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ _ANY = frozenset({"base"})
 _ROBOT, _SERVER, _ALL = (environment.PROFILES[name] for name in ("robot", "server", "all"))
 _BAGS = _ROBOT | {"tools"}
 
-# Verbs that are modules of so101_tools: what each needs installed, and what it is for. What is not there is not shown.
-_TOOLS: dict[str, tuple[frozenset[str], str]] = {
-    "demo": (_ALL, "the virtual arm, driven through the whole chain"),
-    "policy": (_ALL, "record data for the demo policy, train it, evaluate it; migrate old checkpoints"),
-    "cameras": (_ROBOT, "find cameras and show what they deliver"),
-    "doctor": (_ANY, "check robot, server and network, with a remedy for each fault"),
-    "bench": (_ALL, "measure against LeRobot's own asynchronous inference"),
-    "tune": (_ALL, "try chunk sizes and thresholds"),
-    "record": (_BAGS, "record a run as a rosbag2 bag"),
-    "replay": (_BAGS, "play a bag to the queue, the policy server or the arm"),
-    "view": (_BAGS | {"view"}, "see a run in the browser"),
-    "dataset": (_SERVER | _BAGS, "turn bags into a LeRobotDataset"),
+# Verbs that are modules: where each is, what it needs installed, what it is for. What is not there is not shown.
+_TOOLS: dict[str, tuple[str, frozenset[str], str]] = {
+    "demo": ("so101_demo", _ALL, "the virtual arm, driven through the whole chain"),
+    "policy": (
+        "so101_training.policy",
+        _ALL,
+        "record data for the demo policy, train it, evaluate it; migrate old checkpoints",
+    ),
+    "call": ("so101_doctor.call", _ANY, "call a service of the running robot: start, stop, park, emergency_stop, ..."),
+    "cameras": ("so101_doctor.cameras", _ROBOT, "find cameras and show what they deliver"),
+    "doctor": ("so101_doctor", _ANY, "check robot, server and network, with a remedy for each fault"),
+    "link": ("so101_link.keys", _ANY, "make, revoke and show the keys of the encrypted link: keys, revoke, show"),
+    "bench": ("so101_bench", _ALL, "measure against LeRobot, with several robots, or a policy alone"),
+    "tune": ("so101_training.tune", _ALL, "try chunk sizes and thresholds"),
+    "record": ("so101_bag.record", _BAGS, "record a run as a rosbag2 bag"),
+    "replay": ("so101_bag.replay", _BAGS, "play a bag to the queue, the policy server or the arm"),
+    "view": ("so101_viewer.view", _BAGS | {"view"}, "see a run in the browser"),
+    "dataset": ("so101_bag.dataset", _SERVER | _BAGS, "turn bags into a LeRobotDataset"),
 }
 # Verbs that bring their own robot; the others look at one that may be on another computer.
 _ALONE = frozenset({"demo", "policy", "bench", "tune"})
@@ -80,27 +87,34 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
         return _hand_over(layout, [str(layout.python), "-m", "pytest", *rest], alone=True)
     if verb == "launch":
         ready(layout, _launch_needs(rest))
-        return _hand_over(layout, [str(layout.python), "-m", "so101_tools.launching", *rest])
+        return _hand_over(layout, [str(layout.python), "-m", "so101_launch_runner", *rest])
     if verb == "ros":
         if not rest:
             raise Failure("ros needs a command to run inside the environment, such as: ./so101 ros python")
         ready(layout, _ANY)
         return _hand_over(layout, rest)
     if verb in _present_tools(layout):
-        ready(layout, _tool_needs(verb, rest))
-        return _hand_over(layout, [str(layout.python), "-m", "so101_tools." + verb, *rest], alone=verb in _ALONE)
+        package = _TOOLS[verb][0].partition(".")[0]
+        # An emergency stop waits for no compiler: what was built before is good enough.
+        built = (layout.install / package).is_dir() and environment.groups_installed(layout) >= _ANY
+        if verb != "call" or not built:
+            # What brings its own robot names all it starts in its package.xml, and a call needs its own package alone:
+            # the first motion, or a stop, waits for no more.
+            ready(layout, _tool_needs(verb, rest), package if verb in _ALONE | {"call"} else "")
+        return _hand_over(layout, [str(layout.python), "-m", _TOOLS[verb][0], *rest], alone=verb in _ALONE)
     raise Failure(f"{verb!r} is not one of: {', '.join(_verbs(layout))}")
 
 
-def ready(layout: Layout, needs: frozenset[str]) -> None:
+def ready(layout: Layout, needs: frozenset[str], package: str = "") -> None:
     """Bring environment and build up to date; without work to do this takes milliseconds.
 
     When a verb is content with any environment, a machine with nothing installed yet gets all of it, and one whose
-    environment is no longer up to date what it had: a robot computer no torch.
+    environment is no longer up to date what it had: a robot computer no torch. With `package` only that one and what it
+    depends on are built.
     """
     build.refuse_foreign_install(layout)
     installed = environment.groups_installed(layout)
-    if needs <= installed and not build.out_of_date(layout):
+    if needs <= installed and not build.out_of_date(layout, package):
         return
     ros = system_ros.choose(layout)
     if ros is not None:
@@ -108,22 +122,22 @@ def ready(layout: Layout, needs: frozenset[str]) -> None:
     with workspace_lock(layout.tools):
         installed = environment.groups_installed(layout)
         if not needs <= installed and ros is not None:
-            system_ros.prepare(layout, ros, build.manifests(layout))
+            system_ros.prepare(layout, ros, build.robot_manifests(layout))
         elif not needs <= installed:
             wanted = (environment.groups_recorded(layout) or _ALL) if needs == _ANY else needs
             environment.check_host(wanted)
-            if installed or not build.out_of_date(layout):
+            if installed or not build.out_of_date(layout, package):
                 environment.prepare(layout, wanted)
             else:
-                _install_and_build(layout, wanted)
-        build.run(layout)
+                _install_and_build(layout, wanted, package)
+        build.run(layout, package=package)
 
 
-def _install_and_build(layout: Layout, wanted: frozenset[str]) -> None:
+def _install_and_build(layout: Layout, wanted: frozenset[str], package: str) -> None:
     """The first time: compile with the first, small part of the packages while the large ones are downloaded."""
     environment.prepare(layout, _ANY)
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-        building = pool.submit(build.run, layout, run_quiet)
+        building = pool.submit(build.run, layout, run_quiet, package)
         try:
             environment.prepare(layout, wanted)
             building.result()
@@ -152,7 +166,7 @@ def _tool_needs(verb: str, rest: list[str]) -> frozenset[str]:
     """
     if verb == "policy" and rest[:1] == ["migrate"]:
         return _SERVER
-    return _ROBOT if verb == "doctor" and "robot" in rest else _TOOLS[verb][0]
+    return _ROBOT if verb == "doctor" and "robot" in rest else _TOOLS[verb][1]
 
 
 def _setup(layout: Layout, rest: list[str]) -> None:
@@ -175,7 +189,7 @@ def _setup(layout: Layout, rest: list[str]) -> None:
         if wanted <= environment.groups_installed(layout) and recorded == (str(ros) if ros else None):
             say("environment is up to date")
         elif ros is not None:
-            system_ros.prepare(layout, ros, build.manifests(layout))
+            system_ros.prepare(layout, ros, build.robot_manifests(layout))
         else:
             environment.check_host(wanted)
             environment.prepare(layout, wanted, keep=recorded is None)
@@ -184,7 +198,7 @@ def _setup(layout: Layout, rest: list[str]) -> None:
 def _hand_over(layout: Layout, command: list[str], *, alone: bool = False) -> int:
     """Become the command: its signals, its terminal and its exit code are then nobody else's business."""
     env = build.environment(layout, alone=alone)
-    if "so101_tools.doctor" not in command:  # which says so itself, among the rest
+    if "so101_doctor" not in command:  # which says so itself, among the rest
         _refuse_missing_middleware(env)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -206,10 +220,11 @@ def _refuse_missing_middleware(env: Mapping[str, str]) -> None:
 
 
 def _present_tools(layout: Layout) -> list[str]:
-    package = layout.root / "src" / "so101_tools" / "so101_tools"
-    return [
-        verb for verb in _TOOLS if (package / (verb + ".py")).is_file() or (package / verb / "__main__.py").is_file()
-    ]
+    def is_there(module: str) -> bool:
+        path = layout.root.joinpath("src", module.split(".")[0], *module.split("."))
+        return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()  # what `python -m` can start
+
+    return [verb for verb in _TOOLS if is_there(_TOOLS[verb][0])]
 
 
 def _verbs(layout: Layout) -> list[str]:
@@ -227,7 +242,7 @@ def _help(layout: Layout) -> str:
         "  launch FILE [name:=value ...] run a launch file; --show-args lists its arguments",
         "  ros COMMAND ...               run any command inside the environment",
     ]
-    lines += [f"  {verb + ' ...':29} {_TOOLS[verb][1]}" for verb in _present_tools(layout)]
+    lines += [f"  {verb + ' ...':29} {_TOOLS[verb][2]}" for verb in _present_tools(layout)]
     return "\n".join(lines)
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes `.venv`: the ROS 2 Jazzy wheels, LeRobot, the simulator and the tools, at pinned versions.
 
 The stamp inside `.venv` is written last. Without it nothing in `.venv` is trusted: what is there is compared with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the machine itself must have, and how to get it: compiler and GL library."""
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def check_platform() -> None:
     if why is not None:
         raise Failure(
             f"{why}; for a robot computer install ROS 2 Jazzy from apt, then `./so101 setup robot` uses it (the steps, "
-            "other systems and the server: docs/install.md)"
+            "other systems and the server: docs/how-to/install.md)"
         )
 
 

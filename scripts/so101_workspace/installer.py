@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """uv: found on PATH, or brought from the package index into `.tools`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finds a Python 3.12 that can build C extensions, or fetches one with uv."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the workspace keeps its things."""
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ class Layout:
 
     @property
     def venv(self) -> Path:
+        """The Python environment of this workspace."""
         return self.root / ".venv"
 
     @property
     def python(self) -> Path:
+        """Interpreter of `.venv`."""
         return self.venv / "bin" / "python"
 
     @property
@@ -37,18 +40,22 @@ class Layout:
 
     @property
     def requirements(self) -> Path:
+        """Names of the Python packages, by group, and their versions."""
         return self.root / "requirements"
 
     @property
     def install(self) -> Path:
+        """Where colcon installs."""
         return self.root / "install"
 
     @property
     def build(self) -> Path:
+        """Where colcon builds."""
         return self.root / "build"
 
     @property
     def log(self) -> Path:
+        """Where colcon logs."""
         return self.root / "log"
 
 

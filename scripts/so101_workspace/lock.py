@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One `./so101` at a time changes the workspace."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Records of finished work: written last, in one step, so that an interruption leaves none."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A ROS 2 Jazzy that apt installed: where the wheels are not made for the machine, or where a lab prefers it.
 
 `.venv` then sees the packages of the system, and holds only what apt has no package for. It serves a robot computer:
@@ -11,19 +12,18 @@ import re
 import shutil
 from pathlib import Path
 
-from . import activation, host, installer, interpreter, stamp
+from . import activation, build, host, installer, interpreter, stamp
 from .failure import Failure
 from .layout import Layout
 from .terminal import run_quiet, run_shown, say
 
 APT = Path("/opt/ros/jazzy")
 GROUPS = frozenset({"base", "robot", "tools"})
-PAGE = "docs/install.md"
+PAGE = "docs/how-to/install.md"
 
 # Python modules of Debian packages that are not called like them.
 _MODULES = {"opencv": "cv2", "pil": "PIL", "serial": "serial", "yaml": "yaml"}
 _PROGRAMS = {"ffmpeg": "ffmpeg", "iproute2": "ip"}  # Debian package -> a program that it brings
-_DEPENDS = re.compile(r"<(?:depend|build_depend|buildtool_depend|exec_depend)>\s*([\w-]+)\s*<")
 _ABSENT = "import importlib.util as u, sys; print(*[n for n in sys.argv[1:] if u.find_spec(n) is None])"
 
 
@@ -94,7 +94,7 @@ def missing_packages(layout: Layout, prefix: Path, python: str, manifests: list[
     """
     texts = [path.read_text(encoding="utf-8") for path in manifests]
     own = {match for text in texts for match in re.findall(r"<name>\s*([\w-]+)\s*</name>", text)}
-    keys = {key for text in texts for key in _DEPENDS.findall(text)} - own
+    keys = {key for text in texts for key in build.DEPENDS.findall(text)} - own
     modules = {key: _module(key) for key in keys if key.startswith("python3-")}
     modules.update({"python3-colcon-common-extensions": "colcon_core", "python3-venv": "ensurepip"})
     env = activation.sourced(prefix / "setup.bash")

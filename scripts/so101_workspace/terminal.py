@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lines for the person at the keyboard, and programs whose output they see."""
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Outcome(NamedTuple):
 
     @property
     def last_line(self) -> str:
+        """What it printed last, for a message of one line."""
         return (self.tail.strip().splitlines() or ["no output"])[-1]
 
 

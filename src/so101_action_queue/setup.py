@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from setuptools import find_packages, setup
 
 package_name = "so101_action_queue"
@@ -19,7 +20,7 @@ setup(
     description="Keeps an SO-101 arm moving while a remote policy computes the next chunk of actions.",
     license="Apache-2.0",
     entry_points={
-        "console_scripts": ["action_queue = so101_action_queue.start:main"],
-        "so101.parameters": ["action_queue = so101_action_queue.parameters:QueueParameters"],
+        "console_scripts": ["action_queue = so101_action_queue.ros.start:main"],
+        "so101.parameters": ["action_queue = so101_action_queue.ros.parameters:QueueParameters"],
     },
 )

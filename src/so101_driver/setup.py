@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Package so101_driver."""
 
 from setuptools import find_packages, setup
@@ -22,11 +23,11 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "so101_driver = so101_driver.start:main",
-            "configure_servos = so101_driver.configure_servos:main",
+            "so101_driver = so101_driver.ros.start:main",
+            "configure_servos = so101_driver.configure.configure_servos:main",
         ],
         "so101.parameters": [
-            "so101_driver = so101_driver.driver_parameters:DriverParameters",
+            "so101_driver = so101_driver.ros.driver_parameters:DriverParameters",
         ],
     },
 )

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from setuptools import find_packages, setup
 
 package_name = "so101_node"
@@ -11,7 +12,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "pyyaml"],
+    install_requires=["setuptools", "numpy", "pyyaml"],
     extras_require={"test": ["pytest"]},
     zip_safe=True,
     maintainer="SO-101 remote policy maintainers",

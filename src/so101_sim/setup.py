@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from setuptools import find_packages, setup
 
 package_name = "so101_sim"
@@ -21,14 +22,13 @@ setup(
     entry_points={
         "console_scripts": [
             "virtual_arm = so101_sim.virtual_arm:main",
-            "virtual_cameras = so101_sim.virtual_cameras_node:main",
-            "judge = so101_sim.judge_node:main",
-            "expert_policy = so101_sim.expert_policy_node:main",
+            "virtual_cameras = so101_sim.ros.start:virtual_cameras",
+            "judge = so101_sim.ros.start:judge",
         ],
+        "so101.policies": ["expert = so101_sim.expert.expert_library:load"],
         "so101.parameters": [
-            "virtual_cameras = so101_sim.parameters:VirtualCamerasParameters",
-            "judge = so101_sim.parameters:JudgeParameters",
-            "expert_policy = so101_sim.parameters:ExpertPolicyParameters",
+            "virtual_cameras = so101_sim.ros.parameters:VirtualCamerasParameters",
+            "judge = so101_sim.ros.parameters:JudgeParameters",
         ],
     },
 )

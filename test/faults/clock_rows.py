@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Row about wall clocks: an hour apart, and stepped while everything runs.
 
 Run by test_network_faults in a process of its own, on two hosts: Fast DDS keeps times of the wall clock in its shared
@@ -16,8 +17,8 @@ from fault_rig.far_server import system_on
 from fault_rig.restart import measure_restart
 from fault_rig.rows import FaultTable
 from fault_rig.system import System
-from so101_tools.two_hosts.hosts import TwoHosts
-from so101_tools.two_hosts.wire import Wire
+from so101_bench.two_hosts.hosts import TwoHosts
+from so101_bench.two_hosts.wire import Wire
 
 pytestmark = pytest.mark.faults
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows about the network between robot and server: two network namespaces and a wire between them.
 
 Run by test_network_faults in a process of its own: Fast DDS remembers the interfaces that a process saw first.
@@ -11,9 +12,9 @@ import pytest
 from fault_rig.far_server import system_on
 from fault_rig.rows import FaultTable
 from fault_rig.system import TICK_S, System
+from so101_bench.two_hosts.hosts import TwoHosts
+from so101_bench.two_hosts.wire import Wire
 from so101_msgs.msg import QueueStatus
-from so101_tools.two_hosts.hosts import TwoHosts
-from so101_tools.two_hosts.wire import Wire
 
 pytestmark = pytest.mark.faults
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other programs beside the robot on the same small computer, such as rviz with software rendering.
 
 The whole simulation runs as users launch it; what is counted is how often the driver did not hear its commands in time.
@@ -15,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from fault_rig.watcher import Watcher
-from so101_driver.causes import COMMAND_TIMEOUT
+from so101_driver.core.causes import COMMAND_TIMEOUT
+from so101_launch_runner.domain import DomainLease, environment
 from so101_msgs.msg import DriverStatus, QueueStatus
-from so101_tools.domain import DomainLease, environment
 
 PATIENCE_S = 90.0
 PERIOD_S = 0.02
@@ -40,7 +41,7 @@ while True:
 def simulation(folder: Path) -> Iterator[Watcher]:
     """`./so101 launch sim.launch.xml policy:=expert`, started, in a domain of its own; ended with all it started."""
     with contextlib.closing(DomainLease()) as lease, (folder / "log").open("wb") as log:
-        words = ["so101_tools.launching", "sim.launch.xml", "policy:=expert", f"sim_dir:={folder / 'sim'}"]
+        words = ["so101_launch_runner", "sim.launch.xml", "policy:=expert", f"sim_dir:={folder / 'sim'}"]
         launch = subprocess.Popen(
             [sys.executable, "-m", *words], stdout=log, stderr=log, env={**os.environ, **environment(lease.id)}
         )

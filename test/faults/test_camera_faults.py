@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows about cameras: gone, frozen, and full of rubbish."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows about chunks that must not be executed, and about nodes that should not be there."""
 
 import array
@@ -14,9 +15,9 @@ from fault_rig.system import HOME_GRIPPER_FREE, TICK_S, System
 from fault_rig.watcher import monotonic_of
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
-from so101_driver.driver_parameters import DriverParameters
+from so101_driver.ros.driver_parameters import DriverParameters
 from so101_msgs.msg import DriverStatus, ObservationRequest, QueueDecision, QueueStatus
-from so101_sim.joints import JOINT_NAMES
+from so101_node.protocol import JOINT_NAMES
 
 pytestmark = pytest.mark.faults
 

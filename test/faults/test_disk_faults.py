@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Row about a disk that fills up while a recorder writes to it."""
 
 import os

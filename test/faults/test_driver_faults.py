@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows about servos, bus, serial port and the driver's process."""
 
 import time
@@ -127,7 +128,7 @@ def test_answers_that_are_held_up_for_a_moment_are_a_pause_and_not_the_end(syste
         )
         system.wait(
             lambda: system.watcher.first_tick(held_ns, lambda one: one.state == QueueStatus.RUNNING),
-            "the queue goes on by itself",
+            "the queue resumes automatically",
         )
         system.wait(system.motion.is_moving, "the arm moves")
         assert system.motion.violations(system.bounds(), began_ns) == []

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lifecycle of driver, queue and server: any order, again and again, without a jump, a leak or a traceback."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows about the network between robot and server, and about their clocks; they need root."""
 
 import os
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fault_rig.rows import CASES_FILE, FaultTable
-from so101_tools.two_hosts.hosts import why_not
+from so101_bench.two_hosts.hosts import why_not
 
 pytestmark = pytest.mark.faults
 

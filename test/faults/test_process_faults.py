@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows about every process: signals in any order, also during start-up, and a computer that has other work."""
 
 import os

@@ -1,11 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows about the policy server: dead, restarted, slow, failing."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
+from fault_rig.processes import SystemProcess
 from fault_rig.restart import measure_restart
 from fault_rig.rows import FaultTable
 from fault_rig.system import TICK_S, System
+from rclpy.parameter import Parameter
 from so101_msgs.msg import ActionChunk, PolicyStatus, QueueDecision, QueueStatus
 
 pytestmark = pytest.mark.faults
@@ -13,6 +17,8 @@ pytestmark = pytest.mark.faults
 TICK_ERROR_S = 0.005  # row 22: how late a tick may be
 SEAM_RAD = 0.05  # max_seam_rad
 WAVE_RAD = 0.012  # what the policy's own motion is from one tick to the next
+KILLS = 5
+KNOWN_S = 3.0  # until the queue knows how long a server takes: its first chunk is warm-up
 
 
 def wait_for_running(system: System, since_ns: int) -> None:
@@ -52,9 +58,146 @@ def test_a_server_that_dies_or_hangs_is_noticed_played_out_and_taken_up_again(
         assert system.motion.violations(system.bounds(), began_ns) == []
 
 
+class Servers:
+    """Two policy servers, of which the queue obeys one."""
+
+    def __init__(self, system: System, processes: dict[str, SystemProcess]) -> None:
+        self.system, self.processes = system, processes
+
+    def wait_for_both(self, since_ns: int) -> None:
+        """Until both are READY."""
+        ready = self.system.watcher.servers
+        self.system.wait(
+            lambda: (
+                {one.server_name for _, one in ready.since(since_ns) if one.state == PolicyStatus.READY}
+                >= set(self.processes)
+            ),
+            "both policy servers are ready",
+            60.0,
+        )
+
+    def bound(self) -> SystemProcess:
+        """The server that the queue obeys now."""
+        bound_id = self.system.watcher.queue.newest.server_id
+        heard = self.system.watcher.servers.since(0)
+        name = next(one.server_name for _, one in reversed(heard) if one.server_id == bound_id)
+        return self.processes[name]
+
+
+@pytest.fixture
+def two_servers(system: System) -> Iterator[Servers]:
+    """The system with a second policy server of the same policy, which the queue may turn to."""
+    second = system.make_server("second")
+    second.start()
+    servers = Servers(system, {"policy_server": system.server, "second": second})
+    try:
+        servers.wait_for_both(time.monotonic_ns())
+        yield servers
+    finally:
+        system.set_queue_parameter(Parameter("hedge", value=False))
+        second.end()
+
+
+def test_a_second_server_takes_over_from_one_that_is_killed(two_servers: Servers, table: FaultTable) -> None:
+    system = two_servers.system
+    with table.case(2, "server kill -9, a second one is ready") as case:
+        began_ns = time.monotonic_ns()
+        killed, first_id = two_servers.bound(), system.watcher.queue.newest.server_id
+        case.run(
+            system,
+            killed.kill,
+            lambda since: next(
+                (
+                    at
+                    for at, one in system.watcher.decisions.since(since)
+                    if one.verdict == QueueDecision.ACCEPTED and any(c.server_id != first_id for c in one.chunk)
+                ),
+                None,
+            ),
+            "a chunk of the second is in the queue",
+            1.5,
+        )
+        killed.start()
+        two_servers.wait_for_both(time.monotonic_ns())
+        assert system.steps_of_setpoint(began_ns) < SEAM_RAD + WAVE_RAD
+        assert system.motion.violations(system.bounds(), began_ns) == []
+
+
+def test_no_tick_starves_where_a_second_server_is_asked_in_place_of_a_killed_one(
+    two_servers: Servers, table: FaultTable
+) -> None:
+    system = two_servers.system
+    with table.case(2, f"server kill -9, {KILLS} times, hedged") as case:
+        system.set_queue_parameter(Parameter("hedge", value=True))
+        began_ns = time.monotonic_ns()
+        ticks = starved = 0
+        for _ in range(KILLS):
+            time.sleep(KNOWN_S)
+            since_ns = time.monotonic_ns()
+            killed = two_servers.bound()
+            killed.kill()
+            time.sleep(2.0)
+            more = system.starved_since(since_ns)
+            ticks, starved = ticks + more[0], starved + more[1]
+            killed.start()
+            two_servers.wait_for_both(time.monotonic_ns())
+        assert ticks > KILLS * 50
+        assert system.watcher.queue.newest.hedged >= KILLS
+        case.measured("no tick finds the queue empty: starved time", starved * TICK_S, 0.001, "row 2 without hedging")
+        assert system.steps_of_setpoint(began_ns) < SEAM_RAD + WAVE_RAD
+        assert system.motion.violations(system.bounds(), began_ns) == []
+
+
 def test_a_restarted_server_is_served_again_without_touching_the_robot(system: System, table: FaultTable) -> None:
     with table.case(3, "server restarted") as case:
         measure_restart(system, case)
+
+
+@pytest.fixture
+def several(system: System) -> Iterator[System]:
+    """The system with up to four requests under way, which a server that takes a while has."""
+    system.set_queue_parameter(Parameter("max_requests_in_flight", value=4))
+    system.mood(delay_s=0.1)
+    began_ns = time.monotonic_ns()
+    heard = system.watcher.queue
+    system.wait(lambda: any(one.outstanding for _, one in heard.since(began_ns)), "a request is under way")
+    yield system
+    if system.queue.is_running:
+        system.set_queue_parameter(Parameter("max_requests_in_flight", value=1))
+
+
+def test_a_restarted_server_is_served_again_with_several_requests_under_way(several: System, table: FaultTable) -> None:
+    with table.case(3, "server restarted, 4 requests in flight") as case:
+        measure_restart(several, case)
+        began_ns = time.monotonic_ns()
+        time.sleep(2.0)
+        sent = several.watcher.requests.since(began_ns)
+        assert 6 <= len({one.request_id for _, one in sent}) <= 14  # one every five steps: 12 in 2 s
+        assert several.steps_of_setpoint(began_ns) < SEAM_RAD + WAVE_RAD
+
+
+def test_an_inference_of_two_seconds_holds_up_several_requests_and_the_newest_is_next(
+    several: System, table: FaultTable
+) -> None:
+    with table.case(4, "one inference takes 2 s, 4 requests in flight") as case:
+        began_ns = time.monotonic_ns()
+
+        def spike() -> None:
+            several.mood(delay_s=2.0)
+            time.sleep(0.5)  # requests come every fifth step: one is taken within that time
+            several.mood(delay_s=0.1)
+
+        held_ns = case.run(
+            several,
+            spike,
+            lambda since: several.watcher.first_tick(since, lambda one: one.state == QueueStatus.STARVED),
+            "STARVED, the setpoint is held, after the queue's end",
+            TICK_S,
+            counted_from=several.end_of_queue,
+        )
+        wait_for_running(several, held_ns)
+        assert several.steps_of_setpoint(began_ns) < SEAM_RAD + WAVE_RAD
+        assert several.motion.violations(several.bounds(), began_ns) == []
 
 
 def test_an_inference_of_two_seconds_is_waited_out_and_its_past_rows_are_trimmed(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages to the core's inputs and the core's decisions to messages. Every array is copied on the way."""
 
 import math
@@ -12,18 +13,16 @@ from so101_msgs.msg import (
     DriverStatus,
     JointLimits,
     ObservationRequest,
-    PolicySpec,
     PolicyStatus,
     QueueStatus,
 )
+from so101_node.protocol import FloatArray
+from so101_node.threads import Tick
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from so101_action_queue import inputs, spec
-from so101_action_queue.decisions import Question, Status
-from so101_action_queue.inputs import FloatArray
-from so101_action_queue.tick_thread import Tick
+from so101_action_queue.core import inputs
+from so101_action_queue.core.decisions import ChunkRequest, CoreStatus
 
-_UNITS = {"degrees": PolicySpec.DEGREES, "normalized": PolicySpec.NORMALIZED}
 _CAUSE_LENGTH = 256  # string<=256 of QueueStatus
 _STATUS_FIELDS = frozenset(QueueStatus.get_fields_and_field_types())
 
@@ -71,12 +70,13 @@ def server_from(message: PolicyStatus) -> inputs.ServerReport:
         n_obs_steps=message.n_obs_steps,
         cameras=tuple(message.cameras),
         cause=message.cause,
+        fingerprint=message.fingerprint,
     )
 
 
-def answer_from(message: ActionChunk) -> inputs.Answer:
+def chunk_from(message: ActionChunk) -> inputs.ReceivedChunk:
     """Return an ActionChunk message as the core's value."""
-    return inputs.Answer(
+    return inputs.ReceivedChunk(
         session=message.session,
         request_id=message.request_id,
         spec_id=message.spec_id,
@@ -93,16 +93,16 @@ def answer_from(message: ActionChunk) -> inputs.Answer:
     )
 
 
-class PoseReader:
-    """JointState messages as poses in our joint order; the place of each joint is looked up once per name list."""
+class JointPositionsReader:
+    """JointState messages as joint positions in our order; the place of each joint is looked up once per name list."""
 
     def __init__(self, joint_names: tuple[str, ...]) -> None:
         self._joint_names = joint_names
         self._seen: list[str] = []
         self._order: list[int] | None = None
 
-    def read(self, message: JointState, age_s: float) -> inputs.Pose | None:
-        """Return the pose, or None where a joint is missing or its position is not a finite number."""
+    def read(self, message: JointState, age_s: float) -> inputs.JointPositions | None:
+        """Return the joint positions, or None where a joint is missing or its position is not a finite number."""
         if message.name != self._seen:
             self._seen = list(message.name)
             at = {name: index for index, name in enumerate(self._seen)}
@@ -111,7 +111,7 @@ class PoseReader:
         if self._order is None or len(message.position) != len(self._seen):
             return None
         positions = tuple(message.position[index] for index in self._order)
-        return inputs.Pose(positions, age_s) if all(map(math.isfinite, positions)) else None
+        return inputs.JointPositions(positions, age_s) if all(map(math.isfinite, positions)) else None
 
 
 # -- out ---------------------------------------------------------------------------------------------------------------
@@ -126,51 +126,31 @@ def command_message(stamp: Time, joint_names: tuple[str, ...], setpoint: tuple[f
     return message
 
 
-def request_message(stamp: Time, question: Question) -> ObservationRequest:
-    """Return a question as a message."""
+def request_message(stamp: Time, request: ChunkRequest) -> ObservationRequest:
+    """Return a request as a message."""
     message = ObservationRequest()
     message.header.stamp = stamp
-    message.session = question.session
-    message.request_id = question.request_id
-    message.spec_id = question.spec_id
-    message.step = question.step
-    message.must_go = question.must_go
-    message.task = question.task
-    message.history = question.history
-    message.joint_names = list(question.joint_names)
-    message.positions = array("d", question.positions)
-    message.positions_age = question.positions_age_s
-    message.expected_delay_steps = question.expected_delay_steps
-    message.leftover_rows = question.leftover_rows
-    message.leftover = array("f", question.leftover)
+    message.session = request.session
+    message.request_id = request.request_id
+    message.spec_id = request.spec_id
+    message.step = request.step
+    message.must_go = request.must_go
+    message.task = request.task
+    message.history = request.history
+    message.joint_names = list(request.joint_names)
+    message.positions = array("d", request.positions)
+    message.positions_age = request.positions_age_s
+    message.expected_delay_steps = request.expected_delay_steps
+    message.leftover_rows = request.leftover_rows
+    message.leftover = array("f", request.leftover)
+    message.server_id = request.server_id
     return message
 
 
-def spec_message(stamp: Time, value: spec.PolicySpec, session: int, task: str) -> PolicySpec:
-    """Return the spec as a message."""
-    message = PolicySpec()
-    message.header.stamp = stamp
-    message.session = session
-    message.spec_id = value.spec_id
-    message.policy_type = value.policy_type
-    message.pretrained_name_or_path = value.pretrained_name_or_path
-    message.policy_device = value.policy_device
-    message.actions_per_chunk = value.actions_per_chunk
-    message.fps = value.fps
-    message.task = task
-    message.cameras = list(value.cameras)
-    message.joint_names = list(value.joint_names)
-    message.units = _UNITS[value.units]
-    message.range_lower = array("d", value.range_lower)
-    message.range_upper = array("d", value.range_upper)
-    message.drive_mode = array("B", value.drive_mode)
-    message.rename_from = list(value.rename_from)
-    message.rename_to = list(value.rename_to)
-    return message
-
-
-def status_message(stamp: Time, status: Status, tick: Tick) -> QueueStatus:
-    """Return the queue's state after a tick as a message."""
+def status_message(
+    stamp: Time, status: CoreStatus, tick: Tick, correction: tuple[float, ...] = (), correction_cause: str = ""
+) -> QueueStatus:
+    """Return the queue's state after a tick as a message, and what was added to its setpoint, or why nothing was."""
     message = QueueStatus()
     message.header.stamp = stamp
     message.tick_ns = tick.now_ns
@@ -195,6 +175,9 @@ def status_message(stamp: Time, status: Status, tick: Tick) -> QueueStatus:
     message.tick_hz = tick.hz
     message.tick_error = tick.error_ns / 1e9
     message.deadline_misses = tick.misses
+    message.correction = array("d", correction)
+    message.correction_cause = correction_cause[:_CAUSE_LENGTH]
+    message.outstanding = status.outstanding
     for name, count in asdict(status.counters).items():
         if name in _STATUS_FIELDS:
             setattr(message, name, count)

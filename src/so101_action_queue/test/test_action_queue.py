@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The queue as its own process over DDS: chunks in, commands out."""
 
 import signal
@@ -9,11 +10,10 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
-from queue_world import FPS, HOME, JOINTS, QueueProcess, QueueWorld, follow_the_steps
-from so101_action_queue.replay import replay
+from so101_action_queue.record.replay import replay
+from so101_action_queue.testing.queue_world import FPS, HOME, JOINTS, QueueProcess, QueueWorld, follow_the_steps
 from so101_msgs.msg import ActionChunk, ObservationRequest, QueueDecision, QueueStatus
-
-from so101_node import qos
+from so101_node.topics import qos
 
 Start = Callable[..., QueueProcess]
 
@@ -55,7 +55,7 @@ def only_queue() -> Iterator[QueueProcess]:
 
 @pytest.fixture
 def running(world: QueueWorld, only_queue: QueueProcess) -> QueueProcess:
-    """A queue that several tests share, since a process takes a second to start; it is started anew for each."""
+    """A queue that several tests share, since a process takes a second to start; it is started again for each."""
     assert only_queue.is_running
     time.sleep(0.3)  # what the reset world says must have come before it is started
     world.set_parameter("aggregate_fn_name", "weighted_average")
@@ -98,7 +98,7 @@ def test_chunks_come_in_commands_go_out_and_the_log_replays_bit_for_bit(
     assert [status.step for status in session] == sorted(status.step for status in session)
     last = session[-1]
     assert (last.rejected_foreign, last.rejected_shape, last.errors, last.stale) == (0, 0, 0, 0)
-    assert last.duplicate >= last.accepted - 1  # each answer's second copy
+    assert last.duplicate >= last.accepted - 1  # each chunk's second copy
 
     assert world.plans[0].joint_names == JOINTS
     assert 10 <= len(world.plans[-1].points) <= 50

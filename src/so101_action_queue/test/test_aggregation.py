@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Aggregation functions against numbers worked out by hand."""
 
 import math
@@ -6,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from so101_action_queue.aggregation import AGGREGATIONS, AlignedRows, Overlap
+from so101_action_queue.core.aggregation import AGGREGATIONS, Overlap
+from so101_action_queue.core.inputs import AlignedRows
 
 OLD = np.array([[1.0, 10.0], [2.0, 20.0]])
 NEW = np.array([[2.0, 0.0], [4.0, 10.0]])

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Coupling to the driver: when a session may begin, and when it must stop."""
 
 import math
@@ -5,13 +6,14 @@ import re
 from dataclasses import replace
 
 import pytest
-from so101_action_queue.driver_watch import DriverWatch
-from so101_action_queue.inputs import DriverReport, DriverState
-from so101_action_queue.settings import Settings
+from so101_action_queue.core.driver_watch import DriverWatch
+from so101_action_queue.core.inputs import DriverReport
+from so101_action_queue.core.settings import QueueSettings
+from so101_node.protocol import DriverState
 
 S = 1_000_000_000
 NAMES = ("pan", "lift")
-SETTINGS = Settings(joint_names=NAMES, engage_timeout_s=1.0, driver_lost_s=1.0)
+SETTINGS = QueueSettings(joint_names=NAMES, engage_timeout_s=1.0, driver_lost_s=1.0)
 HOLD = DriverReport(7, DriverState.HOLD, "", "", ("lift", "pan"), (0.2, 0.1))
 ENGAGED = replace(HOLD, state=DriverState.ENGAGED)
 
@@ -91,7 +93,7 @@ def test_a_fault_of_the_driver_stops_the_session_at_once_even_in_the_first_secon
 
 
 @pytest.mark.parametrize("cause", ["COMMAND_TIMEOUT", "ANSWERS_LATE"])
-def test_late_commands_or_answers_begin_the_session_again_from_the_drivers_goal(cause: str) -> None:
+def test_late_commands_or_chunks_begin_the_session_again_from_the_drivers_goal(cause: str) -> None:
     watch = begun()
     watch.hear(1, ENGAGED)
     assert not watch.fault(1, SETTINGS)
@@ -147,7 +149,7 @@ def test_what_is_late_again_and_again_stops_the_session(cause: str, named: str, 
         (replace(HOLD, cause="COMMAND_TIMEOUT"), replace(SETTINGS, resume_within_s=0.0)),
     ],
 )
-def test_after_anything_else_nothing_goes_on_by_itself(report: DriverReport, settings: Settings) -> None:
+def test_after_anything_else_nothing_goes_on_by_itself(report: DriverReport, settings: QueueSettings) -> None:
     watch = begun()
     watch.hear(3 * S, ENGAGED)
     assert not watch.fault(3 * S, settings)

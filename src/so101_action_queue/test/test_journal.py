@@ -1,19 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
 """The journal: order, fresh cores, self-contained sessions."""
 
 from dataclasses import replace
 
 import numpy as np
-from so101_action_queue.decisions import Question, QueueState
-from so101_action_queue.inputs import FloatArray
-from so101_action_queue.journal import Entry, InputKind, apply
-from so101_action_queue.queue_core import ActionQueue
-from so101_action_queue.settings import Settings
-from so101_action_queue.virtual_session import SESSION, VirtualSession
+from so101_action_queue.core.decisions import ChunkRequest
+from so101_action_queue.core.queue_core import ActionQueue
+from so101_action_queue.core.settings import QueueSettings
+from so101_action_queue.record.journal import JournalEntry, apply
+from so101_action_queue.record.virtual_session import SESSION, VirtualSession
+from so101_node.protocol import DecisionInput, FloatArray, QueueState
 
-CHOSEN = Settings(joint_names=("pan", "lift"), cameras=())
+CHOSEN = QueueSettings(joint_names=("pan", "lift"), cameras=())
 
 
-def policy(question: Question) -> FloatArray:
+def policy(request: ChunkRequest) -> FloatArray:
     return np.repeat(0.01 * np.arange(50)[:, np.newaxis], 2, axis=1)
 
 
@@ -25,12 +26,12 @@ def one_session() -> VirtualSession:
     return session
 
 
-def replayed(entries: list[Entry]) -> ActionQueue:
-    assert entries[0].kind is InputKind.CONFIGURE
+def replayed(entries: list[JournalEntry]) -> ActionQueue:
+    assert entries[0].kind is DecisionInput.CONFIGURE
     core = ActionQueue(entries[0].now_ns, entries[0].value)
     for entry in entries[1:]:
         assert repr(apply(core, entry.kind, entry.now_ns, entry.value)) == repr(entry.decision)
-        assert (core.state, core.cause, core.execution.step) == (entry.state, entry.cause, entry.step)
+        assert (core.state, core.cause, core.step) == (entry.state, entry.cause, entry.step)
     return core
 
 
@@ -43,7 +44,7 @@ def test_one_sessions_entries_alone_repeat_every_decision() -> None:
     session = one_session()
     core = replayed([entry for entry in session.entries if entry.session == SESSION])
     assert core.state is QueueState.RUNNING
-    assert core.execution.setpoint.tobytes() == session.journal.core.execution.setpoint.tobytes()
+    assert core.setpoint.tobytes() == session.journal.core.setpoint.tobytes()
 
 
 def test_a_second_session_needs_nothing_of_the_first() -> None:
@@ -68,9 +69,9 @@ def test_a_refused_start_leaves_everything_as_it_was() -> None:
     session.driver_speaks = False
     session.now_ns += 900_000_000
     core, count = session.journal.core, len(session.entries)
-    outcome = session.journal.start(session.now_ns, 99)
-    assert not outcome.done
-    assert "driver_status is" in outcome.reason
+    result = session.journal.start(session.now_ns, 99)
+    assert not result.done
+    assert "driver_status is" in result.reason
     assert session.journal.core is core
     assert core.state is QueueState.HOLDING
     assert len(session.entries) == count
@@ -80,14 +81,14 @@ def test_nothing_but_a_new_task_is_logged_as_a_task() -> None:
     session = VirtualSession(CHOSEN, policy)
     session.journal.change(session.now_ns, replace(CHOSEN, task="a"))
     session.journal.change(session.now_ns, replace(CHOSEN, task="b", margin_steps=5))
-    assert [entry.kind for entry in session.entries[-2:]] == [InputKind.TASK, InputKind.CONFIGURE]
+    assert [entry.kind for entry in session.entries[-2:]] == [DecisionInput.TASK, DecisionInput.CONFIGURE]
 
 
 def test_lines_for_the_log_are_not_lost_when_a_new_session_begins() -> None:
     session = one_session()
-    session.journal.core.notices.take()
+    session.journal.core.lines.take()
     session.journal.stop(session.now_ns)
     session.driver = replace(session.driver, state=2)
     session.journal.hear_driver(session.now_ns, session.driver)
     assert session.journal.start(session.now_ns, 99).done
-    assert [notice.text for notice in session.journal.core.notices.take()] == ["stopped: stop requested"]
+    assert [line.text for line in session.journal.core.lines.take()] == ["stopped: stop requested"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What latency may cost, proven in virtual time: the numbers that the workspace promises."""
 
 import random
@@ -5,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from so101_action_queue.asking import ASK_RULES
-from so101_action_queue.decisions import Level, Question, QueueState
-from so101_action_queue.inputs import FloatArray
-from so101_action_queue.round_trip import WINDOW
-from so101_action_queue.settings import Settings
-from so101_action_queue.virtual_session import Delay, Link, Trace, VirtualSession
+from so101_action_queue.core.decisions import ChunkRequest
+from so101_action_queue.core.request_rules import REQUEST_RULES, WINDOW
+from so101_action_queue.core.settings import QueueSettings
+from so101_action_queue.record.session_trace import SessionTrace
+from so101_action_queue.record.virtual_session import Delay, VirtualLink, VirtualSession
+from so101_node.log_lines import LogLevel
+from so101_node.protocol import FloatArray, QueueState
 
 JOINTS = ("pan", "lift")
 RATE_BYTES_S = 20e6 / 8
@@ -18,11 +20,11 @@ OBSERVATION_BYTES, CHUNK_BYTES = 130_000, 2_000  # three 640x480 JPEG pictures; 
 RETRANSMISSION_S = 0.1  # DDS sends a lost sample again after a heartbeat and a round trip; see config/fastdds_*.xml
 
 
-def run(chosen: Settings, link: Link, seconds: float = 120.0) -> tuple[VirtualSession, Trace]:
+def run(chosen: QueueSettings, link: VirtualLink, seconds: float = 120.0) -> tuple[VirtualSession, SessionTrace]:
     """Let a policy that agrees with itself move the arm for `seconds`."""
 
-    def wave(question: Question) -> FloatArray:
-        steps = question.step + np.arange(chosen.actions_per_chunk)
+    def wave(request: ChunkRequest) -> FloatArray:
+        steps = request.step + np.arange(chosen.actions_per_chunk)
         return np.repeat(0.5 * np.sin(steps / 30)[:, np.newaxis], 2, axis=1)
 
     session = VirtualSession(chosen, wave, link)
@@ -31,15 +33,15 @@ def run(chosen: Settings, link: Link, seconds: float = 120.0) -> tuple[VirtualSe
     return session, session.run(seconds)
 
 
-def settings(**changes: Any) -> Settings:
-    return Settings(**{"joint_names": JOINTS, "cameras": (), **changes})
+def settings(**changes: Any) -> QueueSettings:
+    return QueueSettings(**{"joint_names": JOINTS, "cameras": (), **changes})
 
 
-def steady(seconds: float) -> Link:
-    return Link(inference_s=lambda number: seconds)
+def steady(seconds: float) -> VirtualLink:
+    return VirtualLink(inference_s=lambda number: seconds)
 
 
-@pytest.mark.parametrize("rule", list(ASK_RULES))
+@pytest.mark.parametrize("rule", list(REQUEST_RULES))
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 1.0])
 def test_300_ms_of_policy_starve_no_tick_of_a_chunk_of_50(rule: str, share: float) -> None:
     _, trace = run(settings(request_policy=rule, chunk_size_threshold=share), steady(0.3))
@@ -53,7 +55,7 @@ def test_adaptive_starves_no_tick_while_two_delays_fit_into_a_chunk(delay_s: flo
     chosen = settings(request_policy="adaptive", actions_per_chunk=rows, chunk_size_threshold=share)
     session, trace = run(chosen, steady(delay_s))
     assert trace.counters.starved_ticks == 0
-    assert not any("more than half" in notice.text for notice in trace.notices)
+    assert not any("more than half" in line.text for line in trace.lines)
     # The share matters only until the warm-up is measured.
     assert trace.counters.requests <= 120 * 30 / (rows - 30 * delay_s - 8)
     assert session.journal.core.cause == ""
@@ -63,13 +65,13 @@ def test_adaptive_starves_no_tick_while_two_delays_fit_into_a_chunk(delay_s: flo
 def test_beyond_that_adaptive_holds_in_between_and_says_so(delay_s: float, rows: int) -> None:
     chosen = settings(request_policy="adaptive", actions_per_chunk=rows, max_seam_rad=0.05)
     _, trace = run(chosen, steady(delay_s))
-    assert 0.0 < trace.starved_share() < 0.6
-    assert any(notice.level is Level.WARNING and "more than half of a chunk" in notice.text for notice in trace.notices)
+    assert 0.0 < trace.starved_ratio() < 0.6
+    assert any(line.level is LogLevel.WARNING and "more than half of a chunk" in line.text for line in trace.lines)
     moves = np.abs(np.diff(np.array(trace.setpoints), axis=0))
     assert moves.max() <= 0.5 / 30 + 0.05 + 1e-6
 
 
-def shaped(seed: int, one_way_s: float, loss: float) -> Link:
+def shaped(seed: int, one_way_s: float, loss: float) -> VirtualLink:
     """A lossy 20 Mbit/s line with jitter: every copy may be lost, and then comes again a retransmission later."""
     random_number = random.Random(seed)
 
@@ -82,7 +84,7 @@ def shaped(seed: int, one_way_s: float, loss: float) -> Link:
 
         return delay_s
 
-    return Link(
+    return VirtualLink(
         uplink_s=way(OBSERVATION_BYTES),
         inference_s=lambda number: 0.05 + random_number.uniform(0.0, 0.02),
         downlink_s=way(CHUNK_BYTES),
@@ -98,7 +100,7 @@ def test_5_percent_loss_and_40_ms_starve_no_tick_under_adaptive(seed: int) -> No
 @pytest.mark.parametrize("seed", range(5))
 def test_5_percent_loss_and_100_ms_starve_one_tick_in_a_hundred_at_most(seed: int) -> None:
     _, trace = run(settings(request_policy="adaptive"), shaped(seed, 0.100, 0.05))
-    assert trace.starved_share() <= 0.01
+    assert trace.starved_ratio() <= 0.01
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -109,15 +111,15 @@ def test_without_retransmission_the_second_copy_alone_keeps_starvation_below_one
         return None if random_number.random() < 0.05 else 0.040
 
     chosen = settings(request_policy="adaptive")
-    _, trace = run(chosen, Link(way, lambda number: 0.06, way), 600.0)
+    _, trace = run(chosen, VirtualLink(way, lambda number: 0.06, way), 600.0)
     assert trace.counters.requests > 300
-    assert trace.starved_share() <= 0.01
+    assert trace.starved_ratio() <= 0.01
 
 
-def test_a_warm_up_spike_is_forgotten_the_first_at_once_a_later_one_after_a_window_of_answers() -> None:
+def test_a_warm_up_spike_is_forgotten_the_first_at_once_a_later_one_after_a_window_of_chunks() -> None:
     spikes = {1: 3.0, 2: 2.0, 3: 2.0}
     session, trace = run(
-        settings(request_policy="adaptive"), Link(inference_s=lambda number: spikes.get(number, 0.1)), 10.0
+        settings(request_policy="adaptive"), VirtualLink(inference_s=lambda number: spikes.get(number, 0.1)), 10.0
     )
     assert session.journal.core.status(session.now_ns).round_trip_p95_s == pytest.approx(2.004, abs=0.01)
     while trace.counters.accepted < WINDOW + 3:
@@ -131,13 +133,13 @@ def test_a_warm_up_spike_is_forgotten_the_first_at_once_a_later_one_after_a_wind
 
 
 def test_with_a_lower_threshold_the_queue_runs_empty_more_often_not_less() -> None:
-    """The requirements advise the opposite; docs/tuning.md says why that cannot be."""
-    shares = [run(settings(chunk_size_threshold=share), steady(0.6))[1].starved_share() for share in (0.3, 0.5, 0.7)]
+    """The usual advice is the opposite; docs/explanation/tuning_matrix.md says why it is wrong."""
+    shares = [run(settings(chunk_size_threshold=share), steady(0.6))[1].starved_ratio() for share in (0.3, 0.5, 0.7)]
     assert shares[0] > 0.05
     assert shares[1:] == [0.0, 0.0]
 
 
-def test_each_answer_is_sent_twice_and_used_once() -> None:
+def test_each_chunk_is_sent_twice_and_used_once() -> None:
     _, trace = run(settings(), steady(0.1), 30.0)
     assert trace.counters.accepted == trace.counters.requests
     assert trace.counters.duplicate == trace.counters.accepted

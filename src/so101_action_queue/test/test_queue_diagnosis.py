@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the queue says on /diagnostics."""
 
 import math
@@ -8,19 +9,19 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from so101_action_queue.decisions import Counters, QueueState, Status
-from so101_action_queue.diagnosis import BY_NAME, CAUSES, Latency, diagnose, entries
-from so101_action_queue.inputs import AnswerStatus, DriverState, ServerState
-from so101_action_queue.settings import JOINTS, Settings
-from so101_action_queue.virtual_session import VirtualSession
+from so101_action_queue.core import causes
+from so101_action_queue.core.decisions import CoreStatus, QueueCounters
+from so101_action_queue.core.settings import QueueSettings
+from so101_action_queue.record.virtual_session import VirtualSession
+from so101_action_queue.ros.diagnosis import BY_NAME, CAUSES, QueueLatency, diagnose, entries
 from so101_msgs.msg import ActionChunk
 from so101_node.diagnostics import Cause, Level
-
-from so101_action_queue import causes
+from so101_node.protocol import JOINT_NAMES as JOINTS
+from so101_node.protocol import ChunkStatus, DriverState, PolicyState, QueueState
 
 
 def session() -> VirtualSession:
-    made = VirtualSession(Settings(), lambda question: np.zeros((50, len(JOINTS))))
+    made = VirtualSession(QueueSettings(), lambda request: np.zeros((50, len(JOINTS))))
     made.start()
     made.run(1.0)
     return made
@@ -40,7 +41,7 @@ def leaving_server(running: VirtualSession) -> None:
 
 
 def failed_server(running: VirtualSession) -> None:
-    running.server = replace(running.server, state=ServerState.ERROR, message="Failed to load policy: no such folder")
+    running.server = replace(running.server, state=PolicyState.ERROR, message="Failed to load policy: no such folder")
 
 
 def latched_driver(running: VirtualSession) -> None:
@@ -77,17 +78,17 @@ def test_what_happens_to_the_core_has_a_name(happens, name: str) -> None:
 
 
 ERROR_ANSWERS = {
-    AnswerStatus.NOT_READY: causes.SERVER_NOT_READY,
-    AnswerStatus.OBSERVATION_INCOMPLETE: causes.OBSERVATION_INCOMPLETE,
-    AnswerStatus.SPEC_REJECTED: causes.SPEC_REJECTED,
-    AnswerStatus.BAD_REQUEST: causes.BAD_REQUEST,
-    AnswerStatus.POLICY_ERROR: causes.POLICY_ERROR,
+    ChunkStatus.NOT_READY: causes.SERVER_NOT_READY,
+    ChunkStatus.OBSERVATION_INCOMPLETE: causes.OBSERVATION_INCOMPLETE,
+    ChunkStatus.SPEC_REJECTED: causes.SPEC_REJECTED,
+    ChunkStatus.BAD_REQUEST: causes.BAD_REQUEST,
+    ChunkStatus.POLICY_ERROR: causes.POLICY_ERROR,
     9: causes.UNNAMED,
 }
 SENTENCES = (
     "CUDA driver version is insufficient for CUDA runtime version", "driver_side", "joint_limits", "said goodbye",
     "server lost", "spec rejected: fps", "paused", "stop requested", "SPEC_REJECTED", "no policy server heard",
-    "waiting for an answer", "inference_timeout_s", "",
+    "waiting for a chunk", "inference_timeout_s", "",
 )  # fmt: skip
 foreign_text = st.one_of(st.sampled_from(SENTENCES), st.text(max_size=40))
 
@@ -95,14 +96,14 @@ foreign_text = st.one_of(st.sampled_from(SENTENCES), st.text(max_size=40))
 @pytest.mark.parametrize("status", list(ERROR_ANSWERS))
 @given(words=foreign_text, name=foreign_text)
 @settings(max_examples=15, deadline=None)
-def test_the_words_and_the_name_of_a_server_change_no_cause_of_an_error_answer(
+def test_the_words_and_the_name_of_a_server_change_no_cause_of_an_error_chunk(
     status: int, words: str, name: str
 ) -> None:
     running = session()
     running.server = replace(running.server, server_name=name)
-    good = running.answer
-    running.answer = lambda *question, **more: replace(
-        good(*question, **more), status=status, message=words, server_name=name
+    good = running.chunk
+    running.chunk = lambda *request, **more: replace(
+        good(*request, **more), status=status, message=words, server_name=name
     )
     running.run(3.0)
     assert running.journal.core.state is QueueState.HOLDING
@@ -112,16 +113,16 @@ def test_the_words_and_the_name_of_a_server_change_no_cause_of_an_error_answer(
 @pytest.mark.parametrize(
     ("state", "cause", "expected"),
     [
-        (ServerState.ERROR, "LOAD_FAILED", causes.SERVER_NOT_READY),
-        (ServerState.ERROR, "SPEC_REJECTED", causes.SPEC_REJECTED),
-        (ServerState.LOADING, "LOADING", causes.SERVER_NOT_READY),
-        (ServerState.ERROR, "", causes.SERVER_NOT_READY),
+        (PolicyState.ERROR, "LOAD_FAILED", causes.SERVER_NOT_READY),
+        (PolicyState.ERROR, "SPEC_REJECTED", causes.SPEC_REJECTED),
+        (PolicyState.LOADING, "LOADING", causes.SERVER_NOT_READY),
+        (PolicyState.ERROR, "", causes.SERVER_NOT_READY),
     ],
 )
 @given(words=foreign_text, name=foreign_text)
 @settings(max_examples=15, deadline=None)
 def test_the_words_and_the_name_of_a_server_that_is_not_ready_change_no_cause(
-    state: ServerState, cause: str, expected: str, words: str, name: str
+    state: PolicyState, cause: str, expected: str, words: str, name: str
 ) -> None:
     running = session()
     running.server = replace(running.server, server_name=name, state=state, cause=cause, message=words)
@@ -143,7 +144,7 @@ def test_the_words_of_the_driver_and_the_names_of_joints_change_no_cause(words: 
 
 def test_a_server_that_stopped_the_queue_is_no_remedy_that_goes_on_by_itself() -> None:
     stopped, held = (diagnose(state, causes.SERVER_LOST) for state in (QueueState.STOPPED, QueueState.HOLDING))
-    assert held.remedy.endswith("the queue goes on by itself")
+    assert held.remedy.endswith("the queue resumes automatically")
     assert stopped.remedy == "look at the network and the server, then call action_queue/start"
     assert (held.level, stopped.level) == (Level.WARN, Level.ERROR)
 
@@ -163,7 +164,7 @@ def test_every_cause_that_is_no_good_has_a_remedy_and_names_are_used_once() -> N
     ("state", "words", "name", "level"),
     [
         (QueueState.RUNNING, "", "RUNNING", DiagnosticStatus.OK),
-        (QueueState.STARVED, "waiting for an answer", "STARVED", DiagnosticStatus.WARN),
+        (QueueState.STARVED, "waiting for a chunk", "STARVED", DiagnosticStatus.WARN),
         (QueueState.STOPPED, "stop requested", "STOP_REQUESTED", DiagnosticStatus.OK),
         (QueueState.STOPPED, "the driver was restarted; `start` needed", "DRIVER_RESTARTED", DiagnosticStatus.ERROR),
         (QueueState.STOPPED, "server lost: no heartbeat for 0.9 s (on_server_lost: stop); `start` needed",
@@ -173,7 +174,9 @@ def test_every_cause_that_is_no_good_has_a_remedy_and_names_are_used_once() -> N
 def test_entries_show_state_cause_counters_and_a_second_server(
     state: QueueState, words: str, name: str, level: bytes
 ) -> None:
-    status = Status(state, words, name, 1, 2, 3, 4, 5, 6, 0.5, 7, 0.1, 8, 0.2, 0.3, 0.4, math.nan, Counters(accepted=9))
+    status = CoreStatus(
+        state, words, name, 1, 2, 3, 4, 5, 6, 0.5, 7, 0.1, 8, 0.2, 0.3, 0.4, math.nan, QueueCounters(accepted=9)
+    )
     only, servers = entries("arm/action_queue", status, [], "", {})
     assert (servers.name, servers.level) == ("arm/action_queue: servers", DiagnosticStatus.OK)
     assert (only.level, only.name) == (level, "arm/action_queue: queue")
@@ -188,7 +191,7 @@ def test_entries_show_state_cause_counters_and_a_second_server(
 
 
 def test_the_latency_of_a_chunk_is_split_and_half_of_the_network_is_called_an_estimate() -> None:
-    latency = Latency()
+    latency = QueueLatency()
     message = ActionChunk(request_id=1, inference=0.030, mailbox_wait=0.001, wait_frames=0.010, server_total=0.050)
     latency.chunk(7, 1_000_000_000, 20, 0.090, message)
     latency.tick(7, 1_020_000_000, 20)  # nothing executed yet

@@ -1,20 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameters: defaults, ranges, rules across them, and the shipped file."""
 
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from so101_action_queue.parameters import QueueParameters
-from so101_action_queue.settings import Settings
+from so101_action_queue.core.settings import QueueSettings
+from so101_action_queue.ros.parameters import QueueParameters
 from so101_node.parameters import ParameterError, build, rules
 
 CONFIG = Path(__file__).parents[3] / "config"
 
 
 def test_the_defaults_are_valid_and_are_the_cores_defaults() -> None:
-    assert build(QueueParameters, {}).settings() == Settings()
+    assert build(QueueParameters, {}).settings() == QueueSettings()
 
 
 def test_lerobots_names_keep_their_defaults() -> None:
@@ -23,8 +24,19 @@ def test_lerobots_names_keep_their_defaults() -> None:
     assert chosen.aggregate_fn_name == "weighted_average"
 
 
+@pytest.mark.parametrize(
+    ("argument", "configured", "chosen"),
+    [("", "", ""), ("", "a.npz", "a.npz"), ("b.npz", "a.npz", "b.npz"), ("none", "a.npz", ""), ("none", "", "")],
+)
+def test_the_launch_argument_of_a_correction_counts_more_than_the_file_where_it_is_given(
+    argument: str, configured: str, chosen: str
+) -> None:
+    given = build(QueueParameters, {"correction_argument": argument, "correction_file": configured})
+    assert given.chosen_correction == chosen
+
+
 def test_every_setting_of_the_core_is_a_parameter() -> None:
-    assert {item.name for item in fields(Settings)} <= set(rules(QueueParameters))
+    assert {item.name for item in fields(QueueSettings)} <= set(rules(QueueParameters))
 
 
 def test_an_unknown_aggregation_is_refused_with_the_list_of_known_ones() -> None:
@@ -42,6 +54,9 @@ def test_an_unknown_aggregation_is_refused_with_the_list_of_known_ones() -> None
         ({"chunk_size_threshold": 1.1}, "0 to 1"),
         ({"fps": 61.0}, "10 to 60"),
         ({"max_seam_rad": 0.0}, "max_seam_rad"),
+        ({"max_requests_in_flight": 0}, "1 to 8"),
+        ({"max_requests_in_flight": 9}, "1 to 8"),
+        ({"request_spacing_steps": 0}, "1 to 100"),
         ({"request_policy": "never"}, "threshold, adaptive"),
         ({"on_server_lost": "panic"}, "hold, stop"),
         ({"units": "radians"}, "degrees, normalized"),
@@ -73,7 +88,12 @@ def test_the_shipped_files_name_only_parameters_that_exist_with_values_that_are_
 def test_the_commented_file_names_every_default_as_it_is() -> None:
     values = yaml.safe_load((CONFIG / "action_queue.yaml").read_text())["/**"]["ros__parameters"]
     chosen, default = build(QueueParameters, values), build(QueueParameters, {})
-    different = {name for name in rules(QueueParameters) if getattr(chosen, name) != getattr(default, name)}
+    pairs = zip(astuple(chosen), astuple(default), strict=True)
+    different = {
+        name
+        for name, (one, other) in zip(rules(QueueParameters), pairs, strict=True)
+        if (tuple(one) if isinstance(one, list) else one) != other
+    }
     assert not different
 
 

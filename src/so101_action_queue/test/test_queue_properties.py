@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What holds for every sequence of inputs. Hypothesis plays network, server, driver and operator at once."""
 
 import math
@@ -8,14 +9,15 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from so101_action_queue.aggregation import AGGREGATIONS
-from so101_action_queue.asking import ASK_RULES
-from so101_action_queue.decisions import Question, QueueState, TickDecision, Verdict
-from so101_action_queue.inputs import Answer, DriverReport, DriverState, JointLimits, Pose, ServerReport, ServerState
-from so101_action_queue.journal import Entry, InputKind, Journal, apply
-from so101_action_queue.queue_core import ActionQueue
-from so101_action_queue.settings import Settings
-from so101_action_queue.virtual_session import Link, VirtualSession
+from so101_action_queue.core.aggregation import AGGREGATIONS
+from so101_action_queue.core.decisions import ChunkRequest, TickDecision
+from so101_action_queue.core.inputs import DriverReport, JointLimits, JointPositions, ReceivedChunk, ServerReport
+from so101_action_queue.core.queue_core import ActionQueue
+from so101_action_queue.core.request_rules import REQUEST_RULES
+from so101_action_queue.core.settings import QueueSettings
+from so101_action_queue.record.journal import Journal, JournalEntry, apply
+from so101_action_queue.record.virtual_session import VirtualLink, VirtualSession
+from so101_node.protocol import ChunkVerdict, DecisionInput, DriverState, PolicyState, QueueState
 
 JOINTS = ("pan", "lift")
 LOWER, UPPER = np.array([-1.0, -0.5]), np.array([1.0, 1.5])
@@ -25,14 +27,16 @@ PERIOD_NS = 33_333_333
 PATIENCE_S = 12.5  # longest silence of a healthy queue: a server's wish of 10 s, or 2 s of busy_timeout_s, and a tick
 
 chosen_settings = st.builds(
-    Settings,
+    QueueSettings,
     joint_names=st.just(JOINTS),
     cameras=st.just(()),
     actions_per_chunk=st.just(20),
     aggregate_fn_name=st.sampled_from(list(AGGREGATIONS)),
     alignment=st.sampled_from(["executed_steps", "elapsed_time"]),
-    request_policy=st.sampled_from(list(ASK_RULES)),
+    request_policy=st.sampled_from(list(REQUEST_RULES)),
     chunk_size_threshold=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+    max_requests_in_flight=st.sampled_from([1, 1, 2, 8]),
+    request_spacing_steps=st.sampled_from([1, 5, 30]),
     request_timeout_s=st.sampled_from([0.05, 0.3, 1.0]),
     busy_timeout_s=st.just(2.0),
     max_action_age_s=st.sampled_from([0.3, 5.0]),
@@ -65,9 +69,9 @@ STRANGE: list[dict[str, Any]] = [
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question, `before` ticks, an answer of `rows` rows to it or to one `older` questions back, `after` ticks.
+    """A request, `before` ticks, a chunk of `rows` rows to it or to one `older` requests back, `after` ticks.
 
-    With `changes` the answer has four rows and is not what it should be.
+    With `changes` the chunk has four rows and is not what it should be.
     """
 
     values: list[float]
@@ -93,18 +97,19 @@ class QueueMachine(RuleBasedStateMachine):
     """Any input at any time. `invariant`s are checked after every one."""
 
     @initialize(chosen=chosen_settings, before=st.lists(exchanges, max_size=4))
-    def begin(self, chosen: Settings, before: list[Exchange]) -> None:
+    def begin(self, chosen: QueueSettings, before: list[Exchange]) -> None:
         self.settings = chosen
-        self.entries: list[Entry] = []
+        self.entries: list[JournalEntry] = []
         self.now_ns = 1_000_000_000
-        self.pose: Pose | None = Pose((0.0, 0.0), 0.0)
+        self.positions: JointPositions | None = JointPositions((0.0, 0.0), 0.0)
         self.driver = DRIVER
         self.journal = Journal(self.now_ns, chosen, self.entries.append)
         self.journal.set_limits(self.now_ns, LIMITS)
         assert self.journal.core.spec is not None
-        self.server = ServerReport(5, "s", self.journal.core.spec.spec_id, ServerState.READY, supports_rtc=True)
+        self.server = ServerReport(5, "s", self.journal.core.spec.spec_id, PolicyState.READY, supports_rtc=True)
         self.server_speaks = True
-        self.questions: list[Question] = []
+        self.requests: list[ChunkRequest] = []
+        self.follows: dict[int, int] = {}  # id -> whose chunk had been accepted last when it was sent
         self.sessions = 0
         self.executed_step = -1
         self.at_rest = True
@@ -123,7 +128,8 @@ class QueueMachine(RuleBasedStateMachine):
         before = self.journal.core
         self.journal.start(self.now_ns, self.sessions)
         if self.journal.core is not before:
-            self.questions, self.executed_step, self.at_rest, self.out = [], -1, True, None
+            self.requests, self.follows = [], {}
+            self.executed_step, self.at_rest, self.out = -1, True, None
 
     @rule(count=st.integers(0, 25), late=st.booleans())
     def tick(self, count: int, late: bool) -> None:
@@ -132,18 +138,18 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(exchange=exchanges)
     def exchange(self, exchange: Exchange) -> None:
-        """A stretch in which the world is in order: a question, some ticks, a good answer to it or an older one."""
-        self.pose, self.server_speaks, self.driver = Pose((0.0, 0.0), 0.0), True, DRIVER
+        """A stretch in which the world is in order: a request, some ticks, a good chunk to it or an older one."""
+        self.positions, self.server_speaks, self.driver = JointPositions((0.0, 0.0), 0.0), True, DRIVER
         if not self.journal.core.is_started:
             self.start()
-        count = len(self.questions)
+        count = len(self.requests)
         for _ in range(40):
-            if len(self.questions) > count:
+            if len(self.requests) > count:
                 break
             self._tick(PERIOD_NS)
         self.tick(exchange.before, late=False)
-        if self.questions:
-            chosen = self.questions[max(0, len(self.questions) - 1 - exchange.older)]
+        if self.requests:
+            chosen = self.requests[max(0, len(self.requests) - 1 - exchange.older)]
             values = exchange.values
             rows = 4 if exchange.changes else exchange.rows
             self._take(chosen, [values[index % len(values)] for index in range(2 * rows)], **exchange.changes)
@@ -151,18 +157,18 @@ class QueueMachine(RuleBasedStateMachine):
         self.tick(exchange.after, late=False)
 
     @rule(data=st.data(), rows=st.integers(1, 20))
-    def answer(self, data: st.DataObject, rows: int) -> None:
-        if self.questions:
+    def chunk(self, data: st.DataObject, rows: int) -> None:
+        if self.requests:
             values = data.draw(st.lists(row_values, min_size=rows * 2, max_size=rows * 2))
-            self._take(data.draw(st.sampled_from(self.questions[-1:-7:-1])), values)
+            self._take(data.draw(st.sampled_from(self.requests[-1:-7:-1])), values)
 
     @rule(
-        state=st.sampled_from(ServerState),
+        state=st.sampled_from(PolicyState),
         busy=st.booleans(),
         leaving=st.booleans(),
         server_id=st.sampled_from([5, 5, 6]),
     )
-    def server_says(self, state: ServerState, busy: bool, leaving: bool, server_id: int) -> None:
+    def server_says(self, state: PolicyState, busy: bool, leaving: bool, server_id: int) -> None:
         report = replace(
             self.server, state=state, server_id=server_id, leaving=leaving, busy_session=self.sessions if busy else 0
         )
@@ -176,9 +182,9 @@ class QueueMachine(RuleBasedStateMachine):
     def driver_says(self, state: DriverState, driver_id: int) -> None:
         self.driver = replace(DRIVER, state=state, driver_id=driver_id)
 
-    @rule(pose=st.sampled_from([None, Pose((0.0, 0.0), 0.0), Pose((0.1, 0.1), 5.0)]))
-    def pose_becomes(self, pose: Pose | None) -> None:
-        self.pose = pose
+    @rule(positions=st.sampled_from([None, JointPositions((0.0, 0.0), 0.0), JointPositions((0.1, 0.1), 5.0)]))
+    def joint_positions_become(self, positions: JointPositions | None) -> None:
+        self.positions = positions
 
     @rule(task=st.sampled_from(["a", "b"]))
     def task_becomes(self, task: str) -> None:
@@ -197,7 +203,7 @@ class QueueMachine(RuleBasedStateMachine):
             self._check_that_it_will_ask()
 
     def _check_that_it_will_ask(self) -> None:
-        """Checked on a copy that lives on alone without answers: nothing that came before can have silenced it."""
+        """Checked on a copy that lives on alone without chunks: nothing that came before can have silenced it."""
         if not self.journal.core.is_started:
             return
         core = replayed(self.entries)
@@ -208,20 +214,26 @@ class QueueMachine(RuleBasedStateMachine):
             core.hear_driver(now_ns, DRIVER)
             for server_id in (5, 6):  # whichever of the two it is bound to
                 core.hear_server(now_ns, replace(self.server, server_id=server_id))
-            asked = core.tick(now_ns, Pose((0.0, 0.0), 0.0)).question is not None
+            asked = core.tick(now_ns, JointPositions((0.0, 0.0), 0.0)).request is not None
         assert asked or not core.is_started
         assert core.is_started or "driver" in core.cause or "server" in core.cause
 
     @invariant()
+    def no_more_requests_are_outstanding_than_may_be(self) -> None:
+        status = self.journal.core.status(self.now_ns)
+        assert status.outstanding <= self.settings.max_requests_in_flight
+        assert (status.outstanding == 0) == (status.outstanding_request_id == 0)
+
+    @invariant()
     def rows_left_fit_the_chunk(self) -> None:
-        assert 0 <= self.journal.core.execution.length <= self.settings.actions_per_chunk
+        assert 0 <= self.journal.core.length <= self.settings.actions_per_chunk
 
     def teardown(self) -> None:
         if hasattr(self, "entries"):
             again = replayed(self.entries)
             core = self.journal.core
             assert repr(again.status(self.now_ns)) == repr(core.status(self.now_ns))
-            assert again.execution.setpoint.tobytes() == core.execution.setpoint.tobytes()
+            assert again.setpoint.tobytes() == core.setpoint.tobytes()
 
     # -- the world -----------------------------------------------------------------------------------------------------
 
@@ -234,12 +246,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.now_ns += after_ns
         self._world()
         core = self.journal.core
-        step = core.execution.step
-        executed = core.execution.executed
-        decision = self.journal.tick(self.now_ns, self.pose)
+        step = core.step
+        executed = core.executed
+        decision = self.journal.tick(self.now_ns, self.positions)
         self._check_command(decision, core, step, executed, after_ns)
-        if decision.question is not None:
-            self._check_question(decision.question, core)
+        if decision.request is not None:
+            self._check_request(decision.request, core)
 
     def _check_command(
         self, decision: TickDecision, core: ActionQueue, step: int, executed: int, after_ns: int
@@ -253,69 +265,72 @@ class QueueMachine(RuleBasedStateMachine):
         assert np.all(np.isfinite(out))
         assert np.all(out >= LOWER)
         assert np.all(out <= UPPER)
-        moved_on = core.execution.executed - executed
+        moved_on = core.executed - executed
         self.at_rest = not moved_on
         assert moved_on in (0, 1)
         assert (core.state is QueueState.RUNNING) == (moved_on == 1)
         if self.settings.alignment == "executed_steps":
-            assert core.execution.step == step + moved_on
+            assert core.step == step + moved_on
         else:
-            assert core.execution.step >= step
+            assert core.step >= step
         if moved_on:
-            assert (
-                core.execution.step - 1 > self.executed_step
-            )  # the row just executed is of a step not executed before
-            self.executed_step = core.execution.step - 1
+            assert core.step - 1 > self.executed_step  # the row just executed is of a step not executed before
+            self.executed_step = core.step - 1
         elif self.out is not None:
             assert np.array_equal(out, self.out)  # held, exactly
         self.out = out
 
-    def _check_question(self, question: Question, core: ActionQueue) -> None:
-        assert self.pose is not None
-        assert self.pose.age_s <= self.settings.max_pose_age_s
-        assert question.step == core.execution.step
-        assert question.must_go == (core.execution.length == 0)
-        assert question.session == core.session
-        if self.questions:
-            assert question.request_id == self.questions[-1].request_id + 1
-        self.questions.append(question)
+    def _check_request(self, request: ChunkRequest, core: ActionQueue) -> None:
+        assert self.positions is not None
+        assert self.positions.age_s <= self.settings.max_pose_age_s
+        assert request.step == core.step
+        assert request.must_go == (core.length == 0)
+        assert request.session == core.session
+        if self.requests:
+            assert request.request_id == self.requests[-1].request_id + 1
+        self.requests.append(request)
+        self.follows[request.request_id] = core.status(self.now_ns).accepted_request_id
 
-    def _take(self, question: Question, values: list[float], **changes: Any) -> None:
-        answer = Answer(
-            session=question.session, request_id=question.request_id, spec_id=question.spec_id, step=question.step,
+    def _take(self, request: ChunkRequest, values: list[float], **changes: Any) -> None:
+        chunk = ReceivedChunk(
+            session=request.session, request_id=request.request_id, spec_id=request.spec_id, step=request.step,
             server_id=5, server_name="s", status=0, message="", retry_after_s=0.0, period_s=1 / 30, joint_names=JOINTS,
             rows=len(values) // 2, positions=np.array(values, dtype=np.float32),
         )  # fmt: skip
-        answer = replace(answer, **changes)
+        chunk = replace(chunk, **changes)
         core = self.journal.core
-        held = core.execution.setpoint.copy()
-        rows_before = core.execution.rows_ahead()
-        step = core.execution.step
-        decision = self.journal.take_answer(self.now_ns, answer)
-        if decision.verdict is not Verdict.ACCEPTED:
-            assert core.execution.length in (0, len(rows_before))
+        held = core.setpoint.copy()
+        rows_before = core.rows_ahead()
+        step = core.step
+        accepted = core.status(self.now_ns).accepted_request_id
+        decision = self.journal.take_chunk(self.now_ns, chunk)
+        if decision.verdict is not ChunkVerdict.ACCEPTED:
+            assert core.length in (0, len(rows_before))
             return
         assert changes.keys() <= {"positions", "rows"}
         if self.settings.alignment == "executed_steps":
-            assert decision.rows_trimmed == step - question.step
+            assert decision.rows_trimmed == step - request.step
         always = self.settings.seam_ramp == "always" or self.settings.aggregate_fn_name == "crossfade"
-        late = self.settings.aggregate_fn_name == "rtc" and step - question.step > question.expected_delay_steps
+        late = step - request.step > request.expected_delay_steps
+        several = self.settings.max_requests_in_flight > 1
+        detached = several and self.follows[request.request_id] != accepted
+        late = self.settings.aggregate_fn_name == "rtc" and (late or detached)
         if always or late or self.at_rest or not len(rows_before):
-            self._check_seams(answer, decision.rows_trimmed, held, core)
-        assert core.execution.step == step
-        assert core.execution.length == answer.rows - decision.rows_trimmed
+            self._check_seams(chunk, decision.rows_trimmed, held, core)
+        assert core.step == step
+        assert core.length == chunk.rows - decision.rows_trimmed
 
-    def _check_seams(self, answer: Answer, trimmed: int, held: np.ndarray, core: ActionQueue) -> None:
+    def _check_seams(self, chunk: ReceivedChunk, trimmed: int, held: np.ndarray, core: ActionQueue) -> None:
         """From the command before the chunk to its last row: nowhere more than `max_seam_rad` beyond its own motion."""
-        plan = np.clip(answer.positions.astype(np.float64).reshape(-1, 2), LOWER, UPPER)
-        rows = core.execution.rows_ahead()
+        plan = np.clip(chunk.positions.astype(np.float64).reshape(-1, 2), LOWER, UPPER)
+        rows = core.rows_ahead()
         before = plan[trimmed - 1] if trimmed else plan[0]
         offsets = np.concatenate([[held - before], rows - plan[trimmed:]])
         at_limit = (rows == LOWER) | (rows == UPPER)
         assert np.all((np.abs(np.diff(offsets, axis=0)) <= self.settings.max_seam_rad * (1 + 1e-6) + 1e-9) | at_limit)
 
 
-def replayed(entries: list[Entry]) -> ActionQueue:
+def replayed(entries: list[JournalEntry]) -> ActionQueue:
     """A core that has seen the entries of the newest session, or of all the time before the first."""
     newest = entries[-1].session
     core: ActionQueue | None = None
@@ -323,7 +338,7 @@ def replayed(entries: list[Entry]) -> ActionQueue:
         if entry.session != newest:
             continue
         if core is None:
-            assert entry.kind is InputKind.CONFIGURE
+            assert entry.kind is DecisionInput.CONFIGURE
             core = ActionQueue(entry.now_ns, entry.value)
             continue
         assert repr(apply(core, entry.kind, entry.now_ns, entry.value)) == repr(entry.decision)
@@ -342,27 +357,31 @@ TestQueueMachine.settings = settings(
     latencies=st.lists(st.floats(0.0, 3.0), min_size=5, max_size=20),
     losses=st.sets(st.integers(1, 20)),
     timeout_s=st.floats(0.05, 2.0),
-    rule_name=st.sampled_from(list(ASK_RULES)),
+    rule_name=st.sampled_from(list(REQUEST_RULES)),
+    number=st.sampled_from([1, 2, 8]),
 )
 def test_whatever_the_latencies_and_losses_the_arm_keeps_moving_when_they_end(
-    latencies: list[float], losses: set[int], timeout_s: float, rule_name: str
+    latencies: list[float], losses: set[int], timeout_s: float, rule_name: str, number: int
 ) -> None:
-    def inference_s(number: int) -> float:
-        return latencies[number % len(latencies)] if number <= 20 else 0.1
+    def inference_s(request_id: int) -> float:
+        return latencies[request_id % len(latencies)] if request_id <= 20 else 0.1
 
-    def downlink_s(number: int) -> float | None:
-        return None if number in losses else 0.01
+    def downlink_s(request_id: int) -> float | None:
+        return None if request_id in losses else 0.01
+
+    chosen = QueueSettings(
+        joint_names=JOINTS, cameras=(), request_timeout_s=timeout_s, request_policy=rule_name,
+        max_requests_in_flight=number,
+    )  # fmt: skip
 
     session = VirtualSession(
-        Settings(joint_names=JOINTS, cameras=(), request_timeout_s=timeout_s, request_policy=rule_name),
-        lambda question: np.zeros((50, 2)),
-        Link(inference_s=inference_s, downlink_s=downlink_s),
+        chosen, lambda request: np.zeros((50, 2)), VirtualLink(inference_s=inference_s, downlink_s=downlink_s)
     )
     session.run(0.5)
     session.start()
     for _ in range(60):
         trace = session.run(3.0)
-        if trace.questions[-1].request_id > 25:
+        if trace.requests[-1].request_id > 25:
             break
     session.run(10.0)
     assert set(session.trace.states[-60:]) == {QueueState.RUNNING}

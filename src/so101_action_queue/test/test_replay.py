@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A log of messages replays bit for bit, and a log that was changed says where."""
 
 import math
@@ -6,20 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message, serialize_message
-from so101_action_queue.decision_log import settings_from, settings_parameters
-from so101_action_queue.decisions import Question
-from so101_action_queue.inputs import FloatArray
-from so101_action_queue.journal import Entry
-from so101_action_queue.replay import replay
-from so101_action_queue.settings import Settings
-from so101_action_queue.virtual_log import as_message as virtual_message
-from so101_action_queue.virtual_session import Link, VirtualSession
+from so101_action_queue.core.decisions import ChunkRequest
+from so101_action_queue.core.settings import QueueSettings
+from so101_action_queue.record.decision_log import settings_from, settings_parameters
+from so101_action_queue.record.decision_log import virtual_message as virtual_message
+from so101_action_queue.record.journal import JournalEntry
+from so101_action_queue.record.replay import replay
+from so101_action_queue.record.virtual_session import VirtualLink, VirtualSession
 from so101_msgs.msg import QueueDecision
+from so101_node.protocol import FloatArray
 
-CHOSEN = Settings(joint_names=("pan", "lift"), cameras=(), aggregate_fn_name="temporal_ensemble", servers=("virtual",))
+CHOSEN = QueueSettings(
+    joint_names=("pan", "lift"), cameras=(), aggregate_fn_name="temporal_ensemble", servers=("virtual",)
+)
 
 
-def as_message(entry: Entry) -> QueueDecision:
+def as_message(entry: JournalEntry) -> QueueDecision:
     """Return the entry as the node would publish it, after one trip over the wire."""
     message = virtual_message(entry, CHOSEN.joint_names)
     return deserialize_message(serialize_message(message), QueueDecision)
@@ -27,14 +30,14 @@ def as_message(entry: Entry) -> QueueDecision:
 
 @pytest.fixture(scope="module")
 def log() -> list[QueueDecision]:
-    """Two sessions with everything in them: late answers, an invalid one, a pause, new task and parameters."""
+    """Two sessions with everything in them: late chunks, an invalid one, a pause, new task and parameters."""
 
-    def policy(question: Question) -> FloatArray:
-        rows = 0.3 * np.sin((question.step + np.arange(50)) / 20)
-        rows[7] = math.nan if question.request_id == 4 else 2.3
+    def policy(request: ChunkRequest) -> FloatArray:
+        rows = 0.3 * np.sin((request.step + np.arange(50)) / 20)
+        rows[7] = math.nan if request.request_id == 4 else 2.3
         return np.repeat(rows[:, np.newaxis], 2, axis=1)
 
-    session = VirtualSession(CHOSEN, policy, Link(inference_s=lambda number: 2.0 if number == 6 else 0.1))
+    session = VirtualSession(CHOSEN, policy, VirtualLink(inference_s=lambda number: 2.0 if number == 6 else 0.1))
     session.run(0.5)
     session.start()
     session.run(8.0)
@@ -102,5 +105,9 @@ def test_an_entry_that_cannot_be_read_is_named(log: list[QueueDecision]) -> None
 
 
 def test_settings_survive_as_parameters() -> None:
-    for settings in (Settings(), CHOSEN, Settings(task="größer", cameras=(), rename_from=("a",), rename_to=("b",))):
+    for settings in (
+        QueueSettings(),
+        CHOSEN,
+        QueueSettings(task="größer", cameras=(), rename_from=("a",), rename_to=("b",)),
+    ):
         assert settings_from(settings_parameters(settings)) == settings

@@ -1,16 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
 """Binding to a server, losing it, and finding another."""
 
 from dataclasses import replace
 
-from so101_action_queue.inputs import ServerReport, ServerState
-from so101_action_queue.server_watch import ServerEvent, ServerWatch
-from so101_action_queue.settings import Settings
+from so101_action_queue.core.inputs import ServerReport
+from so101_action_queue.core.server_watch import ServerEvent, ServerWatch
+from so101_action_queue.core.settings import QueueSettings
+from so101_node.protocol import PolicyState
 
 S = 1_000_000_000
 SPEC = 5
-SETTINGS = Settings(server_lost_s=0.9)
-A = ServerReport(server_id=1, server_name="a", spec_id=SPEC, state=ServerState.READY)
-B = ServerReport(server_id=2, server_name="b", spec_id=SPEC, state=ServerState.READY)
+SETTINGS = QueueSettings(server_lost_s=0.9)
+A = ServerReport(server_id=1, server_name="a", spec_id=SPEC, state=PolicyState.READY)
+B = ServerReport(server_id=2, server_name="b", spec_id=SPEC, state=PolicyState.READY)
 
 
 def bound_to_a() -> ServerWatch:
@@ -22,7 +24,7 @@ def bound_to_a() -> ServerWatch:
 
 def test_the_first_ready_server_is_bound_and_kept_though_another_is_ready() -> None:
     watch = ServerWatch()
-    watch.hear(0, replace(B, state=ServerState.LOADING), SETTINGS)
+    watch.hear(0, replace(B, state=PolicyState.LOADING), SETTINGS)
     watch.hear(0, A, SETTINGS)
     assert watch.judge(0, SPEC, SETTINGS) == [ServerEvent.BOUND]
     assert watch.bound_id == A.server_id
@@ -40,12 +42,21 @@ def test_ready_for_another_spec_is_not_ready() -> None:
 
 
 def test_only_servers_of_the_wanted_names_count() -> None:
-    settings = Settings(servers=("b",))
+    settings = QueueSettings(servers=("b",))
     watch = ServerWatch()
     assert not watch.hear(0, A, settings)
     assert not watch.connected
     assert "(b)" in watch.explain(0, SPEC, settings).text
     assert watch.hear(0, B, settings)
+    watch.judge(0, SPEC, settings)
+    assert watch.bound_id == B.server_id
+
+
+def test_of_several_that_are_ready_the_preferred_is_bound_whichever_was_heard_first() -> None:
+    settings = QueueSettings(servers=("b", "a"))
+    watch = ServerWatch()
+    watch.hear(0, A, settings)
+    watch.hear(0, B, settings)
     watch.judge(0, SPEC, settings)
     assert watch.bound_id == B.server_id
 
@@ -64,7 +75,7 @@ def test_after_a_loss_the_same_server_or_another_is_bound() -> None:
     for comeback in (A, B):
         watch = bound_to_a()
         watch.judge(2 * S, SPEC, SETTINGS)
-        assert watch.bound_id == A.server_id  # its late answers stay good until somebody else is bound
+        assert watch.bound_id == A.server_id  # its late chunks stay good until somebody else is bound
         watch.hear(3 * S, comeback, SETTINGS)
         assert watch.judge(3 * S, SPEC, SETTINGS) == [ServerEvent.BOUND]
         assert watch.bound_id == comeback.server_id
@@ -80,7 +91,7 @@ def test_a_loss_is_called_by_its_name_though_another_server_is_bound_in_the_same
 
 def test_a_server_is_there_to_begin_with_while_it_was_heard_lately_and_has_not_left() -> None:
     watch = ServerWatch()
-    watch.hear(0, replace(A, state=ServerState.LOADING), SETTINGS)
+    watch.hear(0, replace(A, state=PolicyState.LOADING), SETTINGS)
     assert watch.any_heard_lately(5 * S)
     assert not watch.any_heard_lately(5 * S + 1)
     watch.hear(6 * S, replace(A, leaving=True), SETTINGS)
@@ -104,7 +115,7 @@ def test_a_goodbye_is_called_by_its_name() -> None:
 
 def test_a_bound_server_in_error_stays_bound_and_its_message_is_shown() -> None:
     watch = bound_to_a()
-    watch.hear(1, replace(A, state=ServerState.ERROR, message="out of memory"), SETTINGS)
+    watch.hear(1, replace(A, state=PolicyState.ERROR, message="out of memory"), SETTINGS)
     watch.hear(1, B, SETTINGS)
     assert watch.judge(1, SPEC, SETTINGS) == [ServerEvent.NOT_READY]
     assert watch.bound_id == A.server_id

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turning pixels into the bytes that cross the network, and back: one place, so that training and running agree.
 
 The camera nodes, the virtual cameras and the recording of training data all encode here. A policy therefore sees the
@@ -9,7 +10,8 @@ import struct
 import cv2
 import numpy as np
 
-from so101_camera.frame import Frame, Image
+from so101_camera.core.frame import Frame, Pixels, check_pixels
+from so101_camera.errors import FrameShapeError, ImageCodecError
 
 # 640x480 of the virtual scene comes to 20-40 kB at 90; 95 doubles the bytes and shows no difference after the resize
 # that every policy does.
@@ -22,25 +24,21 @@ _EXIF = 0xE1
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
-class ImageCodecError(ValueError):
-    """Bytes that are no picture, or pixels that cannot be encoded."""
-
-
-def encode_jpeg(bgr: Image, quality: int = DEFAULT_JPEG_QUALITY) -> bytes:
+def encode_jpeg(bgr: Pixels, quality: int = DEFAULT_JPEG_QUALITY) -> bytes:
     """Return (height, width, 3) uint8 BGR pixels as a baseline JPEG file; `quality` is 1 to 100."""
     return _encode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
-def encode_png(bgr: Image) -> bytes:
+def encode_png(bgr: Pixels) -> bytes:
     """Return (height, width, 3) uint8 BGR pixels as a PNG file: lossless, about ten times the bytes of JPEG."""
     return _encode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
-def decode_image(data: bytes) -> Image:
+def decode_image(data: bytes) -> Pixels:
     """Return a JPEG or PNG file as (height, width, 3) uint8 BGR pixels.
 
     Raises:
-        ImageCodecError: the bytes are not a whole picture.
+        ImageCodecError: the bytes are not a whole image file.
     """
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
@@ -48,7 +46,7 @@ def decode_image(data: bytes) -> Image:
     return np.asarray(pixels, np.uint8)
 
 
-def picture_size(frame: Frame) -> tuple[int, int]:
+def frame_size(frame: Frame) -> tuple[int, int]:
     """Return the frame's width and height, pixels; of JPEG bytes only the header is read.
 
     Raises:
@@ -62,7 +60,7 @@ def picture_size(frame: Frame) -> tuple[int, int]:
         kind = frame.jpeg[at + 1]
         if kind == _MARKER:  # a fill byte
             at += 1
-        elif kind == _EXIF:  # it may say that the picture lies on its side, which decoding obeys
+        elif kind == _EXIF:  # it may say that the image lies on its side, which decoding obeys
             height, width = decode_image(frame.jpeg).shape[:2]
             return width, height
         elif kind in _FRAME_HEADERS:  # length (2 bytes), bits per sample (1), height (2), width (2)
@@ -81,7 +79,7 @@ def jpeg_of(frame: Frame, quality: int = DEFAULT_JPEG_QUALITY) -> bytes:
     return encode_jpeg(frame.bgr, quality)
 
 
-def pixels_of(frame: Frame) -> Image:
+def pixels_of(frame: Frame) -> Pixels:
     """Return the frame's pixels, decoding its JPEG where it has none.
 
     Raises:
@@ -93,9 +91,11 @@ def pixels_of(frame: Frame) -> Image:
     return decode_image(frame.jpeg)
 
 
-def _encode(extension: str, bgr: Image, options: list[int]) -> bytes:
-    if bgr.ndim != 3 or bgr.shape[2] != 3 or bgr.dtype != np.uint8:
-        raise ImageCodecError(f"expected (height, width, 3) uint8 pixels, got {bgr.shape} {bgr.dtype}")
+def _encode(extension: str, bgr: Pixels, options: list[int]) -> bytes:
+    try:
+        check_pixels(bgr)
+    except FrameShapeError as error:
+        raise ImageCodecError(str(error)) from error
     ok, data = cv2.imencode(extension, bgr, options)
     if not ok:
         raise ImageCodecError(f"cannot encode {bgr.shape} pixels as {extension}")

@@ -1,14 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which requests a camera answers."""
 
 from hypothesis import given
 from hypothesis import strategies as st
-from so101_camera.answering import PENDING_LIMIT_NS, AnsweringRule, Request, Spec
+from so101_camera.core.answering import PENDING_LIMIT_NS, AnsweringRule, CameraSpec, FrameRequest
 
-SPEC = Spec(7, ("top", "wrist"), 33_333_333)
+SPEC = CameraSpec(7, ("top", "wrist"), 33_333_333)
 
 
-def request(request_id: int, *, session: int = 1, spec_id: int = 7, history: int = 1) -> Request:
-    return Request(session, request_id, spec_id, history)
+def request(request_id: int, *, session: int = 1, spec_id: int = 7, history: int = 1) -> FrameRequest:
+    return FrameRequest(session, request_id, spec_id, history)
 
 
 def rule(camera: str = "top") -> AnsweringRule:
@@ -17,7 +18,7 @@ def rule(camera: str = "top") -> AnsweringRule:
     return result
 
 
-def answered(camera: AnsweringRule, asked: Request, now_ns: int = 0) -> bool:
+def answered(camera: AnsweringRule, asked: FrameRequest, now_ns: int = 0) -> bool:
     camera.on_request(asked, now_ns)
     return camera.due(now_ns, frame_ready=True) is not None
 
@@ -86,7 +87,7 @@ def test_a_request_whose_frame_was_of_no_use_waits_for_the_next() -> None:
     assert camera.due(1, frame_ready=True) == request(1)
     assert camera.due(2, frame_ready=True) is None
     camera.take_back(request(1))
-    assert camera.due(PENDING_LIMIT_NS + 1, frame_ready=True) is None, "the queue has asked anew by now"
+    assert camera.due(PENDING_LIMIT_NS + 1, frame_ready=True) is None, "the queue has asked again by now"
 
 
 def test_a_request_that_is_taken_back_does_not_displace_a_newer_one() -> None:

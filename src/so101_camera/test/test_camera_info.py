@@ -1,10 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """Intrinsics from a calibration file, and those of an ideal camera."""
 
 import math
 from pathlib import Path
 
 import pytest
-from so101_camera.camera_info import CameraInfoError, load_camera_info, pinhole_camera_info
+from so101_camera.errors import CameraInfoError
+from so101_camera.ros.camera_info import load_camera_info, pinhole_camera_info
 
 CALIBRATION = """
 image_width: 640

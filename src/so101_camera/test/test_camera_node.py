@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The camera node as its own process, over DDS."""
 
 import itertools
@@ -14,15 +15,15 @@ import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from so101_camera.image_codec import decode_image, encode_jpeg
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
+from so101_node.topics import qos
 from test_url_source import http_camera
-
-from so101_node import qos
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])  # conftest.py has leased it
 START_LIMIT_S = 30.0
@@ -102,7 +103,7 @@ def start(name: str, **parameters: str) -> subprocess.Popen[str]:
     arguments = [f"-p{key}:={value}" for key, value in parameters.items()]
     split = [part for argument in arguments for part in ("-p", argument[2:])]
     return subprocess.Popen(
-        [sys.executable, "-m", "so101_camera.camera_node", "--ros-args", "-r", f"__node:={name}", *split],
+        [sys.executable, "-m", "so101_camera.ros.camera_node", "--ros-args", "-r", f"__node:={name}", *split],
         env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"},
         stderr=subprocess.PIPE,
         text=True,
@@ -241,12 +242,37 @@ def test_a_camera_slower_than_asked_says_both_rates_and_what_a_server_thinks_of_
         process.send_signal(signal.SIGINT)
         said += process.communicate(timeout=START_LIMIT_S)[1].splitlines()
     text = "\n".join(said)
-    assert re.search(r"slow: fewer frames come than were asked for: [34]\.\d frames/s, 30 asked; more light", text), (
+    assert re.search(r"slow: fewer frames come than were requested: [34]\.\d frames/s, 30 asked; more light", text), (
         text
     )
     assert re.search(r"at [34]\.\d frames/s a frame is up to 0\.\d\d s old.* set it to 0\.\d\d or more", text), text
     assert text.count("fewer frames") == 1
     assert "secret" not in text
+
+
+def test_pictures_that_change_their_size_are_told_in_the_log_and_in_diagnostics(robot: Robot, tmp_path: Path) -> None:
+    def put(height: int, width: int) -> None:
+        (tmp_path / "new").write_bytes(encode_jpeg(np.zeros((height, width, 3), np.uint8)))
+        (tmp_path / "new").rename(tmp_path / "0.jpg")
+
+    put(48, 64)
+    heard: list[str] = []
+
+    def hear(array: DiagnosticArray) -> None:
+        heard.extend(status.message for status in array.status if "sized" in status.name)
+
+    robot.node.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
+    process = start("sized", device=str(tmp_path))
+    try:
+        assert robot.wait(lambda: any(text.startswith("CAPTURING") for text in heard)), heard
+        put(96, 96)
+        assert robot.wait(
+            lambda: any(text == "SIZE_CHANGED: 96x96, of another aspect ratio, 64x48 at first" for text in heard)
+        )
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=START_LIMIT_S)
+    assert said.count("another size than at first") == 1 and "96x96, of another aspect ratio, 64x48 at first" in said
 
 
 @pytest.mark.parametrize(
@@ -264,6 +290,11 @@ def test_a_camera_slower_than_asked_says_both_rates_and_what_a_server_thinks_of_
         ({"device": "/tmp", "fourcc": "JPEGS"}, "four letters"),
         ({"device": "/tmp", "camera_info_url": "/nowhere/top.yaml"}, "/nowhere/top.yaml"),
         ({}, "give a camera"),
+        ({"frame_source": "opencv"}, "give a camera"),
+        (
+            {"frame_source": "opnecv", "device": "/tmp"},
+            "error: parameter frame_source = 'opnecv': no installed package has it; known are file, opencv, url",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_line_and_a_failure(parameters: dict[str, str], expected: str) -> None:

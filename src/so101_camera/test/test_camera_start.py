@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A camera that has just been started is no error; one that still gives nothing is."""
 
 import os
@@ -11,7 +12,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from so101_node.start_grace import GRACE_S
+from so101_node.timing.start_grace import GRACE_S
 
 
 def test_a_camera_without_a_frame_is_opening_first_and_an_error_after_the_grace(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_a_camera_without_a_frame_is_opening_first_and_an_error_after_the_grace(
     )
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(listener)
-    words = ["-m", "so101_camera.start", "--ros-args", "-r", "__node:=front", "-p", f"device:={tmp_path}"]
+    words = ["-m", "so101_camera.ros.start", "--ros-args", "-r", "__node:=front", "-p", f"device:={tmp_path}"]
     camera = subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True)
     try:
         while time.monotonic() < began + GRACE_S + 20.0:

@@ -1,18 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
 """The capture thread and its reopening."""
 
 import threading
 import time
 from collections.abc import Callable
 
-from so101_camera.capture_loop import ERRORS_BEFORE_REOPENING, CaptureLoop
-from so101_camera.frame import Frame
-from so101_camera.video_source import SourceError
-
-from so101_camera import capture_loop
+import pytest
+from so101_camera.core.frame import Frame
+from so101_camera.errors import SourceError
+from so101_camera.sources import capture_loop
+from so101_camera.sources.capture_loop import ERRORS_BEFORE_REOPENING, CaptureLoop
+from so101_node.threads import FatalSlot, NodeError
 
 
 class ScriptedSource:
-    """Plays a script of "frame", "error" and "gone" (cannot be opened), then frames for ever."""
+    """Plays a script of "frame", "error" and "gone" (cannot be opened), then frames forever."""
 
     def __init__(self, script: list[str]) -> None:
         self.script = script
@@ -52,7 +54,7 @@ def run(source: ScriptedSource, until: Callable[[list[int]], bool]) -> tuple[lis
         if until(frames):
             done.set()
 
-    loop = CaptureLoop(source, on_frame, errors.append)
+    loop = CaptureLoop(source, on_frame, errors.append, FatalSlot())
     loop.start()
     assert done.wait(10)
     loop.stop()
@@ -79,7 +81,7 @@ def test_a_device_that_went_is_opened_again_and_its_frames_go_on() -> None:
 def test_each_failed_opening_waits_longer() -> None:
     waits: list[float] = []
     source = ScriptedSource(["gone"] * 7)
-    loop = CaptureLoop(source, lambda _frame: loop._stop.set(), lambda _error: None)
+    loop = CaptureLoop(source, lambda _frame: loop._stop.set(), lambda _error: None, FatalSlot())
 
     class Waiting(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
@@ -95,3 +97,17 @@ def test_stopping_closes_the_device() -> None:
     source = ScriptedSource([])
     run(source, lambda got: len(got) >= 2)
     assert source.closed >= 1
+
+
+def test_a_fault_in_a_callback_ends_the_node_with_a_line() -> None:
+    source, fatal = ScriptedSource([]), FatalSlot("camera front")
+
+    def broken(_: Frame) -> None:
+        raise ValueError("boom")
+
+    loop = CaptureLoop(source, broken, lambda _error: None, fatal)
+    loop.start()
+    loop.stop(10.0)
+    with pytest.raises(NodeError, match=r"^internal error in thread capture: ValueError: boom; camera front$"):
+        fatal.check()
+    assert source.closed == 1

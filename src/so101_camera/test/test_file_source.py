@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder or a video as a camera."""
 
 import time
@@ -6,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from so101_camera.file_source import FileSource
+from so101_camera.errors import SourceError
 from so101_camera.image_codec import encode_jpeg
-from so101_camera.video_source import SourceError
+from so101_camera.sources.file_source import FileSource
 
 
 def write_pictures(folder: Path, count: int) -> list[bytes]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Image messages of other drivers as frames."""
 
 from array import array
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
-from so101_camera.foreign_frames import ForeignFrames
-from so101_camera.image_codec import ImageCodecError, encode_jpeg
+from so101_camera.errors import ImageCodecError
+from so101_camera.image_codec import encode_jpeg
+from so101_camera.ros.foreign_frames import ForeignFrames
 from std_msgs.msg import Header
 
 BGR = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)

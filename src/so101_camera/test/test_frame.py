@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """A frame holds JPEG bytes or pixels, and nothing that is neither."""
 
 import numpy as np
 import pytest
-from so101_camera.frame import Frame
+from so101_camera.core.frame import Frame
 
 
 def test_a_frame_without_bytes_and_pixels_is_refused() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The frame gate as its own process, over DDS, behind a camera driver that knows nothing of requests."""
 
 import os
@@ -13,10 +14,9 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CompressedImage, Image
 from so101_camera.image_codec import decode_image, encode_jpeg
+from so101_node.topics import qos
 from std_msgs.msg import Header
 from test_camera_node import DOMAIN, START_LIMIT_S, Robot, spec
-
-from so101_node import qos
 
 NOISE = np.random.default_rng(0)
 PICTURES = [NOISE.integers(0, 256, (120, 160, 3), dtype=np.uint8) for _ in range(3)]
@@ -25,7 +25,7 @@ PICTURES = [NOISE.integers(0, 256, (120, 160, 3), dtype=np.uint8) for _ in range
 def gate(name: str, **parameters: str) -> subprocess.Popen[str]:
     arguments = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
     return subprocess.Popen(
-        [sys.executable, "-m", "so101_camera.frame_gate_node", "--ros-args", "-r", f"__node:={name}", *arguments],
+        [sys.executable, "-m", "so101_camera.ros.frame_gate_node", "--ros-args", "-r", f"__node:={name}", *arguments],
         env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"},
         stderr=subprocess.PIPE,
         text=True,

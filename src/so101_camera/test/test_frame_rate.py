@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rate that a camera delivers, against the one asked and against what a policy server accepts."""
 
 import pytest
-from so101_camera.frame_rate import FrameRate
+from so101_camera.core.frame_rate import FrameRate
 
 S = 1_000_000_000
 

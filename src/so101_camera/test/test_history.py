@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """The frames of the last observation steps."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from so101_camera.frame import Frame
-from so101_camera.history import FrameHistory
+from so101_camera.core.frame import Frame
+from so101_camera.core.history import FrameHistory
 
 MS = 1_000_000
 

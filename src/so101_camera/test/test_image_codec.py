@@ -1,18 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """One codec for cameras, virtual cameras and data recording."""
 
 import cv2
 import numpy as np
 import pytest
-from so101_camera.frame import Frame
-from so101_camera.image_codec import (
-    ImageCodecError,
-    decode_image,
-    encode_jpeg,
-    encode_png,
-    jpeg_of,
-    picture_size,
-    pixels_of,
-)
+from so101_camera.core.frame import Frame
+from so101_camera.errors import ImageCodecError
+from so101_camera.image_codec import decode_image, encode_jpeg, encode_png, frame_size, jpeg_of, pixels_of
 
 
 def gradient() -> np.ndarray:
@@ -57,10 +51,10 @@ def test_pixels_of_a_jpeg_frame_are_decoded() -> None:
 @pytest.mark.parametrize("options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 4]])
 def test_the_size_of_a_jpeg_is_read_from_its_header(options: list[int]) -> None:
     data = bytes(cv2.imencode(".jpg", gradient(), options)[1])
-    assert picture_size(Frame(1, 0, jpeg=data)) == (64, 48)
-    assert picture_size(Frame(1, 0, bgr=gradient())) == (64, 48)
+    assert frame_size(Frame(1, 0, jpeg=data)) == (64, 48)
+    assert frame_size(Frame(1, 0, bgr=gradient())) == (64, 48)
     table, fill = b"\xff\xdb\x00\x04\x00\x00", b"\xff"
-    assert picture_size(Frame(1, 0, jpeg=data[:2] + table + fill + data[2:])) == (64, 48)
+    assert frame_size(Frame(1, 0, jpeg=data[:2] + table + fill + data[2:])) == (64, 48)
 
 
 def test_a_picture_that_says_it_lies_on_its_side_has_the_size_it_is_decoded_to() -> None:
@@ -69,7 +63,7 @@ def test_a_picture_that_says_it_lies_on_its_side_has_the_size_it_is_decoded_to()
     data = encode_jpeg(gradient())
     frame = Frame(1, 0, jpeg=data[:2] + exif + data[2:])
     assert pixels_of(frame).shape == (64, 48, 3)
-    assert picture_size(frame) == (48, 64)
+    assert frame_size(frame) == (48, 64)
 
 
 @pytest.mark.parametrize(
@@ -77,4 +71,4 @@ def test_a_picture_that_says_it_lies_on_its_side_has_the_size_it_is_decoded_to()
 )
 def test_a_torn_header_has_no_size(data: bytes) -> None:
     with pytest.raises(ImageCodecError, match=f"{len(data)} bytes of JPEG without a frame header"):
-        picture_size(Frame(1, 0, jpeg=data))
+        frame_size(Frame(1, 0, jpeg=data))

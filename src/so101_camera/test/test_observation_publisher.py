@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Answers of one camera, made without a network."""
 
 from types import SimpleNamespace
@@ -6,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from rclpy.clock import Clock
-from so101_camera.frame import Frame
+from so101_camera.core.frame import Frame
 from so101_camera.image_codec import decode_image, encode_jpeg
-from so101_camera.observation_publisher import ObservationPublisher
+from so101_camera.ros.observation_publisher import ObservationPublisher
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
 
 PICTURE = np.full((48, 64, 3), 90, np.uint8)
@@ -62,7 +63,7 @@ def test_a_frame_that_cannot_be_decoded_leaves_the_request_to_the_next_one(node:
     assert (answer.request_id, answer.frame_seq, answer.image.format) == (1, 2, "png")
     assert decode_image(bytes(answer.image.data)).shape == PICTURE.shape
     ask(node, 1)  # its copy
-    assert (len(node.published), top.answers) == (1, 1)
+    assert (len(node.published), top.observations) == (1, 1)
 
 
 def test_a_torn_frame_that_comes_while_a_request_waits_does_not_end_the_capture(node: StandIn) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Video4Linux2 device, seen through a stand-in for cv2.VideoCapture that answers as the real one does."""
 
 import os
@@ -7,9 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from so101_camera.core.frame_source import SourceSettings
+from so101_camera.errors import SourceError
 from so101_camera.image_codec import encode_jpeg
-from so101_camera.opencv_source import OpenCvSource
-from so101_camera.video_source import SourceError, SourceSettings
+from so101_camera.sources.opencv_source import OpenCvSource
 
 JPEG = encode_jpeg(np.full((48, 64, 3), 90, np.uint8))
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two nodes that answer for one camera, such as a camera and a frame gate: seen over DDS, after a lease."""
 
 from collections.abc import Iterator
@@ -5,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from rclpy.context import Context
 from rclpy.node import Node
-from so101_camera.rivals import LEASE_NS, Rivals
+from so101_camera.ros.rivals import LEASE_NS, Rivals
 from std_msgs.msg import Empty
 from test_camera_node import DOMAIN, Robot
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames of every source turned as LeRobot turns them: width and height are those after rotation."""
 
 from pathlib import Path
@@ -5,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from so101_camera.core.frame_source import SourceSettings
+from so101_camera.errors import SourceError
 from so101_camera.image_codec import decode_image, encode_jpeg
-from so101_camera.rotated_source import ROTATIONS, RotatedSource, rotate, rotated_frame
-from so101_camera.source_choice import make_source
-from so101_camera.video_source import SourceError, SourceSettings
+from so101_camera.sources import opencv_source
+from so101_camera.sources.frame_sources import make_source
+from so101_camera.sources.rotated_source import ROTATIONS, RotatedSource, rotate, rotated_frame
 from test_opencv_source import RecordedCapture, as_row, source_of
-
-from so101_camera import opencv_source
 
 WIDE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 TURNS = {0: 0, 90: -1, 180: 2, 270: 1, -90: 1}  # of np.rot90, which counts quarter turns counter-clockwise

@@ -1,5 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
 """A camera in the network: a server of MJPEG over HTTP on the loopback interface."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -9,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from so101_camera.capture_loop import CaptureLoop
-from so101_camera.frame import Frame
-from so101_camera.image_codec import encode_jpeg
-from so101_camera.source_choice import make_source
-from so101_camera.url_source import UrlSource, is_url, without_password
-from so101_camera.video_source import SourceEndedError, SourceError, SourceSettings
-
-from so101_camera import url_source
+from so101_camera.core.frame import Frame
+from so101_camera.core.frame_source import SourceSettings, is_url, without_password
+from so101_camera.errors import SourceEndedError, SourceError
+from so101_camera.image_codec import encode_jpeg, frame_size
+from so101_camera.sources import url_source
+from so101_camera.sources.capture_loop import CaptureLoop
+from so101_camera.sources.frame_sources import make_source
+from so101_camera.sources.url_source import UrlSource
+from so101_node.threads import FatalSlot
 
 GREY = np.full((48, 64, 3), 90, np.uint8)
 GREY[:, :32] = 200
@@ -103,6 +106,22 @@ def test_another_size_than_the_one_given_is_said(camera: Camera) -> None:
     source.close()
 
 
+def test_pictures_that_change_their_size_come_as_they_are(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    square = encode_jpeg(np.full((96, 96, 3), 70, np.uint8))
+    source = make_source(settings(camera))
+    source.open()
+    first = source.read()
+    assert (first.jpeg, frame_size(first)) == (JPEG, (64, 48))
+    monkeypatch.setattr(sys.modules[__name__], "JPEG", square)
+    for _ in range(100):  # what is under way still comes
+        frame = source.read()
+        if frame.jpeg == square:
+            break
+    assert frame_size(frame) == (96, 96)
+    assert frame.bgr is not None and frame.bgr.shape == (96, 96, 3)
+    source.close()
+
+
 def test_a_stream_that_stands_still_is_an_error_in_time(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(url_source, "READ_TIMEOUT_MS", 400)
     source = make_source(settings(camera))
@@ -121,7 +140,7 @@ def test_a_stream_that_ends_is_connected_again(camera: Camera) -> None:
     camera.ends = True
     frames: list[Frame] = []
     errors: list[str] = []
-    loop = CaptureLoop(make_source(settings(camera)), frames.append, errors.append)
+    loop = CaptureLoop(make_source(settings(camera)), frames.append, errors.append, FatalSlot())
     loop.start()
     end = time.monotonic() + 20.0
     while camera.connections < 3 and time.monotonic() < end:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of the two URDF files to use, and where the meshes are that one of them names.
 
 The meshes (18 MB of STL) are not part of this package: they come with the Python package so101-nexus, and are looked
@@ -7,13 +8,11 @@ up where the URDF is used. Where they are not installed, the arm is drawn as the
 import importlib.util
 from pathlib import Path
 
+from so101_description.errors import MeshFolderError
+
 AUTO, NONE = "auto", "none"
 _PREFIX = "package://so101_description/meshes/"
 _PROBE = "base_so101_v2.stl"
-
-
-class MeshFolderError(ValueError):
-    """The folder that was named has no meshes of the arm; one line."""
 
 
 def installed_meshes() -> Path | None:
@@ -27,7 +26,7 @@ def installed_meshes() -> Path | None:
 
 
 def mesh_folder(meshes: str) -> Path | None:
-    """Return the folder that `meshes` asks for: a path, `auto` (that of so101-nexus, if there is one) or `none`.
+    """Return the folder that `meshes` names: a path, `auto` (that of so101-nexus, if there is one) or `none`.
 
     Raises:
         MeshFolderError: the path has no meshes of the arm.

@@ -1,10 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """`ros2 run so101_description robot_description [--meshes auto|none|FOLDER]`: prints the URDF."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from so101_description.mesh_files import AUTO, MeshFolderError, robot_description
+from so101_description.errors import MeshFolderError
+from so101_description.mesh_files import AUTO, robot_description
 
 
 def urdf_folder() -> Path:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the links of a URDF are for given joint positions. NumPy and the standard library only."""
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from so101_description.errors import RowsShapeError, UrdfError
+
 Poses = NDArray[np.float64]
 """Homogeneous matrices, (..., 4, 4), m."""
-
-
-class DescriptionError(ValueError):
-    """The URDF is not one that this can read; one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +56,17 @@ class RobotModel:
 
     @classmethod
     def parse(cls, text: str) -> RobotModel:
-        """Read a URDF: fixed and revolute joints, boxes and meshes. Raises DescriptionError."""
+        """Read a URDF: fixed and revolute joints, boxes and meshes. Raises UrdfError."""
         try:
             robot = ElementTree.fromstring(text)
             joints = [_joint(element) for element in robot.findall("joint")]
             colours = {m.get("name", ""): _rgba(m) for m in robot.findall("material")}
             shapes = {link.attrib["name"]: _shapes(link, colours) for link in robot.findall("link")}
         except (ElementTree.ParseError, KeyError, ValueError, AttributeError) as error:
-            raise DescriptionError(f"not a URDF that can be read here: {error}") from error
+            raise UrdfError(f"not a URDF that can be read here: {error}") from error
         roots = set(shapes) - {joint.child for joint in joints}
         if len(roots) != 1:
-            raise DescriptionError(f"expected one link without a parent, got {sorted(roots)}")
+            raise UrdfError(f"expected one link without a parent, got {sorted(roots)}")
         root = roots.pop()
         return cls(root, _parents_first(root, joints), shapes)
 
@@ -98,7 +97,14 @@ class RobotModel:
 
         Returns:
             (n, 3), m, in the root.
+
+        Raises:
+            RowsShapeError: rows has not one column for each name.
         """
+        if len(rows) and rows.shape[1:] != (len(joint_names),):
+            raise RowsShapeError(
+                f"rows has shape {rows.shape}: expected (n, {len(joint_names)}), one column for each name"
+            )
         column = {name: index for index, name in enumerate(joint_names)}
         points: NDArray[np.float64] = np.zeros((len(rows), 3))
         while link != self.root:
@@ -136,7 +142,7 @@ def _parents_first(root: str, joints: Sequence[Joint]) -> list[Joint]:
     while left:
         ready = [joint for joint in left if joint.parent in known]
         if not ready:
-            raise DescriptionError(f"joint {left[0].name}: its parent {left[0].parent} hangs on nothing")
+            raise UrdfError(f"joint {left[0].name}: its parent {left[0].parent} hangs on nothing")
         ordered += ready
         known |= {joint.child for joint in ready}
         left = [joint for joint in left if joint not in ready]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Becomes `robot_state_publisher` with the URDF of this arm as its parameter, meshes resolved on this machine.
 
 A launch file would use `$(command ...)` for this; that runs the command whenever the file is read, also to list its
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from so101_description.mesh_files import AUTO, MeshFolderError, robot_description
+from so101_description.errors import MeshFolderError
+from so101_description.mesh_files import AUTO, robot_description
 from so101_description.robot_description import urdf_folder
 
 _PACKAGE = "robot_state_publisher"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A robot as plain values, and its URDF text. The same values always give the same text, whatever the machine."""
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class UrdfJoint:
     """`child` in `parent` at the joint's zero; with a limit it turns about the child's z axis, without it is fixed."""
 
     name: str
@@ -79,7 +80,7 @@ class Robot:
 
     name: str
     links: tuple[Link, ...]
-    joints: tuple[Joint, ...]
+    joints: tuple[UrdfJoint, ...]
 
 
 def urdf(robot: Robot, header: str, mesh_prefix: str | None) -> str:
@@ -144,7 +145,7 @@ def _link(link: Link, materials: dict[tuple[float, float, float, float], str], m
     return [*lines, "  </link>"]
 
 
-def _joint(joint: Joint) -> list[str]:
+def _joint(joint: UrdfJoint) -> list[str]:
     kind = "fixed" if joint.limit is None else "revolute"
     lines = [f'  <joint name="{joint.name}" type="{kind}">', f"    {_origin(joint.pose)}"]
     lines += [f'    <parent link="{joint.parent}"/>', f'    <child link="{joint.child}"/>']

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The URDF that this machine gets: with meshes where they are to be had, with boxes elsewhere."""
 
 import subprocess
@@ -6,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from so101_description.mesh_files import MeshFolderError, installed_meshes, robot_description
+from so101_description.errors import MeshFolderError
+from so101_description.mesh_files import installed_meshes, robot_description
 from so101_description.robot_description import urdf_folder
 from so101_description.robot_model import RobotModel
 from so101_description.state_publisher import command

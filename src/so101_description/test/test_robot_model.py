@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Forward kinematics on hand-solved arms and on the arm itself."""
 
 import math
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from so101_description.robot_model import DescriptionError, RobotModel
+from so101_description.errors import RowsShapeError, UrdfError
+from so101_description.robot_model import RobotModel
 
 URDF = (Path(__file__).parents[1] / "urdf" / "so101.urdf").read_text(encoding="utf-8")
 ARM = RobotModel.parse(URDF)
@@ -68,6 +70,11 @@ def test_the_arm_has_its_joints_in_the_order_of_the_topics_and_a_shape_for_each_
     ],
 )
 def test_what_is_not_readable_is_one_line(text: str, words: str) -> None:
-    with pytest.raises(DescriptionError) as caught:
+    with pytest.raises(UrdfError) as caught:
         RobotModel.parse(text)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_rows_of_another_arm_are_refused_with_both_shapes() -> None:
+    with pytest.raises(RowsShapeError, match=r"rows has shape \(4, 5\): expected \(n, 6\), one column for each name"):
+        ARM.path("gripper", ARM.joint_names, np.zeros((4, 5)))

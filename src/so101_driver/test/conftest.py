@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures shared by the driver's tests."""
 
 import json
@@ -7,8 +8,9 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from so101_driver.calibration import JOINT_NAMES, Calibration, load_calibration
-from so101_driver.memory_bus import MemoryBus
+from so101_driver.core.calibration import Calibration, load_calibration
+from so101_driver.testing.memory_bus import MemoryBus
+from so101_node.protocol import JOINT_NAMES
 from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
 
 # A busy machine is not a defect; forty examples find what a hundred find here.

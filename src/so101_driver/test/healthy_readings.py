@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an arm reads whose six servos all answer and are well."""
 
 import numpy as np
-from so101_driver.arm import ArmReading
+from so101_driver.core.arm import ArmReading
 
 
 def reading_at(pose: np.ndarray) -> ArmReading:

@@ -1,14 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands that are away from the goal, and a driver that stood still: the arm comes after slowly."""
 
 import numpy as np
 import pytest
 from healthy_readings import reading_at
-from so101_driver.approach import Approach
-from so101_driver.gate_values import Action, GateConfig, State
-from so101_driver.motion_limits import MotionLimits
-from so101_driver.safety_gate import SafetyGate
-
-from so101_driver import causes
+from so101_driver.core import causes
+from so101_driver.core.approach import Approach
+from so101_driver.core.gate_values import GateConfig, ServoOrder
+from so101_driver.core.motion_limits import MotionLimits
+from so101_driver.core.safety_gate import SafetyGate
+from so101_node.protocol import DriverState
 
 TICK_NS = 16_666_667
 SECOND_NS = 1_000_000_000
@@ -31,7 +32,7 @@ class Rig:
         for _ in range(count):
             self.now_ns += TICK_NS
             output = self.gate.tick(reading_at(self.goals[-1]), self.now_ns)
-            if Action.PREPARE in output.actions:
+            if ServoOrder.PREPARE in output.orders:
                 self.gate.prepared(self.goals[-1], np.ones(6, dtype=np.bool_))
             if output.goal is not None:
                 self.goals.append(output.goal)
@@ -59,7 +60,7 @@ class Rig:
 def test_the_way_to_the_first_command_is_taken_slowly_and_to_its_end(away: float) -> None:
     rig = Rig()
     rig.drive(away, 30)
-    assert rig.gate.state is State.ENGAGED
+    assert rig.gate.state is DriverState.ENGAGED
     assert rig.steps().max() <= SLOW_RAD
     assert rig.goals[-1] == pytest.approx(np.full(6, away), abs=1e-6)
 
@@ -88,7 +89,7 @@ def test_a_command_from_before_the_standstill_is_not_followed_after_it() -> None
     before = rig.stand_still(3.0)
     assert not rig.command(0.15)
     rig.tick()
-    assert (rig.gate.state, rig.gate.status.cause) == (State.HOLD, causes.COMMAND_TIMEOUT)
+    assert (rig.gate.state, rig.gate.status.cause) == (DriverState.HOLD, causes.COMMAND_TIMEOUT)
     assert "the driver itself stood still" in rig.gate.status.message
     rig.tick(20)
     assert rig.steps(before).max() == 0.0

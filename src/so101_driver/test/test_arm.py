@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Six servos in radians, on servos in memory."""
 
 import json
@@ -8,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from so101_driver.arm import Arm
-from so101_driver.calibration import Calibration, load_calibration
-from so101_driver.errors import NoAnswerError, ServoRefusedError, SettingsMismatchError
-from so101_driver.memory_bus import MemoryBus
-from so101_driver.registers import Register, StatusBits
-from so101_driver.servo_bus import StatesRead
-from so101_driver.servo_settings import Gains, repair_command
-
-from so101_driver import registers as reg
+from so101_driver.core import registers as reg
+from so101_driver.core.arm import Arm
+from so101_driver.core.calibration import Calibration, load_calibration
+from so101_driver.core.errors import NoReplyError, ServoRefusedError, SettingsMismatchError
+from so101_driver.core.registers import Register, StatusBits
+from so101_driver.core.servo_bus import StatesRead
+from so101_driver.core.servo_settings import Gains, repair_command
+from so101_driver.testing.memory_bus import MemoryBus
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_six_sound_servos_pass(arm: Arm) -> None:
 
 def test_a_servo_that_does_not_answer_is_named(arm: Arm, memory_bus: MemoryBus) -> None:
     memory_bus.silent = {4}
-    with pytest.raises(NoAnswerError, match=r"wrist_flex \(id 4\)"):
+    with pytest.raises(NoReplyError, match=r"wrist_flex \(id 4\)"):
         arm.identify()
 
 
@@ -49,7 +49,7 @@ class HeldUpBus(MemoryBus):
     def _check_servo(self, servo_id: int) -> None:
         super()._check_servo(servo_id)
         if self._is_held_up():
-            raise NoAnswerError(f"servo {servo_id} on memory does not answer")
+            raise NoReplyError(f"servo {servo_id} on memory does not answer")
 
     def _is_held_up(self) -> bool:
         self.held_up -= 1
@@ -87,14 +87,14 @@ def test_a_servo_that_is_gone_while_torque_comes_on_is_named_after_a_few_questio
     arm = Arm(bus, calibration)
     arm.open()
     bus.held_up = 1000
-    with pytest.raises(NoAnswerError, match="servo 1 "):
+    with pytest.raises(NoReplyError, match="servo 1 "):
         arm.verify_settings()
     assert 1000 - bus.held_up == 4
 
 
 def test_a_bus_without_any_servo_points_to_the_power_supply(arm: Arm, memory_bus: MemoryBus) -> None:
     memory_bus.silent = set(range(1, 7))
-    with pytest.raises(NoAnswerError, match="power supply"):
+    with pytest.raises(NoReplyError, match="power supply"):
         arm.identify()
 
 
@@ -321,7 +321,7 @@ def test_a_servo_that_refuses_its_torque_is_named(
 def test_torque_goes_off_at_all_servos_even_if_one_does_not_answer(arm: Arm, memory_bus: MemoryBus) -> None:
     arm.torque_on()
     memory_bus.silent = {1}
-    with pytest.raises(NoAnswerError, match="shoulder_pan did not acknowledge"):
+    with pytest.raises(NoReplyError, match="shoulder_pan did not acknowledge"):
         arm.torque_off()
     assert [memory_bus.peek(servo_id, reg.TORQUE_ENABLE) for servo_id in range(1, 7)] == [1, 0, 0, 0, 0, 0]
 

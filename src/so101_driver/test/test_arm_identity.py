@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whose servos these are, told by their homing offsets; and the ports that a message names."""
 
 import itertools
@@ -6,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from so101_driver.arm import Arm
-from so101_driver.arm_identity import other_arm
-from so101_driver.calibration import JOINT_NAMES, Calibration
-from so101_driver.errors import OtherArmError, SettingsMismatchError
-from so101_driver.memory_bus import MemoryBus
-from so101_driver.serial_ports import described_ports, serial_ports
-
-from so101_driver import registers as reg
+from so101_driver.core import registers as reg
+from so101_driver.core.arm import Arm
+from so101_driver.core.arm_identity import other_arm
+from so101_driver.core.calibration import Calibration
+from so101_driver.core.errors import OtherArmError, SettingsMismatchError
+from so101_driver.servos.serial_ports import described_ports, serial_ports
+from so101_driver.testing.memory_bus import MemoryBus
+from so101_node.protocol import JOINT_NAMES
 
 
 def differ(bus: MemoryBus, servo_ids: tuple[int, ...]) -> None:

@@ -1,20 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
 """The 60 Hz thread on servos in memory."""
 
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from so101_driver.arm import Arm
-from so101_driver.bus_thread import BusThread
-from so101_driver.calibration import Calibration
-from so101_driver.control_cycle import ControlCycle, Snapshot
-from so101_driver.gate_values import GateConfig, State
-from so101_driver.memory_bus import MemoryBus
-from so101_driver.motion_limits import MotionLimits
-from so101_driver.safety_gate import SafetyGate
-from so101_driver.snapshot_publisher import SnapshotPublisher
+from so101_driver.core.arm import Arm
+from so101_driver.core.calibration import Calibration
+from so101_driver.core.control_cycle import ControlCycle, Snapshot
+from so101_driver.core.gate_values import GateConfig
+from so101_driver.core.motion_limits import MotionLimits
+from so101_driver.core.safety_gate import SafetyGate
+from so101_driver.ros.bus_thread import BusThread
+from so101_driver.testing.memory_bus import MemoryBus
+from so101_node.protocol import DriverState
+from so101_node.threads import FatalSlot, NewestValueThread, NodeError
 
 PERIOD_S = 1 / 60
 
@@ -26,9 +27,10 @@ class Collected:
         limits = MotionLimits(calibration.lower_rad(), calibration.upper_rad(), np.full(6, 6.0), np.full(6, 300.0))
         gate = SafetyGate(GateConfig(limits=limits, park_positions=np.zeros(6)))
         self.snapshots: list[Snapshot] = []
-        self.thread = BusThread(ControlCycle(Arm(bus, calibration), gate), PERIOD_S, self.snapshots.append)
+        self.fatal = FatalSlot("the arm keeps holding")
+        self.thread = BusThread(ControlCycle(Arm(bus, calibration), gate), PERIOD_S, self.snapshots.append, self.fatal)
 
-    def wait_for(self, state: State) -> None:
+    def wait_for(self, state: DriverState) -> None:
         deadline = time.monotonic() + 10
         while not self.snapshots or self.snapshots[-1].status.state is not state:
             assert time.monotonic() < deadline, f"never came to {state.name}"
@@ -52,10 +54,10 @@ def test_ticks_stay_on_the_grid_of_the_first(running: Collected) -> None:
 
 def test_commands_are_handed_over_and_unreadable_ones_counted(running: Collected) -> None:
     running.thread.start()
-    running.wait_for(State.HOLD)
+    running.wait_for(DriverState.HOLD)
     running.thread.command(np.zeros(6), time.monotonic_ns())
     running.thread.command(None, time.monotonic_ns())
-    running.wait_for(State.ENGAGED)
+    running.wait_for(DriverState.ENGAGED)
     running.thread.stop()
     status = running.snapshots[-1].status
     assert (status.accepted, status.rejected) == (1, 1)
@@ -63,15 +65,15 @@ def test_commands_are_handed_over_and_unreadable_ones_counted(running: Collected
 
 def test_requests_are_answered_at_once(running: Collected) -> None:
     running.thread.start()
-    running.wait_for(State.HOLD)
+    running.wait_for(DriverState.HOLD)
     assert running.thread.request(SafetyGate.emergency_stop).accepted
-    running.wait_for(State.LATCHED)
+    running.wait_for(DriverState.LATCHED)
     running.thread.stop()
 
 
 def test_stopping_leaves_the_servos_holding(running: Collected, memory_bus: MemoryBus) -> None:
     running.thread.start()
-    running.wait_for(State.HOLD)
+    running.wait_for(DriverState.HOLD)
     running.thread.stop()
     assert all(memory_bus.registers[servo_id][40] == 1 for servo_id in range(1, 7))
     assert running.snapshots[-1].status.cause == "STOPPING"
@@ -85,9 +87,11 @@ def test_a_defect_is_kept_for_the_node_to_report(running: Collected, monkeypatch
     monkeypatch.setattr(MemoryBus, "read_states", broken)
     running.thread.start()
     deadline = time.monotonic() + 10
-    while running.thread.failure is None and time.monotonic() < deadline:
+    while not running.fatal.is_set and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert isinstance(running.thread.failure, ZeroDivisionError)
+    assert isinstance(running.fatal.cause, ZeroDivisionError)
+    with pytest.raises(NodeError, match=r"^internal error in thread servo_bus: .*a defect; the arm keeps holding$"):
+        running.fatal.check()
     running.thread.stop()
 
 
@@ -99,26 +103,17 @@ def test_a_slow_publisher_gets_the_newest_snapshot_and_delays_nobody(running: Co
         taken.append(snapshot)
         go.wait(5)
 
-    publisher = SnapshotPublisher(slow)
+    publisher = NewestValueThread("publish", {"snapshot": slow}, FatalSlot())
     publisher.start()
-    running.thread._on_snapshot = lambda snapshot: (publisher.offer(snapshot), running.snapshots.append(snapshot))
+    running.thread._on_snapshot = lambda snapshot: (
+        publisher.offer("snapshot", snapshot),
+        running.snapshots.append(snapshot),
+    )
     running.thread.start()
-    running.wait_for(State.HOLD)
+    running.wait_for(DriverState.HOLD)
     time.sleep(0.3)
     running.thread.stop()
     assert len(taken) == 1
     go.set()
     publisher.stop()
     assert taken[-1] is running.snapshots[-1]
-
-
-def test_a_failing_publisher_is_kept_for_the_node_to_report(tmp_path: Path) -> None:
-    def broken(_: Snapshot) -> None:
-        raise ZeroDivisionError("a defect")
-
-    publisher = SnapshotPublisher(broken)
-    publisher.start()
-    publisher.offer(None)  # type: ignore[arg-type]
-    publisher.offer(Snapshot(0, 0, None, None, 0, 0, 0))  # type: ignore[arg-type]
-    publisher.stop()
-    assert isinstance(publisher.failure, ZeroDivisionError)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LeRobot's calibration file, and steps <-> radians."""
 
 import json
@@ -9,13 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from so101_driver.calibration import (
-    JOINT_NAMES,
-    Calibration,
-    JointCalibration,
-    load_calibration,
-)
-from so101_driver.errors import CalibrationError
+from so101_driver.core.calibration import Calibration, JointCalibration, load_calibration
+from so101_driver.core.errors import CalibrationError
+from so101_node.protocol import JOINT_NAMES
 
 RAW = st.integers(0, 4095)
 GOLDEN = (

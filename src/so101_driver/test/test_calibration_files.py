@@ -1,11 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where calibrations are looked for, and what is said of those that are found."""
 
 import os
 from pathlib import Path
 
 import pytest
-from so101_driver.calibration_files import find_calibration, known_files, only_id
-from so101_driver.errors import CalibrationError
+from so101_driver.core.errors import CalibrationError
+from so101_driver.servos.calibration_files import find_calibration, known_files, only_id
 
 FOLDERS = ("so_follower", "so101_follower", "so100_follower", "so100_follower_end_effector")
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The repair command, on the emulated servos."""
 
 import json
@@ -9,14 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from so101_driver.config_file import driver_parameters
-from so101_driver.configure_servos import main
-from so101_driver.feetech_bus import FeetechBus
-from so101_driver.registers import Register
-from so101_driver.servo_settings import Gains, repair_command
+from so101_driver.configure.config_file import driver_parameters
+from so101_driver.configure.configure_servos import main
+from so101_driver.core import registers as reg
+from so101_driver.core.registers import Register
+from so101_driver.core.servo_settings import Gains, repair_command
+from so101_driver.servos.feetech_bus import FeetechBus
 from so101_sim.virtual_arm_client import RunningVirtualArm
-
-from so101_driver import registers as reg
 
 
 @contextmanager
@@ -397,7 +397,13 @@ def test_gains_of_ones_own_are_right_where_they_are_named_and_are_kept(
     [
         ({"/**/so101_driver": {"ros__parameters": {"position_p_coefficient": 0}}}, "position_p_coefficient = 0"),
         ({"/**/so101_driver": {"ros__parameters": {"position_d_coefficient": 300}}}, "position_d_coefficient = 300"),
-        ({"/**/so101_driver": {"ros__parameters": {"position_p_coefficient": 32.5}}}, "must be of type int"),
+        (
+            {"/**/so101_driver": {"ros__parameters": {"position_p_coefficient": 32.5}}},
+            "robot.yaml:3, section /**/so101_driver): exp",
+        ),
+        ({"/**/so101_driver": {"ros__parameters": {"position_p_coefficient": "32"}}}, "write 32 without quotes"),
+        ({"/**/so101_driver": {"ros__parameters": {"full_turn_joints": "elbow_flex"}}}, "robot.yaml:3, section"),
+        ({"/**/so101_driver": {"ros__parameters": {"park_positions": [0.0]}}}, "expected 6 numbers"),
         ({"/left/so101_driver": {"ros__parameters": {"robot_id": "a"}}}, "no section is for /so101_driver"),
         ({"so101_driver": 3}, "expected"),
     ],

@@ -1,17 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
 """One tick of the driver on servos in memory."""
 
 import numpy as np
 import pytest
-from so101_driver.arm import Arm
-from so101_driver.calibration import Calibration
-from so101_driver.control_cycle import ControlCycle, Snapshot
-from so101_driver.gate_values import GateConfig, State
-from so101_driver.memory_bus import MemoryBus
-from so101_driver.motion_limits import MotionLimits
-from so101_driver.safety_gate import SafetyGate
-
-from so101_driver import causes
-from so101_driver import registers as reg
+from so101_driver.core import causes
+from so101_driver.core import registers as reg
+from so101_driver.core.arm import Arm
+from so101_driver.core.calibration import Calibration
+from so101_driver.core.control_cycle import ControlCycle, Snapshot
+from so101_driver.core.gate_values import GateConfig
+from so101_driver.core.motion_limits import MotionLimits
+from so101_driver.core.safety_gate import SafetyGate
+from so101_driver.testing.memory_bus import MemoryBus
+from so101_node.protocol import DriverState
 
 TICK_NS = 16_666_667
 
@@ -52,7 +53,7 @@ def torques(bus: MemoryBus) -> list[int]:
 def test_the_first_tick_finds_the_arm_and_holds_it_where_it_stands(rig: Rig) -> None:
     before = [rig.bus.peek(servo_id, reg.PRESENT_POSITION) for servo_id in range(1, 7)]
     snapshot = rig.run()
-    assert snapshot.status.state is State.HOLD
+    assert snapshot.status.state is DriverState.HOLD
     assert torques(rig.bus) == [1] * 6
     rig.run(10)
     assert [rig.bus.peek(servo_id, reg.PRESENT_POSITION) for servo_id in range(1, 7)] == before
@@ -61,7 +62,7 @@ def test_the_first_tick_finds_the_arm_and_holds_it_where_it_stands(rig: Rig) -> 
 def test_commands_reach_the_servos(rig: Rig) -> None:
     rig.run()
     snapshot = rig.drive(0.15, 25)
-    assert snapshot.status.state is State.ENGAGED
+    assert snapshot.status.state is DriverState.ENGAGED
     assert snapshot.reading is not None
     assert snapshot.reading.positions == pytest.approx(np.full(6, 0.15), abs=1e-3)
     assert snapshot.status.goal == pytest.approx(np.full(6, 0.15))
@@ -70,21 +71,21 @@ def test_commands_reach_the_servos(rig: Rig) -> None:
 def test_wrong_settings_leave_torque_off_and_say_which(rig: Rig) -> None:
     rig.bus.poke(6, reg.MAX_TORQUE_LIMIT, 1000)
     snapshot = rig.run(3)
-    assert (snapshot.status.state, snapshot.status.cause) == (State.RELEASED, causes.SETTINGS_MISMATCH)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.RELEASED, causes.SETTINGS_MISMATCH)
     assert "gripper Max_Torque_Limit is 1000, should be 500" in snapshot.status.message
     assert torques(rig.bus) == [0] * 6
     assert rig.bus.goals == []
     assert snapshot.reading is not None  # the pose is still published
     rig.bus.poke(6, reg.MAX_TORQUE_LIMIT, 500)
     assert rig.gate.reset().accepted
-    assert rig.run(2).status.state is State.HOLD
+    assert rig.run(2).status.state is DriverState.HOLD
 
 
 def test_another_arms_servos_leave_torque_off_under_a_cause_of_their_own(rig: Rig) -> None:
     for servo_id in range(1, 7):
         rig.bus.poke(servo_id, reg.HOMING_OFFSET, 700 + servo_id)
     snapshot = rig.run(3)
-    assert (snapshot.status.state, snapshot.status.cause) == (State.RELEASED, causes.OTHER_ARM)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.RELEASED, causes.OTHER_ARM)
     assert "looks like another arm" in snapshot.status.message[:80]
     assert "set `port`" in snapshot.status.message
     assert torques(rig.bus) == [0] * 6
@@ -94,7 +95,7 @@ def test_another_arms_servos_leave_torque_off_under_a_cause_of_their_own(rig: Ri
 def at_the_seam(rig: Rig) -> None:
     rig.bus.poke(5, reg.PRESENT_POSITION, 4060)
     rig.bus.poke(5, reg.GOAL_POSITION, 4060)
-    assert rig.run(2).status.state is State.HOLD
+    assert rig.run(2).status.state is DriverState.HOLD
     rig.bus.blocked.add(5)
 
 
@@ -107,7 +108,7 @@ def test_a_wrap_latches_within_one_tick_and_the_pose_does_not_jump(rig: Rig, eng
     assert before is not None
     rig.bus.poke(5, reg.PRESENT_POSITION, 20)
     snapshot = rig.run()
-    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.LATCHED, causes.POSITION_JUMP)
     assert "wrist_roll went over the encoder's 0/4095 seam (step 4060 -> 20)" in snapshot.status.message
     assert snapshot.reading is not None
     assert snapshot.reading.complete
@@ -126,12 +127,12 @@ def test_after_a_wrap_the_joint_is_turned_back_by_hand_and_reset_goes_on(rig: Ri
     rig.bus.poke(5, reg.PRESENT_POSITION, 20)
     rig.run()
     assert rig.gate.release().accepted
-    assert rig.run(2).status.state is State.RELEASED
+    assert rig.run(2).status.state is DriverState.RELEASED
     assert not rig.gate.reset().accepted
     rig.bus.poke(5, reg.PRESENT_POSITION, 4000)
     rig.run(2)
     assert rig.gate.reset().accepted
-    assert rig.run(2).status.state is State.HOLD
+    assert rig.run(2).status.state is DriverState.HOLD
     rig.run(2)
     assert 5 in rig.bus.goals[-1]
 
@@ -144,7 +145,7 @@ def test_a_wrap_is_not_forgotten_when_the_bus_was_away(rig: Rig) -> None:
     rig.run(3)
     rig.bus.unplugged = False
     snapshot = rig.run(200)
-    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.LATCHED, causes.POSITION_JUMP)
     assert not rig.gate.reset().accepted
 
 
@@ -154,19 +155,19 @@ def test_an_encoder_that_jumps_faster_than_a_joint_can_turn_latches(rig: Rig) ->
     rig.bus.poke(2, reg.PRESENT_POSITION, 3000)
     rig.run()
     snapshot = rig.run()
-    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.LATCHED, causes.POSITION_JUMP)
     assert "shoulder_lift jumped from step" in snapshot.status.message
     assert rig.bus.peek(2, reg.GOAL_POSITION) == 3000
     rig.run(5)
     assert rig.gate.reset().accepted  # it stands still where it is now: somebody has looked
-    assert rig.run(3).status.state is State.HOLD
+    assert rig.run(3).status.state is DriverState.HOLD
 
 
 def test_a_count_beyond_one_turn_latches_and_stays_so(rig: Rig) -> None:
     at_the_seam(rig)
     rig.bus.poke(5, reg.PRESENT_POSITION, 4100)
     snapshot = rig.run(2)
-    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.LATCHED, causes.POSITION_JUMP)
     assert "beyond one turn" in snapshot.status.message
     assert not rig.gate.reset().accepted
 
@@ -175,7 +176,7 @@ def test_a_count_beyond_one_turn_latches_and_stays_so(rig: Rig) -> None:
 def test_a_count_beyond_one_turn_at_the_start_gets_no_torque_and_is_not_called_silence(rig: Rig, step: int) -> None:
     rig.bus.poke(5, reg.PRESENT_POSITION, step)
     snapshot = rig.run(30)
-    assert (snapshot.status.state, snapshot.status.cause) == (State.RELEASED, causes.SERVO_REFUSED)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.RELEASED, causes.SERVO_REFUSED)
     assert f"wrist_roll reports step {step}, beyond one turn" in snapshot.status.message
     assert torques(rig.bus) == [0] * 6
 
@@ -193,7 +194,7 @@ def test_a_joint_that_was_left_without_torque_does_not_pass_for_a_second_fault(r
 def test_a_missing_servo_at_the_start_gets_no_torque_anywhere(rig: Rig) -> None:
     rig.bus.silent = {5}
     snapshot = rig.run(3)
-    assert snapshot.status.state is State.NO_BUS
+    assert snapshot.status.state is DriverState.NO_BUS
     assert "wrist_roll" in snapshot.status.message
     assert torques(rig.bus) == [0] * 6
 
@@ -202,14 +203,14 @@ def test_a_lost_port_is_looked_for_with_back_off_and_the_arm_is_back_within_two_
     rig.run(5)
     rig.bus.unplugged = True
     snapshot = rig.run()
-    assert (snapshot.status.state, snapshot.status.cause) == (State.NO_BUS, causes.PORT_LOST)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.NO_BUS, causes.PORT_LOST)
     assert snapshot.reading is None
     opened = rig.bus.opened
     rig.run(600)  # 10 s
     assert 8 <= rig.bus.opened - opened <= 15  # 0.1 + 0.2 + 0.4 + 0.8 + then once a second
     rig.bus.unplugged = False
     ticks = 0
-    while rig.run().status.state is not State.HOLD:
+    while rig.run().status.state is not DriverState.HOLD:
         ticks += 1
     assert ticks * TICK_NS < 1.1e9
 
@@ -223,10 +224,10 @@ def test_a_port_that_is_back_with_the_arm_elsewhere_waits_for_people(rig: Rig) -
         rig.bus.poke(servo_id, reg.TORQUE_ENABLE, 0)
     rig.bus.poke(2, reg.PRESENT_POSITION, 2800)
     snapshot = rig.run(70)
-    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.MOVED_WHILE_AWAY)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.LATCHED, causes.MOVED_WHILE_AWAY)
     assert torques(rig.bus) == [0] * 6
     assert rig.gate.reset().accepted
-    assert rig.run(2).status.state is State.HOLD
+    assert rig.run(2).status.state is DriverState.HOLD
     assert rig.bus.peek(2, reg.PRESENT_POSITION) == 2800
 
 
@@ -234,17 +235,17 @@ def test_a_power_cut_of_the_servos_closes_the_port_and_comes_back(rig: Rig) -> N
     rig.run(5)
     rig.bus.silent = set(range(1, 7))
     snapshot = rig.run(20)
-    assert (snapshot.status.state, snapshot.status.cause) == (State.NO_BUS, causes.SERVOS_SILENT)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.NO_BUS, causes.SERVOS_SILENT)
     assert not rig.bus.is_open
     rig.bus.silent = set()
-    assert rig.run(70).status.state is State.HOLD
+    assert rig.run(70).status.state is DriverState.HOLD
 
 
 def test_a_servo_that_comes_back_limp_is_noticed(rig: Rig) -> None:
     rig.run(5)
     rig.bus.poke(4, reg.TORQUE_ENABLE, 0)
     snapshot = rig.run(36)
-    assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.TORQUE_LOST)
+    assert (snapshot.status.state, snapshot.status.cause) == (DriverState.LATCHED, causes.TORQUE_LOST)
     assert snapshot.status.torque.tolist() == [True, True, True, False, True, True]
 
 
@@ -285,7 +286,7 @@ def test_a_sagged_joint_is_held_where_it_is_after_reset(rig: Rig) -> None:
     rig.run(5)
     assert rig.gate.reset().accepted
     rig.run(5)
-    assert rig.gate.state is State.HOLD
+    assert rig.gate.state is DriverState.HOLD
     assert rig.bus.peek(2, reg.GOAL_POSITION) == 2500
     assert rig.bus.peek(2, reg.TORQUE_LIMIT) == 1000
 
@@ -296,7 +297,7 @@ def test_a_release_switches_torque_off_and_writes_no_goal_any_more(rig: Rig) -> 
     rig.run()
     assert torques(rig.bus) == [0] * 6
     written = len(rig.bus.goals)
-    assert rig.run(20).status.state is State.RELEASED
+    assert rig.run(20).status.state is DriverState.RELEASED
     assert len(rig.bus.goals) == written
 
 
@@ -305,7 +306,7 @@ def test_a_release_that_one_servo_does_not_acknowledge_is_not_called_released(ri
     rig.gate.release()
     rig.bus.silent = {2}
     snapshot = rig.run()
-    assert snapshot.status.state is State.LATCHED
+    assert snapshot.status.state is DriverState.LATCHED
     assert "shoulder_lift" in snapshot.status.message
 
 
@@ -313,7 +314,7 @@ def test_in_shadow_everything_runs_and_nothing_is_written(memory_bus: MemoryBus,
     rig = Rig(memory_bus, calibration, shadow=True)
     rig.run()
     snapshot = rig.drive(0.1, 30)
-    assert snapshot.status.state is State.ENGAGED
+    assert snapshot.status.state is DriverState.ENGAGED
     assert snapshot.status.goal == pytest.approx(np.full(6, 0.1))
     assert snapshot.status.torque.tolist() == [False] * 6
     assert memory_bus.writes == []

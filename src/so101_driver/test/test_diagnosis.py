@@ -1,9 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every cause that the gate can name is explained."""
 
-from so101_driver.diagnosis import BY_NAME
+from so101_driver.core import causes
+from so101_driver.ros.diagnosis import BY_NAME
 from so101_node.diagnostics import Level
-
-from so101_driver import causes
 
 
 def test_every_cause_has_a_level_a_meaning_and_where_something_is_wrong_a_remedy() -> None:

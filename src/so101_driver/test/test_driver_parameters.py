@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node's parameters."""
 
 import dataclasses
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from so101_driver.driver_parameters import DriverParameters
+from so101_driver.ros.driver_parameters import DriverParameters
 from so101_node.parameters import ParameterError, build
 
 CONFIG = Path(__file__).resolve().parents[3] / "config" / "so101_driver.yaml"

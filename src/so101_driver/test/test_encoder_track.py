@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """Encoder counts from read to read: the seam, noise, and what no joint can do."""
 
 import numpy as np
 import pytest
-from so101_driver.calibration import JointCalibration
-from so101_driver.encoder_track import LARGEST_STEP, TURN, EncoderTrack, Tracked
+from so101_driver.core.calibration import JointCalibration
+from so101_driver.core.encoder_track import LARGEST_STEP, TURN, EncoderTrack, Tracked
 
 STEP = int(LARGEST_STEP)  # 228
 NAN = float("nan")

@@ -1,15 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults judged from readings."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from so101_driver.arm import ArmReading
-from so101_driver.calibration import JOINT_NAMES
-from so101_driver.fault_monitor import FaultLimits, FaultMonitor, Findings
-from so101_driver.registers import StatusBits
-
-from so101_driver import causes
+from so101_driver.core import causes
+from so101_driver.core.arm import ArmReading
+from so101_driver.core.fault_monitor import FaultFindings, FaultLimits, FaultMonitor
+from so101_driver.core.registers import StatusBits
+from so101_node.protocol import JOINT_NAMES
 
 TICK_NS = 16_666_667
 ON = np.ones(6, dtype=np.bool_)
@@ -42,7 +42,7 @@ class Ticks:
         self.now_ns = 0
         self.goal = np.zeros(6)
 
-    def run(self, what: ArmReading, ticks: int = 1) -> Findings:
+    def run(self, what: ArmReading, ticks: int = 1) -> FaultFindings:
         for _ in range(ticks):
             self.now_ns += TICK_NS
             findings = self.monitor.update(what, self.goal, ON, self.now_ns)
@@ -50,7 +50,7 @@ class Ticks:
 
 
 def test_a_healthy_arm_has_no_findings() -> None:
-    assert Ticks().run(reading(), 600) == Findings(silent=False, noisy=False, faults=())
+    assert Ticks().run(reading(), 600) == FaultFindings(silent=False, noisy=False, faults=())
 
 
 def test_an_unplugged_servo_is_named_within_100_ms() -> None:
@@ -70,7 +70,7 @@ def test_noise_that_hides_servos_is_noise_and_not_an_unplugged_servo() -> None:
     ticks.run(reading(), 10)
     for step in range(12):
         findings = ticks.run(replace(reading(answered={step % 6: False}), garbled=True))
-    assert findings == Findings(silent=False, noisy=True, faults=())
+    assert findings == FaultFindings(silent=False, noisy=True, faults=())
 
 
 def test_a_bus_of_which_nothing_is_heard_is_late_and_not_noisy_unless_something_came_damaged() -> None:
@@ -79,8 +79,8 @@ def test_a_bus_of_which_nothing_is_heard_is_late_and_not_noisy_unless_something_
     for other, late in zip(others, (True, False, False), strict=True):
         ticks = Ticks()
         ticks.run(reading(), 10)
-        assert ticks.run(nothing, 4) == Findings(silent=False, noisy=False, faults=())
-        assert ticks.run(other or nothing) == Findings(silent=False, noisy=True, faults=(), late=late)
+        assert ticks.run(nothing, 4) == FaultFindings(silent=False, noisy=False, faults=())
+        assert ticks.run(other or nothing) == FaultFindings(silent=False, noisy=True, faults=(), late=late)
         ticks.run(reading())
         assert ticks.run(nothing, 5).late
 
@@ -98,7 +98,7 @@ def test_a_servo_that_noise_hides_for_a_second_counts_as_lost() -> None:
 def test_two_bad_ticks_are_forgiven() -> None:
     ticks = Ticks()
     for _ in range(20):
-        assert ticks.run(reading(answered={1: False}), 2) == Findings(silent=False, noisy=False, faults=())
+        assert ticks.run(reading(answered={1: False}), 2) == FaultFindings(silent=False, noisy=False, faults=())
         ticks.run(reading())
 
 
@@ -107,7 +107,7 @@ def test_silence_of_all_servos_is_the_bus_and_not_a_servo() -> None:
     ticks.run(reading(), 10)
     nobody = reading(answered=dict.fromkeys(range(6), False))
     findings = ticks.run(nobody, 17)
-    assert findings == Findings(silent=False, noisy=True, faults=(), late=True)
+    assert findings == FaultFindings(silent=False, noisy=True, faults=(), late=True)
     findings = ticks.run(nobody, 2)  # 0.3 s
     assert findings.silent
     assert findings.fault is None

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FeetechBus on a real tty: what can go wrong on a wire, and one line for every port that does not open."""
 
 import contextlib
@@ -11,12 +12,11 @@ from pathlib import Path
 import pytest
 import scservo_sdk
 import serial
-from so101_driver.errors import NoAnswerError, PortError
-from so101_driver.feetech_bus import FeetechBus, _parse
+from so101_driver.core import registers as reg
+from so101_driver.core.errors import NoReplyError, PortError
+from so101_driver.servos import feetech_bus
+from so101_driver.servos.feetech_bus import FeetechBus, _parse
 from so101_sim.virtual_arm_client import RunningVirtualArm
-
-from so101_driver import feetech_bus
-from so101_driver import registers as reg
 
 IDS = (1, 2, 3, 4, 5, 6)
 
@@ -138,13 +138,13 @@ def test_a_late_reply_is_not_the_answer_to_the_next_question(silent_tty: tuple[s
     name, master = silent_tty
     bus = FeetechBus(name, reply_timeout_s=0.05)
     bus.open()
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(NoReplyError):
         bus.read_block(1, *reg.CONTROL_BLOCK)
     os.write(master, packet(1, bytes(16)))  # now it comes
     time.sleep(0.02)
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(NoReplyError):
         bus.read_block(1, *reg.CONTROL_BLOCK)
-    with pytest.raises(NoAnswerError):
+    with pytest.raises(NoReplyError):
         bus.write_register(1, reg.TORQUE_ENABLE, 1)
     bus.close()
 
@@ -179,7 +179,7 @@ class EndlessNoise:
     def read(self, count: int) -> bytes:
         self._on_read()
         self.reads += 1
-        assert self.reads < 1000, "it reads for ever"
+        assert self.reads < 1000, "it reads forever"
         self.given += count
         return bytes(count)
 
@@ -264,7 +264,7 @@ def test_late_replies_of_the_whole_bus_never_mix_up_servos_or_questions(virtual_
                 assert state.position == positions[other]
                 taken += 1
             for block, truth in ((reg.EEPROM_BLOCK, eeprom), (reg.CONTROL_BLOCK, control)):
-                with contextlib.suppress(NoAnswerError):
+                with contextlib.suppress(NoReplyError):
                     assert hasty.read_block(servo_id, *block) == truth[servo_id]
     assert taken > 0
 

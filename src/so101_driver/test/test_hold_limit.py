@@ -1,20 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
 """An arm that is left holding parks after hold_limit_s, and rests where it may; nobody who is there is surprised."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from so101_driver.arm import Arm
-from so101_driver.calibration import Calibration
-from so101_driver.control_cycle import ControlCycle, Snapshot
-from so101_driver.driver_messages import warm_joints
-from so101_driver.gate_values import GateConfig, State
-from so101_driver.memory_bus import MemoryBus
-from so101_driver.motion_limits import MotionLimits
-from so101_driver.safety_gate import SafetyGate
-
-from so101_driver import causes
-from so101_driver import registers as reg
+from so101_driver.core import causes
+from so101_driver.core import registers as reg
+from so101_driver.core.arm import Arm
+from so101_driver.core.calibration import Calibration
+from so101_driver.core.control_cycle import ControlCycle, Snapshot
+from so101_driver.core.gate_values import GateConfig
+from so101_driver.core.motion_limits import MotionLimits
+from so101_driver.core.safety_gate import SafetyGate
+from so101_driver.ros.driver_messages import warm_joints
+from so101_driver.testing.memory_bus import MemoryBus
+from so101_node.protocol import DriverState
 
 TICK_NS = 16_666_667
 LIMIT_S = 10.0
@@ -42,7 +43,7 @@ class Rig:
             self.goals.append(self.gate.status.goal)
         return snapshot
 
-    def shown(self) -> tuple[State, str]:
+    def shown(self) -> tuple[DriverState, str]:
         return self.gate.state, self.gate.status.cause
 
     def torques(self) -> list[int]:
@@ -55,33 +56,33 @@ class Rig:
 def test_by_default_it_holds_without_a_limit(calibration: Calibration) -> None:
     rig = Rig(calibration, hold_limit_s=0.0)
     rig.run(100.0)
-    assert rig.shown() == (State.HOLD, "")
+    assert rig.shown() == (DriverState.HOLD, "")
     assert GateConfig.__dataclass_fields__["hold_limit_s"].default == 0.0
 
 
 def test_after_the_limit_it_parks_slowly_and_rests(calibration: Calibration) -> None:
     rig = Rig(calibration)
     rig.run(LIMIT_S - 0.3)
-    assert rig.shown() == (State.HOLD, "")
+    assert rig.shown() == (DriverState.HOLD, "")
     rig.run(0.5)
-    assert rig.shown() == (State.HOLD, causes.HOLD_LIMIT)
+    assert rig.shown() == (DriverState.HOLD, causes.HOLD_LIMIT)
     assert "moving slowly" in rig.gate.status.message
     rig.goals.clear()
     snapshot = rig.run(2.5)
     assert rig.fastest_rad_s() < 0.26
-    assert rig.shown() == (State.RELEASED, causes.HOLD_LIMIT)
+    assert rig.shown() == (DriverState.RELEASED, causes.HOLD_LIMIT)
     assert rig.torques() == [0] * 6
     assert snapshot.reading is not None
     assert snapshot.reading.positions == pytest.approx(PARK, abs=1e-3)
     assert rig.gate.reset().accepted
     rig.run(0.1)
-    assert rig.shown() == (State.HOLD, "")
+    assert rig.shown() == (DriverState.HOLD, "")
 
 
 def test_where_the_arm_would_sink_it_parks_once_and_goes_on_holding(calibration: Calibration) -> None:
     rig = Rig(calibration, rests_when_parked=False)
     rig.run(LIMIT_S + 3.0)
-    assert rig.shown() == (State.HOLD, causes.HOLD_LIMIT)
+    assert rig.shown() == (DriverState.HOLD, causes.HOLD_LIMIT)
     assert "torque stays on, since rests_when_parked is false" in rig.gate.status.message
     rig.goals.clear()
     rig.run(3 * LIMIT_S)
@@ -93,7 +94,7 @@ def test_where_it_did_not_arrive_it_is_not_let_fall(calibration: Calibration) ->
     rig = Rig(calibration)
     rig.bus.blocked.add(2)
     rig.run(LIMIT_S + 3.0)
-    assert rig.shown() == (State.HOLD, causes.HOLD_LIMIT)
+    assert rig.shown() == (DriverState.HOLD, causes.HOLD_LIMIT)
     assert "did not reach park_positions" in rig.gate.status.message
     assert rig.torques() == [1] * 6
 
@@ -105,15 +106,15 @@ def test_commands_end_the_parking_wherever_it_is_and_engage_without_a_jump(
     rig = Rig(calibration)
     rig.run(LIMIT_S)
     rig.run(after_s)
-    assert rig.shown() == (State.HOLD, causes.HOLD_LIMIT)
+    assert rig.shown() == (DriverState.HOLD, causes.HOLD_LIMIT)
     held = rig.gate.status.goal
     rig.goals.clear()
     rig.run(0.5, lambda: rig.gate.command(held, rig.now_ns))
-    assert rig.shown() == (State.ENGAGED, "")
+    assert rig.shown() == (DriverState.ENGAGED, "")
     assert rig.fastest_rad_s() < 0.5
     assert rig.goals[-1] == pytest.approx(held, abs=1e-3)
     rig.run(LIMIT_S - 0.5)
-    assert rig.shown() == (State.HOLD, causes.COMMAND_TIMEOUT)  # the limit counts from the last command
+    assert rig.shown() == (DriverState.HOLD, causes.COMMAND_TIMEOUT)  # the limit counts from the last command
     rig.run(1.0)
     assert rig.gate.status.cause == causes.HOLD_LIMIT
 
@@ -126,7 +127,7 @@ def test_a_command_from_elsewhere_ends_the_parking_too_but_is_not_followed(calib
     goal = rig.gate.status.goal
     rig.run(5.0)
     assert rig.gate.status.goal == pytest.approx(goal)
-    assert rig.gate.state is State.HOLD
+    assert rig.gate.state is DriverState.HOLD
 
 
 @pytest.mark.parametrize("ask", [SafetyGate.reset, lambda gate: gate.park(0), SafetyGate.emergency_stop])
@@ -148,7 +149,7 @@ def test_commands_at_any_rate_keep_it_from_parking(calibration: Calibration) -> 
         rig.run(LIMIT_S - 1.0)
         rig.gate.command(pose, rig.now_ns)
     rig.run(LIMIT_S - 1.0)
-    assert rig.shown() == (State.HOLD, causes.COMMAND_TIMEOUT)
+    assert rig.shown() == (DriverState.HOLD, causes.COMMAND_TIMEOUT)
 
 
 def test_faults_latch_as_ever_and_a_latched_arm_stays_where_it_is(calibration: Calibration) -> None:
@@ -156,10 +157,10 @@ def test_faults_latch_as_ever_and_a_latched_arm_stays_where_it_is(calibration: C
     rig.run(LIMIT_S + 1.0)
     rig.bus.poke(2, reg.PRESENT_TEMPERATURE, 66)
     rig.run(0.2)
-    assert rig.shown() == (State.LATCHED, causes.OVERHEAT)
+    assert rig.shown() == (DriverState.LATCHED, causes.OVERHEAT)
     rig.goals.clear()
     rig.run(3 * LIMIT_S)
-    assert rig.shown() == (State.LATCHED, causes.OVERHEAT)
+    assert rig.shown() == (DriverState.LATCHED, causes.OVERHEAT)
     assert float(np.max(np.abs(rig.goals[-1] - rig.goals[30]))) < 1e-6
 
 
@@ -171,7 +172,7 @@ def test_noise_puts_it_off(calibration: Calibration) -> None:
     assert rig.gate.status.cause != causes.HOLD_LIMIT
     rig.bus.silent, rig.bus.garbled = set(), False
     rig.run(0.1)
-    assert rig.shown() == (State.HOLD, causes.HOLD_LIMIT)
+    assert rig.shown() == (DriverState.HOLD, causes.HOLD_LIMIT)
 
 
 def test_warm_joints_are_named_before_they_latch(calibration: Calibration) -> None:
@@ -183,4 +184,4 @@ def test_warm_joints_are_named_before_they_latch(calibration: Calibration) -> No
         said = warm_joints(snapshot.reading, 55.0, 65.0)
         assert bool(said) == warm
         assert (f"shoulder_lift {temperature} deg C" in said) == warm
-    assert rig.gate.state is State.HOLD
+    assert rig.gate.state is DriverState.HOLD

@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """60 Hz goals from 30 Hz commands."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from so101_driver.interpolation import CommandInterpolator
+from so101_driver.core.interpolation import CommandInterpolator
 
 MS = 1_000_000
 TICK = 1_000_000_000 // 30

@@ -1,12 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
 """Position, speed and acceleration limits of goals."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from so101_driver.driver_parameters import DriverParameters
-from so101_driver.interpolation import CommandInterpolator
-from so101_driver.motion_limits import MotionLimiter, MotionLimits
+from so101_driver.core.interpolation import CommandInterpolator
+from so101_driver.core.motion_limits import MotionLimiter, MotionLimits
+from so101_driver.ros.driver_parameters import DriverParameters
 
 DT = 1 / 60
 SPEED, ACCELERATION = 2.0, 30.0

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """The slow motion to the park pose."""
 
 import numpy as np
 import pytest
-from so101_driver.park_motion import ParkMotion
+from so101_driver.core.park_motion import ParkMotion
 
 
 def test_it_starts_and_ends_at_rest_and_peaks_at_the_given_speed() -> None:

@@ -1,23 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
 """Back from faults on servos that really tripped: the emulator's protection and MuJoCo's arm, in virtual time."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
-from so101_driver.arm import Arm
-from so101_driver.calibration import load_calibration
-from so101_driver.control_cycle import ControlCycle, Snapshot
-from so101_driver.fault_monitor import FaultLimits
-from so101_driver.feetech_bus import FeetechBus
-from so101_driver.gate_values import GateConfig, State
-from so101_driver.motion_limits import MotionLimits
-from so101_driver.registers import Register, StatusBits
-from so101_driver.safety_gate import SafetyGate
-from so101_driver.servo_bus import StatesRead
+from so101_driver.core import causes
+from so101_driver.core import registers as reg
+from so101_driver.core.arm import Arm
+from so101_driver.core.calibration import load_calibration
+from so101_driver.core.control_cycle import ControlCycle, Snapshot
+from so101_driver.core.fault_monitor import FaultLimits
+from so101_driver.core.gate_values import GateConfig
+from so101_driver.core.motion_limits import MotionLimits
+from so101_driver.core.registers import Register, StatusBits
+from so101_driver.core.safety_gate import SafetyGate
+from so101_driver.core.servo_bus import StatesRead
+from so101_driver.servos.feetech_bus import FeetechBus
+from so101_node.protocol import DriverState
 from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
-
-from so101_driver import causes
-from so101_driver import registers as reg
 
 TICK_NS = 16_666_667
 READ_NS = 2_000_000
@@ -77,7 +78,7 @@ class Rig:
 
     def until_latched(self, cause: str) -> None:
         for _ in range(60):
-            if self.run(0.1).status.state is State.LATCHED:
+            if self.run(0.1).status.state is DriverState.LATCHED:
                 break
         assert self.gate.status.cause == cause
 
@@ -86,7 +87,7 @@ class Rig:
         before = self.lift[-1]
         assert self.gate.reset().accepted
         del self.lift[:]
-        assert self.run(1.0).status.state is State.HOLD
+        assert self.run(1.0).status.state is DriverState.HOLD
         return before - min(self.lift)  # towards smaller angles it rises
 
     def sank_since_reset(self) -> float:
@@ -174,10 +175,10 @@ def test_a_servo_whose_count_went_over_the_seam_does_not_drive_the_joint_a_turn_
     with running_virtual_arm("--lockstep", "--torque-off") as arm:
         arm.client.fault("slip", ROLL + 1, 1990)
         rig = Rig(arm)
-        assert rig.run(0.2).status.state is State.HOLD
+        assert rig.run(0.2).status.state is DriverState.HOLD
         before = arm.state.read().qpos[ROLL]
         arm.client.fault("slip", ROLL + 1, 2090)
         snapshot = rig.run(1.0)
         rig.bus.close()
-        assert (snapshot.status.state, snapshot.status.cause) == (State.LATCHED, causes.POSITION_JUMP)
+        assert (snapshot.status.state, snapshot.status.cause) == (DriverState.LATCHED, causes.POSITION_JUMP)
         assert abs(arm.state.read().qpos[ROLL] - before) < 0.25

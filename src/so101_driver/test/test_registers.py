@@ -1,11 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """The register table of the STS3215."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from so101_driver.registers import Register, ServoState
-
-from so101_driver import registers as reg
+from so101_driver.core import registers as reg
+from so101_driver.core.registers import Register, ServoState
 
 ALL = [value for value in vars(reg).values() if isinstance(value, Register)]
 

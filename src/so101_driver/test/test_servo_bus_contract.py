@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every ServoBus does: the same tests on servos in memory and on the STS3215 emulator behind a real tty.
 
 FeetechBus runs on the unmodified scservo_sdk. With SO101_TEST_PORT set to a serial port the tests
@@ -11,15 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from so101_driver.arm import Arm
-from so101_driver.calibration import Calibration, load_calibration
-from so101_driver.errors import NoAnswerError, PortError
-from so101_driver.feetech_bus import FeetechBus
-from so101_driver.memory_bus import MemoryBus
-from so101_driver.servo_bus import ServoBus
+from so101_driver.core import registers as reg
+from so101_driver.core.arm import Arm
+from so101_driver.core.calibration import Calibration, load_calibration
+from so101_driver.core.errors import NoReplyError, PortError
+from so101_driver.core.servo_bus import ServoBus
+from so101_driver.servos.feetech_bus import FeetechBus
+from so101_driver.testing.memory_bus import MemoryBus
 from so101_sim.virtual_arm_client import RunningVirtualArm
-
-from so101_driver import registers as reg
 
 IDS = (1, 2, 3, 4, 5, 6)
 PATIENT_S = 0.1  # the emulator is a process on a machine that may be busy
@@ -138,9 +138,9 @@ def test_a_dead_servo_is_absent_and_the_others_are_read(rig: Rig, dead: set[int]
     assert not read.garbled
     for servo_id in dead:
         assert not rig.bus.ping(servo_id)
-        with pytest.raises(NoAnswerError, match=str(servo_id)):
+        with pytest.raises(NoReplyError, match=str(servo_id)):
             rig.bus.read_block(servo_id, *reg.CONTROL_BLOCK)
-        with pytest.raises(NoAnswerError, match=str(servo_id)):
+        with pytest.raises(NoReplyError, match=str(servo_id)):
             rig.bus.write_register(servo_id, reg.TORQUE_ENABLE, 0)
         rig.plug_servo(servo_id)
     assert set(rig.bus.read_states(IDS).states) == set(IDS)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The driver as a process, over DDS, on the virtual arm behind its tty."""
 
 import json
@@ -20,15 +21,15 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState
-from so101_driver.calibration import JOINT_NAMES, load_calibration
-from so101_driver.feetech_bus import FeetechBus
+from so101_driver.core import causes
+from so101_driver.core import registers as reg
+from so101_driver.core.calibration import load_calibration
+from so101_driver.servos.feetech_bus import FeetechBus
 from so101_msgs.msg import DriverStatus, JointLimits, ServoTelemetry
-from so101_node.qos import JOINT_COMMAND, JOINT_STATES_READER, LATCHED, TELEMETRY
+from so101_node.protocol import JOINT_NAMES
+from so101_node.topics.qos import JOINT_COMMAND, JOINT_STATES_READER, LATCHED, TELEMETRY
 from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
 from std_srvs.srv import Trigger
-
-from so101_driver import causes
-from so101_driver import registers as reg
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])  # conftest.py has leased it
 PATIENCE_S = 60.0
@@ -124,7 +125,7 @@ class Driver:
 
     def __init__(self, *parameters: str, through: Sequence[str] = ()) -> None:
         """`parameters` as NAME:=VALUE; a remapping as -r FROM:=TO."""
-        command = [*through, sys.executable, "-m", "so101_driver.so101_driver_node", "--ros-args"]
+        command = [*through, sys.executable, "-m", "so101_driver.ros.so101_driver_node", "--ros-args"]
         for parameter in parameters:
             command += parameter.split(" ", 1) if parameter.startswith("-r ") else ["-p", parameter]
         environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
@@ -666,7 +667,13 @@ def test_a_parameter_out_of_range_is_one_line(bench: Bench) -> None:
     assert "command_timeout_s" in failed_start(bench, "command_timeout_s:=60.0")
 
 
+def test_a_pose_to_park_in_that_the_arm_cannot_take_is_one_line_with_one_that_it_can(bench: Bench) -> None:
+    said = failed_start(bench, "park_positions:=[0.0, -1.2, 3.0, 1.0, 0.0, -0.5]")
+    assert "elbow_flex is 3, its range -" in said
+    assert "park_positions: [0.0, -1.2, 1." in said
+
+
 def test_the_entry_point_imports_next_to_nothing() -> None:
     """Or a signal during the imports would come before anybody minds it."""
-    code = "import sys, so101_driver.start; print(len({'numpy', 'rclpy', 'scservo_sdk'} & set(sys.modules)))"
+    code = "import sys, so101_driver.ros.start; print(len({'numpy', 'rclpy', 'scservo_sdk'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exit codes of a node, for those who start it."""
 
 from typing import Final

@@ -1,10 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """The clock that goes on while the computer is suspended."""
 
 import time
 
 import pytest
-
-from so101_node import clock
+from so101_node.timing import clock
 
 
 def test_it_is_the_monotonic_clock_while_nothing_is_suspended() -> None:

@@ -1,10 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
 """Entries of /diagnostics, and when they are published."""
 
 import rclpy
-import so101_node.diagnostics as diagnostics
+import so101_node.diagnostics.publishing as diagnostics
 from diagnostic_msgs.msg import DiagnosticStatus
+from hypothesis import given
+from hypothesis import strategies as st
 from rclpy.context import Context
-from so101_node.diagnostics import Cause, DiagnosticsPublisher, Level, entry
+from so101_node.diagnostics import Cause, Level
+from so101_node.diagnostics.publishing import DiagnosticsPublisher, entry
 
 GOOD = Cause("RUNNING", Level.OK, "all is well")
 BAD = Cause("SERVER_LOST", Level.WARN, "no heartbeat", "look at the network")
@@ -59,3 +63,14 @@ def test_the_same_is_published_once_a_second_and_a_change_at_once(monkeypatch) -
     assert published == ["RUNNING: 1", "RUNNING: 3", "SERVER_LOST: 4"]
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+@given(detail=st.text(), name=st.text(min_size=1), value=st.text())
+def test_foreign_words_change_neither_cause_nor_level_nor_remedy(detail: str, name: str, value: str) -> None:
+    made = entry(f"queue: {name}", BAD, detail, {"policy": value}, hardware_id=name)
+    assert (made.level, made.values[0].value, made.values[1].value) == (
+        DiagnosticStatus.WARN,
+        "SERVER_LOST",
+        "look at the network",
+    )
+    assert made.message.startswith("SERVER_LOST: ")

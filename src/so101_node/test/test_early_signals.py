@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node that is told to leave while it is still being imported."""
 
 import os

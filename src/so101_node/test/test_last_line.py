@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The line with which a node ends: whose it is, and who hears it."""
 
 import os
@@ -11,7 +12,7 @@ from rcl_interfaces.msg import Log
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from so101_node.last_line import name_in
+from so101_node.process.last_line import name_in
 
 BROKEN = """
 import sys

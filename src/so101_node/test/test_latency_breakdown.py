@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a chunk's time went, put together from durations only."""
 
 import math
@@ -6,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from so101_node.latency_breakdown import STAGES, ChunkClock, LatencyBreakdown, LatencyWindow
+from so101_node.metrics.latency import STAGES, ChunkClock, LatencyBreakdown, LatencyWindow
 
 
 @dataclass

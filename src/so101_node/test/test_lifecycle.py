@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a lifecycle node that is not active tells people to type, by its state."""
 
 import rclpy
 from rclpy.context import Context
 from rclpy.parameter import Parameter
-from so101_node.lifecycle import AutostartNode
+from so101_node.process.lifecycle import AutostartNode
 
 
 def test_a_node_that_is_not_active_says_what_makes_it_so() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is said where sections disagree, and that the one that is said to count is the one that ROS takes."""
 
 from pathlib import Path
@@ -5,8 +6,8 @@ from pathlib import Path
 import pytest
 import rclpy
 from rclpy.context import Context
-from so101_node.overruled_values import look
-from so101_node.parameter_files import sections
+from so101_node.parameters.files import sections
+from so101_node.parameters.overruled import look
 
 EVERY = "/**: {ros__parameters: {speed: 1.0}}\n"
 OWN = "/**/arm: {ros__parameters: {speed: 2.0}}\n"

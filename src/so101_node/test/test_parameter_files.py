@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The second reading of parameter files agrees with ROS's own, and says in one line what is wrong with a file."""
 
 from pathlib import Path
@@ -5,8 +6,8 @@ from pathlib import Path
 import pytest
 import rclpy
 from rclpy.context import Context
-from so101_node.command_line import CommandLineError, check
-from so101_node.parameter_files import ParameterFileError, Section, read, sections
+from so101_node.parameters.files import ParameterFileError, Section, read, sections
+from so101_node.process.command_line import CommandLineError, check
 
 
 @pytest.fixture(scope="module")

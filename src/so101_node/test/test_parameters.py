@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameters: declared with descriptors, bounded, and checked as a whole."""
 
 from dataclasses import dataclass
@@ -6,7 +7,8 @@ import pytest
 import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from so101_node.parameters import ParameterError, build, changed, declare, parameter
+from so101_node.parameters import ParameterError, build, parameter, pick
+from so101_node.parameters.declaring import changed, declare
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,21 @@ def test_a_bad_value_is_one_line_that_names_key_value_and_what_is_accepted(node_
     assert all(word in line for word in words), line
 
 
+@dataclass(frozen=True, slots=True)
+class Switched:
+    optimize: str = parameter("auto", "whether to", choices=("auto", "off"))
+    mode: str = parameter("a", "which way", choices=("a", "b"))
+
+
+def test_a_bare_off_is_the_word_where_it_is_a_choice(node_with) -> None:
+    """YAML and the command line make a truth value of it."""
+    assert declare(node_with(optimize=False), Switched).optimize == "off"
+    assert declare(node_with(), Switched).optimize == "auto"
+    for wrong in ({"optimize": True}, {"mode": False}):
+        with pytest.raises(ParameterError, match=next(iter(wrong))):
+            declare(node_with(**wrong), Switched)
+
+
 def test_a_name_that_the_node_does_not_have_is_refused_with_the_nearest_one(node_with) -> None:
     with pytest.raises(ParameterError, match=r"unknown parameter row: did you mean rows\?; unknown parameter modus: "):
         declare(node_with(row=20, modus="a"), Example)
@@ -105,3 +122,40 @@ def test_a_change_is_checked_with_the_values_in_force() -> None:
     assert changed(Example, now, [Parameter("fps", value=25)]).fps == 25.0
     with pytest.raises(ParameterError):
         changed(Example, now, [Parameter("mode", value="b")])
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    joints: tuple[str, ...] = parameter(("pan", "lift"), "joints in order")
+    speeds: tuple[float, ...] = parameter((), "rad/s", lower=0.0, read_only=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OfItsNode(Core):
+    niceness: int = parameter(0, "niceness of the process")
+
+
+def test_a_core_keeps_its_lists_as_tuples_and_a_node_adds_its_own(node_with) -> None:
+    assert declare(node_with(), OfItsNode) == OfItsNode()
+    node = node_with(joints=["a"], speeds=[1, 2], niceness=3)
+    values = declare(node, OfItsNode)
+    assert values == OfItsNode(("a",), (1.0, 2.0), 3)
+    assert pick(Core, values) == Core(("a",), (1.0, 2.0))
+    later = changed(OfItsNode, values, [Parameter("speeds", value=[])])
+    assert later.speeds == ()
+    with pytest.raises(ParameterError, match=r"^parameter speeds = \[1.0, -1.0\]: must be 0 or more"):
+        changed(OfItsNode, values, [Parameter("speeds", value=[1.0, -1.0])])
+    with pytest.raises(ParameterError, match=r"^parameter joints = 'a': expected a list, each text, such as \[pan"):
+        declare(node_with(joints="a"), OfItsNode)
+
+
+def test_a_configuration_takes_the_values_of_its_names_and_others_as_given() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Limits:
+        joints: tuple[str, ...]
+        margin_rad: float
+        speeds: tuple[float, ...] = (9.0,)
+
+    assert pick(Limits, Core(speeds=(1.0,)), margin_rad=0.1) == Limits(("pan", "lift"), 0.1, (1.0,))
+    with pytest.raises(TypeError, match="margin_rad"):
+        pick(Limits, Core())

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Precedence where the system grants it, and no error where it does not."""
 
 import os
@@ -7,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from so101_node.priority import raise_process, use_niceness, use_realtime, use_realtime_everywhere
+from so101_node.threads.priority import raise_process, use_niceness, use_realtime, use_realtime_everywhere
 
 NOBODY = 65534
 CAP_SYS_RESOURCE = 24
@@ -19,7 +20,7 @@ def in_a_process_of_its_own(code: str, as_nobody: bool = False) -> str:
         drop = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
     else:
         drop = ""
-    imports = "import os, resource, threading\nfrom so101_node import priority\n"
+    imports = "import os, resource, threading\nfrom so101_node.threads import priority\n"
     done = subprocess.run([sys.executable, "-c", imports + drop + code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One process, one node: signals end it quickly and cleanly, fatal errors are one line."""
 
 import os
@@ -17,10 +18,10 @@ HEAD = """
 import sys
 from rclpy.node import Node
 from lifecycle_msgs.msg import State
-from so101_node.lifecycle import AutostartNode
+from so101_node.process.lifecycle import AutostartNode
 from rclpy.lifecycle import TransitionCallbackReturn
 from so101_node.process import NodeError, run_node, run_process
-from so101_node.timers import create_timer
+from so101_node.timing.timers import create_timer
 """
 
 
@@ -65,7 +66,7 @@ def test_a_signal_during_start_up_ends_the_node_cleanly() -> None:
 
 def test_a_node_that_hangs_on_its_way_out_is_ended_by_the_kernel() -> None:
     hanging = PLAIN.replace('print("left", flush=True)', "__import__('time').sleep(600)")
-    process = start(hanging.replace("sys.exit", "import so101_node.process as p; p.EXIT_LIMIT_S = 1; sys.exit"))
+    process = start(hanging.replace("sys.exit", "import so101_node.process.running as p; p.EXIT_LIMIT_S = 1; sys.exit"))
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
@@ -121,7 +122,9 @@ run_process(Talker)
 
 def test_what_a_node_says_last_still_arrives() -> None:
     """12 MB at once, which a busy machine takes longer for than a node waits: the limit is not what is tried here."""
-    patient = LAST_WORDS.replace("run_process", "import so101_node.process as p; p.LAST_WORDS_S = 7.0; run_process")
+    patient = LAST_WORDS.replace(
+        "run_process", "import so101_node.process.running as p; p.LAST_WORDS_S = 7.0; run_process"
+    )
     process = start(patient)
     context = Context()
     rclpy.init(args=[], context=context)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each message goes out twice."""
 
 import time
@@ -5,10 +6,9 @@ import time
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from so101_node.repeat import RepeatPublisher
+from so101_node.topics import qos
+from so101_node.topics.repeat import RepeatPublisher
 from std_msgs.msg import UInt64
-
-from so101_node import qos
 
 
 def test_each_message_arrives_twice_and_in_order_of_first_arrival() -> None:

@@ -1,6 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a lack is the start's, and when it is an error."""
 
-from so101_node.start_grace import GRACE_S, StartGrace
+from so101_node.timing.start_grace import GRACE_S, StartGrace
 
 S = 1_000_000_000
 

@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is to be written instead of a value of the wrong type."""
 
 import pytest
-from so101_node.type_advice import expected
+from so101_node.parameters.type_advice import expected
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is said about a parameter that a node does not have, and about a section that no node takes."""
 
 import pytest
-from so101_node.parameter_files import Section
-from so101_node.unknown_parameters import look, lost_sections
+from so101_node.parameters.files import Section
+from so101_node.parameters.unknown import look, lost_sections
 
 DRIVER = {"niceness", "port", "robot_id", "max_joint_speed_rad_s", "stall_time_s", "use_sim_time"}
 

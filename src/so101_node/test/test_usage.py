@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a node answers to --help and to words it does not know."""
 
 import subprocess
@@ -5,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from so101_node.usage import refusal
+from so101_node.process.usage import refusal
 
 PLAIN = """
 from rclpy.node import Node

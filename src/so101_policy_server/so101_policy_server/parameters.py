@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameters of the policy server; those that LeRobot has too keep its names, defaults and ranges."""
 
 from __future__ import annotations
@@ -5,22 +6,27 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from so101_node.parameters import ParameterError, parameter
+from so101_node.parameters import ParameterError, parameter, pick, precedence, shown
+from so101_node.protocol import JOINT_NAMES, Units
 
-from so101_node import precedence
-from so101_policy_server.policy import OF_ONE_CHECKPOINT, PolicySource
-from so101_policy_server.server_config import ServerConfig
-from so101_policy_server.spec_check import Served
-from so101_policy_server.units import Units
-
-SO101_JOINTS = ["shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper"]
+from so101_policy_server.core.server_config import ServerConfig
+from so101_policy_server.core.spec_check import ServedSettings
+from so101_policy_server.policy import LEROBOT, OF_ONE_CHECKPOINT, PolicySource
 
 
 @dataclass(frozen=True, slots=True)
 class ServerParameters:
     """See the descriptions; `config` is what the core makes of them."""
 
-    pretrained_name_or_path: str = parameter("", "checkpoint folder, run folder or hub id; empty = a robot names one")
+    pretrained_name_or_path: str = parameter(
+        "",
+        "checkpoint folder, run folder or hub id; empty = a robot names one; what another policy_library takes is told "
+        "by its package",
+    )
+    policy_library: str = parameter(
+        LEROBOT,
+        "library that loads the policy: lerobot, or the name of an installed entry point of the group so101.policies",
+    )
     policy_type: str = parameter("", "LeRobot policy type the checkpoint must have; empty = whatever it has")
     policy_device: str = parameter("cpu", "where the policy runs: cpu, cuda, cuda:N or mps")
     actions_per_chunk: int = parameter(
@@ -36,7 +42,7 @@ class ServerParameters:
     )
     observation_source: str = parameter(
         "on_request",
-        "on_request: cameras answer each request; topics: the newest of plain image and joint_states topics by arrival",
+        "on_request: cameras send frames on request; topics: newest of plain image and joint_states topics by arrival",
         choices=("on_request", "topics"),
     )
     image_transport: str = parameter(
@@ -49,12 +55,12 @@ class ServerParameters:
     )
     aspect_mismatch: str = parameter(
         "refuse",
-        "pictures of another aspect ratio than those that trained the policy, of a policy that does not pad them: "
+        "frames of another aspect ratio than those that trained the policy, of a policy that does not pad them: "
         "refuse, or squash them with a warning",
         choices=("refuse", "warn"),
     )
-    allowed_policies: list[str] = parameter(
-        [], "shell patterns of policies that a robot's PolicySpec may make this server load; empty = none but its own"
+    allowed_policies: tuple[str, ...] = parameter(
+        (), "shell patterns of policies that a robot's PolicySpec may make this server load; empty = none but its own"
     )
     allow_download: bool = parameter(
         False, "whether a local checkpoint may fetch parts that it names, such as a tokenizer, from the hub"
@@ -62,36 +68,64 @@ class ServerParameters:
     base_model_name_or_path: str = parameter(
         "", "base policy of a PEFT (LoRA) adapter, folder or hub id; empty = the one that its adapter_config.json names"
     )
-    statistics_from: list[str] = parameter(
-        [],
+    statistics_from: tuple[str, ...] = parameter(
+        (),
         "which statistics the policy is normalised with, where the checkpoint keeps several or others: so100.buffer.* "
         "(* is the feature's name), action=KEY, or the path of a dataset's meta/stats.json; the first that fits wins",
     )
-    accepted_findings: list[str] = parameter(
-        [], "keys of findings about the checkpoint that are implausible but meant, such as units.action"
+    accepted_findings: tuple[str, ...] = parameter(
+        (), "keys of findings about the checkpoint that are implausible but meant, such as units.action"
     )
-    ignored_config_fields: list[str] = parameter(
-        [], "fields of the checkpoint's config.json that another LeRobot wrote and that change nothing at inference"
+    ignored_config_fields: tuple[str, ...] = parameter(
+        (), "fields of the checkpoint's config.json that another LeRobot wrote and that change nothing at inference"
     )
     server_name: str = parameter("policy_server", "name that robots bind to")
-    robots: list[str] = parameter([], "namespaces of the robots to serve; empty = the node's own")
+    robots: tuple[str, ...] = parameter((), "namespaces of the robots to serve; empty = the node's own")
     units: str = parameter(
         "degrees", "what the policy was trained on (LeRobot's use_degrees)", choices=("degrees", "normalized")
     )
-    joint_names: list[str] = parameter(
-        SO101_JOINTS, "joints in the order of the policy's state and action, which checkpoints do not tell"
+    joint_names: tuple[str, ...] = parameter(
+        JOINT_NAMES, "joints in the order of the policy's state and action, which checkpoints do not tell"
     )
-    cameras: list[str] = parameter(
-        [], "camera names for the policy's images, in order; empty = the names in the checkpoint"
+    cameras: tuple[str, ...] = parameter(
+        (), "camera names for the policy's images, in order; empty = the names in the checkpoint"
     )
-    rename_from: list[str] = parameter([], "observation keys as the robots call them, such as observation.images.front")
-    rename_to: list[str] = parameter([], "the same keys as the policy calls them")
+    rename_from: tuple[str, ...] = parameter(
+        (), "observation keys as the robots call them, such as observation.images.front"
+    )
+    rename_to: tuple[str, ...] = parameter((), "the same keys as the policy calls them")
     torch_threads: int = parameter(0, "CPU threads of the policy; 0 = torch's own choice", lower=0, upper=256)
     min_inference_s: float = parameter(
         0.0,
         "predict_action_chunk is made to take at least this long, s, to try out slow policies",
         lower=0.0,
         upper=60.0,
+    )
+    max_batch: int = parameter(
+        8,
+        "most robots that are served in one forward pass, where the policy allows it; 1 = one by one",
+        lower=1,
+        upper=64,
+    )
+    batch_window_s: float = parameter(
+        0.01,
+        "how long a forward pass waits at most for robots that are about to ask, s; one robot alone never waits",
+        lower=0.0,
+        upper=0.1,
+    )
+    optimize: str = parameter(
+        "off",
+        "auto: at load try what makes a LeRobot policy faster on this device, which multiplies its loading time, and "
+        "keep what leaves its chunks within optimize_bound (robots are then served one by one); off: the policy as "
+        "LeRobot runs it, to the bit",
+        choices=("auto", "off"),
+    )
+    optimize_bound: float = parameter(
+        1e-4,
+        "largest difference that optimize may make to a value of a chunk, in the policy's normalised space (1 = one "
+        "standard deviation); 0.01 lets bfloat16 in",
+        lower=0.0,
+        upper=0.1,
     )
     inference_timeout_s: float = parameter(
         10.0, "an inference that takes longer ends the server, for its respawn, s", lower=0.5, upper=600.0
@@ -104,16 +138,17 @@ class ServerParameters:
             raise ParameterError(f"policy_device = {self.policy_device!r}: must be cpu, cuda, cuda:N or mps")
         if len(self.rename_from) != len(self.rename_to):
             raise ParameterError(
-                f"rename_from = {self.rename_from}: must have as many keys as rename_to ({len(self.rename_to)})"
+                f"rename_from = {shown(self.rename_from)}: must have as many keys as rename_to ({len(self.rename_to)})"
             )
         for name in ("joint_names", "cameras", "robots", "rename_from"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
-                raise ParameterError(f"{name} = {values}: must not have a name twice")
+                raise ParameterError(f"{name} = {shown(values)}: must not have a name twice")
         for name in OF_ONE_CHECKPOINT:
-            if getattr(self, name) and not self.pretrained_name_or_path:
+            value = getattr(self, name)
+            if value and not self.pretrained_name_or_path:
                 raise ParameterError(
-                    f"{name} = {getattr(self, name)!r}: is of the server's own policy: set pretrained_name_or_path too"
+                    f"{name} = {shown(value)!r}: is of the server's own policy: set pretrained_name_or_path too"
                 )
         if not self.joint_names:
             raise ParameterError("joint_names = []: must name the policy's joints")
@@ -127,33 +162,24 @@ class ServerParameters:
 
     def config(self) -> ServerConfig:
         """The core's configuration."""
-        return ServerConfig(
-            source=PolicySource(
+        return pick(
+            ServerConfig,
+            self,
+            source=pick(
+                PolicySource,
+                self,
                 path=self.pretrained_name_or_path,
-                policy_type=self.policy_type,
                 device=self.policy_device,
-                torch_threads=self.torch_threads,
-                min_inference_s=self.min_inference_s,
-                allow_download=self.allow_download,
-                base_model_name_or_path=self.base_model_name_or_path,
-                statistics_from=tuple(self.statistics_from),
-                accepted_findings=tuple(self.accepted_findings),
-                ignored_config_fields=tuple(self.ignored_config_fields),
+                library=self.policy_library,
             ),
-            served=Served(
-                joint_names=tuple(self.joint_names),
+            served=pick(
+                ServedSettings,
+                self,
                 units=Units[self.units.upper()],
-                fps=self.fps,
-                actions_per_chunk=self.actions_per_chunk,
                 rename_map=dict(zip(self.rename_from, self.rename_to, strict=True)),
             ),
-            cameras=tuple(self.cameras),
-            task=self.task,
-            allowed_policies=tuple(self.allowed_policies),
             obs_queue_timeout_s=self.obs_queue_timeout,
-            max_frame_age_s=self.max_frame_age_s,
             inference_latency_s=self.inference_latency,
-            inference_timeout_s=self.inference_timeout_s,
             refuses_distortion=self.aspect_mismatch == "refuse",
             from_topics=self.observation_source == "topics",
         )

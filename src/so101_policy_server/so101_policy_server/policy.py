@@ -1,23 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the server needs of a policy, whatever library it comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from so101_policy_server.image_decode import Pixels
+from so101_policy_server.core.image import Pixels
+from so101_policy_server.errors import PolicyServerError, WrongShapeError
+
+LEROBOT: Final = "lerobot"
+"""The library whose policies are served where no other is named."""
 
 
-class PolicyLoadError(RuntimeError):
+class PolicyLoadError(PolicyServerError):
     """The policy cannot be loaded. The message is one line that names the thing and the remedy."""
 
 
-class PolicyError(RuntimeError):
-    """The policy could not answer. The message is one line."""
+class PolicyError(PolicyServerError):
+    """The policy could not predict. The message is one line."""
+
+
+class PolicyNotReadyError(PolicyError):
+    """The policy cannot predict yet; the robot asks again. The message is one line that says what it waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class PolicySource:
     """Which policy to load and how.
 
     Attributes:
-        path: checkpoint folder, run folder or hub id.
+        path: checkpoint folder, run folder or hub id; for other libraries than LeRobot whatever they take, "" too.
         policy_type: LeRobot's type the checkpoint must have; "" = whatever it has.
         device: cuda, cpu or mps.
         torch_threads: CPU threads of the policy; 0 = torch's own choice.
@@ -35,6 +44,9 @@ class PolicySource:
         statistics_from: which statistics to normalise with: `so100.buffer.*`, `action=KEY` or a dataset's stats.json.
         accepted_findings: keys of implausible findings that a person vouches for.
         ignored_config_fields: fields of config.json that another LeRobot wrote and that change nothing here.
+        library: name of the library that loads it, see `policy_libraries`.
+        optimize: "auto" = try at load what makes the policy faster and keep what holds the bound; "off" = as it is.
+        optimize_bound: largest difference of a chunk's values that an option may make, in the model's normalised space.
     """
 
     path: str
@@ -47,6 +59,19 @@ class PolicySource:
     statistics_from: tuple[str, ...] = ()
     accepted_findings: tuple[str, ...] = ()
     ignored_config_fields: tuple[str, ...] = ()
+    library: str = LEROBOT
+    optimize: str = "off"
+    optimize_bound: float = 1e-4
+
+    @property
+    def is_named(self) -> bool:
+        """Whether this says which policy: by its path, or by a library whose policies may need none."""
+        return bool(self.path) or self.library != LEROBOT
+
+    @property
+    def label(self) -> str:
+        """The policy in words: its path, else its library."""
+        return self.path or f"of library {self.library}"
 
 
 OF_ONE_CHECKPOINT: Final = (
@@ -62,9 +87,9 @@ OF_ONE_CHECKPOINT: Final = (
 class ImageFeature:
     """One image that the policy reads: LeRobot's key, the camera name within it, and the size, pixels.
 
-    `native`: the policy itself brings a picture of any size to what its network reads, and was trained so. The size
-    then only describes the feature, and pictures are handed over as the camera gives them.
-    `trained_size`: the size is that of the pictures in training; one of another aspect ratio would be distorted.
+    `native`: the policy itself brings a frame of any size to what its network reads, and was trained so. The size
+    then only describes the feature, and frames are handed over as the camera gives them.
+    `trained_size`: the size is that of the frames in training; one of another aspect ratio would be distorted.
     """
 
     key: str
@@ -96,6 +121,13 @@ class PolicyDescription:
         reads_task: whether it does as the language instruction says.
         statistics: of state and action where they are joint positions, by feature key and name of the statistic.
         trained_in_degrees: LeRobot's use_degrees where the training tells it.
+        in_radians: whether state and action are rad, as on the topics; then neither `units` nor the robot's calibration
+            matters to it.
+        any_fps: whether it predicts rows for any rate, see `Observation.period_s`; else the parameter fps must fit.
+        batches: whether it is a `BatchingPolicy`: answers several robots in one pass, and keeps their sessions apart.
+        fingerprint: of its configuration and weights, 64 hex digits, see `so101_node.fingerprint`; "" = none known.
+        optimization: what was tried to make it faster: what came of it in one line, then a line for each thing tried;
+            empty = nothing was tried.
     """
 
     policy_type: str
@@ -113,6 +145,11 @@ class PolicyDescription:
     reads_task: bool = False
     statistics: Mapping[str, Mapping[str, npt.NDArray[np.float64]]] = field(default_factory=dict, compare=False)
     trained_in_degrees: bool | None = None
+    in_radians: bool = False
+    any_fps: bool = False
+    fingerprint: str = ""
+    batches: bool = False
+    optimization: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +158,26 @@ class Observation:
 
     Attributes:
         state: (n_obs_steps, joints) float64, newest last.
-        images: image key -> n_obs_steps pictures, (H, W, 3) uint8 RGB, newest last.
+        images: image key -> n_obs_steps frames, (H, W, 3) uint8 RGB, newest last.
         task: language instruction.
+        step: control step of the session that row 0 of the chunk is meant for.
+        period_s: time from row to row that the robot expects, s.
+        session: name of the session that asks: one run of one robot's queue.
+
+    Raises:
+        WrongShapeError: the state has other dimensions.
     """
 
     state: npt.NDArray[np.float64]
     images: Mapping[str, tuple[Pixels, ...]]
     task: str
+    step: int = 0
+    period_s: float = 1 / 30
+    session: str = ""
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.state) != 2:
+            raise WrongShapeError(f"state has shape {np.shape(self.state)}: expected (n_obs_steps, joints)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +186,35 @@ class Leftover:
 
     Attributes:
         rows: (rows, joints) float64 in the policy's units, at least one row.
-        expected_delay_steps: control steps expected to run before the answer arrives.
+        expected_delay_steps: control steps expected to run before the chunk arrives.
+
+    Raises:
+        WrongShapeError: the rows have other dimensions, or there are none.
     """
 
     rows: npt.NDArray[np.float64]
     expected_delay_steps: int
 
+    def __post_init__(self) -> None:
+        if np.ndim(self.rows) != 2 or not len(self.rows):
+            raise WrongShapeError(f"leftover has shape {np.shape(self.rows)}: expected (1 or more rows, joints)")
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A chunk in the policy's units, (rows, joints) float32, and where the time went, s."""
+    """A chunk in the policy's units, and where the time went.
+
+    Attributes:
+        actions: (rows, joints) float32, row 0 for `Observation.step`; rows beyond what the robot asked for are dropped.
+        preprocess_s: normalisation and batching, s.
+        inference_s: the policy's own time, s; 0 = all that `infer` took and the other two do not name.
+        postprocess_s: denormalisation, s.
+    """
 
     actions: npt.NDArray[np.float32]
-    preprocess_s: float
-    inference_s: float
-    postprocess_s: float
+    preprocess_s: float = 0.0
+    inference_s: float = 0.0
+    postprocess_s: float = 0.0
 
 
 class Policy(Protocol):
@@ -166,11 +230,36 @@ class Policy(Protocol):
 
         Raises:
             PolicyError: the policy raised, ran out of memory or gave values that are not finite.
+            PolicyNotReadyError: not yet; the robot asks again shortly.
         """
         ...
 
     def reset(self) -> None:
-        """Forget everything about earlier observations."""
+        """Forget everything about earlier observations; called whenever another session asks than the one before."""
+        ...
+
+
+class BatchingPolicy(Policy, Protocol):
+    """A policy whose description says `batches`: many robots share it. Called from one thread only.
+
+    What it remembers of earlier observations, if anything, it keeps by `Observation.session`; `reset` is called when it
+    has been loaded, and not between sessions.
+    """
+
+    def infer_batch(
+        self, observations: Sequence[Observation], leftovers: Sequence[Leftover | None]
+    ) -> Sequence[Prediction]:
+        """Predict a chunk for each observation, in their order, each of another session.
+
+        Each chunk is what `infer` gives for its observation alone, within float error.
+
+        Raises:
+            PolicyError: one of them failed; the server then asks for each alone.
+        """
+        ...
+
+    def forget(self, session: str) -> None:
+        """Forget a session, which is over or has not asked for long; it may never have been seen."""
         ...
 
 

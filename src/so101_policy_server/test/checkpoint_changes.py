@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Copies of a checkpoint with one thing changed, for tests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values that many tests need: a robot's spec, requests, frames, a policy's description; and tiny real checkpoints."""
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "SYSTEM_DEFAULT")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
+from so101_node.protocol import PolicySpec, ReceivedSpec
+from so101_node.protocol.units import Units
+from so101_policy_server.core.request import CameraNeed, PolicyRequest, ReceivedFrame, RequestKey, SessionKey
+from so101_policy_server.core.server import PolicyServer
+from so101_policy_server.core.server_config import ServerConfig
+from so101_policy_server.core.spec_check import ServedSettings
 from so101_policy_server.policy import ImageFeature, PolicyDescription, PolicySource, Prediction
-from so101_policy_server.request import CameraNeed, Frame, Request, RequestKey, SessionKey
-from so101_policy_server.server import PolicyServer
-from so101_policy_server.server_config import ServerConfig
-from so101_policy_server.spec_check import Served, Spec
-from so101_policy_server.units import Units
 
 JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
 NS = 1_000_000_000
@@ -36,8 +38,8 @@ class Examples:
     def key(self, request_id: int = 1, session: int = 7, robot: str = "") -> RequestKey:
         return RequestKey(SessionKey(robot, session), request_id)
 
-    def request(self, request_id: int = 1, *, session: int = 7, robot: str = "", **changes) -> Request:
-        request = Request(
+    def request(self, request_id: int = 1, *, session: int = 7, robot: str = "", **changes) -> PolicyRequest:
+        request = PolicyRequest(
             key=self.key(request_id, session, robot),
             spec_id=9,
             step=10 * request_id,
@@ -51,8 +53,8 @@ class Examples:
         )
         return replace(request, **changes)
 
-    def frame(self, camera: str, request_id: int = 1, *, session: int = 7, robot: str = "", **changes) -> Frame:
-        frame = Frame(
+    def frame(self, camera: str, request_id: int = 1, *, session: int = 7, robot: str = "", **changes) -> ReceivedFrame:
+        frame = ReceivedFrame(
             key=self.key(request_id, session, robot),
             camera=camera,
             history_index=0,
@@ -80,27 +82,39 @@ class Examples:
         )
         return replace(PolicyDescription("act", "/models/pick", "cpu", 50, images, 6, 6), **changes)
 
-    def spec(self, **changes) -> Spec:
-        spec = Spec(
+    def spec(self, **changes) -> ReceivedSpec:
+        """`changes`: fields of both classes; path, device and rename_map stand for the longer names."""
+        changes = {
+            {"path": "pretrained_name_or_path", "device": "policy_device"}.get(k, k): v for k, v in changes.items()
+        }
+        if "rename_map" in changes:
+            rename_map = changes.pop("rename_map")
+            changes |= {"rename_from": tuple(rename_map), "rename_to": tuple(rename_map.values())}
+        received = ReceivedSpec(
             session=7,
             spec_id=9,
-            policy_type="",
-            path="",
-            device="",
-            actions_per_chunk=50,
-            fps=30.0,
             task="pick",
-            cameras=("front", "wrist"),
-            joint_names=JOINTS,
-            units=0,
-            range_lower=(-1.5,) * 6,
-            range_upper=(1.5,) * 6,
-            drive_mode=(0,) * 6,
+            spec=PolicySpec(
+                policy_type="",
+                pretrained_name_or_path="",
+                policy_device="",
+                actions_per_chunk=50,
+                fps=30.0,
+                cameras=("front", "wrist"),
+                joint_names=JOINTS,
+                units=0,
+                range_lower=(-1.5,) * 6,
+                range_upper=(1.5,) * 6,
+                drive_mode=(0,) * 6,
+                rename_from=(),
+                rename_to=(),
+            ),
         )
-        return replace(spec, **changes)
+        own = {name: changes.pop(name) for name in ("session", "spec_id", "task") if name in changes}
+        return replace(received, **own, spec=replace(received.spec, **changes))
 
-    def served(self, **changes) -> Served:
-        return replace(Served(JOINTS, Units.DEGREES, 30.0, 50), **changes)
+    def served(self, **changes) -> ServedSettings:
+        return replace(ServedSettings(JOINTS, Units.DEGREES, 30.0, 50), **changes)
 
     def config(self, **changes) -> ServerConfig:
         return replace(ServerConfig(PolicySource("/models/pick"), self.served()), **changes)

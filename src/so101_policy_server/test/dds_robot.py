@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The other side of the server, over real DDS: what an action queue and three cameras send, and what they hear."""
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
+from so101_node.topics import qos
 from so101_policy_server.policy import Loader
-from so101_policy_server.policy_server_node import PolicyServerNode
-
-from so101_node import qos
+from so101_policy_server.ros.policy_server_node import PolicyServerNode
 
 DOMAIN = int(os.environ["ROS_DOMAIN_ID"])  # conftest.py has leased it
 JOINTS = ["shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PEFT adapters, saved as LeRobot saves them, against peft's own unmerged forward."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from so101_policy_server.policy import PolicyLoadError, PolicySource
 
-lerobot_policy = pytest.importorskip("so101_policy_server.lerobot_policy", reason="LeRobot is not installed")
+lerobot_policy = pytest.importorskip("so101_policy_server.lerobot.lerobot_policy", reason="LeRobot is not installed")
 peft = pytest.importorskip("peft", reason="peft is not installed")
 
 from test_lerobot_policy import load, observe  # noqa: E402 - what needs LeRobot
@@ -144,7 +145,7 @@ def test_whole_weights_whose_configuration_says_use_peft_are_served(tiny_act: Pa
 
 
 def test_the_base_of_the_servers_own_adapter_is_not_that_of_another_robots_policy() -> None:
-    from so101_policy_server.policy_choice import PolicyChoice
+    from so101_policy_server.core.policy_choice import PolicyChoice
 
     own = PolicySource("models/lora", base_model_name_or_path="models/base")
     other = PolicyChoice(own, ("models/*",)).source("models/other")

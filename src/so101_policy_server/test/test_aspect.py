@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures of another aspect ratio than the policy's: refused with both sizes, or squashed with a warning."""
 
 from __future__ import annotations
@@ -7,12 +8,13 @@ import queue
 import cv2
 import numpy as np
 import pytest
-from so101_policy_server.aspect import find_distortion
-from so101_policy_server.effects import Level, Log
-from so101_policy_server.inference_thread import InferenceThread
-from so101_policy_server.raw_image import RawLayout
-from so101_policy_server.request import CameraNeed, Status
-from so101_policy_server.server import PolicyServer
+from so101_node.log_lines import LogLevel, LogLine
+from so101_node.protocol import ChunkStatus
+from so101_policy_server.core.aspect import find_distortion
+from so101_policy_server.core.request import CameraNeed
+from so101_policy_server.core.server import PolicyServer
+from so101_policy_server.inference.inference_thread import InferenceThread
+from so101_policy_server.inference.raw_image import RawLayout
 
 
 @pytest.mark.parametrize(
@@ -26,10 +28,10 @@ def test_the_same_aspect_in_any_size_is_silent(policy: tuple[int, int], given: t
 @pytest.mark.parametrize(
     ("policy", "given", "words"),
     [
-        ((480, 640), (720, 1280), "pictures are 1280x720 (16:9), the policy was trained with 640x480 (4:3)"),
-        ((480, 640), (640, 480), "pictures are 480x640 (3:4)"),
+        ((480, 640), (720, 1280), "frames are 1280x720 (16:9), the policy was trained with 640x480 (4:3)"),
+        ((480, 640), (640, 480), "frames are 480x640 (3:4)"),
         ((224, 224), (480, 640), "trained with 224x224 (1:1)"),
-        ((480, 640), (320, 480), "pictures are 480x320 (3:2)"),
+        ((480, 640), (320, 480), "frames are 480x320 (3:2)"),
     ],
 )
 def test_another_aspect_is_told_with_both_sizes(policy, given, words: str) -> None:
@@ -62,11 +64,9 @@ def test_a_wide_picture_is_refused_or_squashed_with_one_warning(examples, spy_po
         thread.call(lambda core, now, i=request_id: core.request(examples.request(i), now))
         thread.call(lambda core, _now, i=request_id: core.frame(examples.frame("top", i, **coded)))
         answer = answers.get(timeout=10)
-        assert answer.status is (Status.OBSERVATION_INCOMPLETE if refuses else Status.OK)
-        assert (
-            not refuses or "camera top: pictures are 64x36 (16:9), the policy was trained with 32x24" in answer.message
-        )
-    warned = [line.text for line in logged if isinstance(line, Log) and line.level is Level.WARNING]
+        assert answer.status is (ChunkStatus.OBSERVATION_INCOMPLETE if refuses else ChunkStatus.OK)
+        assert not refuses or "camera top: frames are 64x36 (16:9), the policy was trained with 32x24" in answer.message
+    warned = [line.text for line in logged if isinstance(line, LogLine) and line.level is LogLevel.WARNING]
     assert [text for text in warned if "64x36" in text] == warned
     assert len(warned) == (0 if refuses else 1)
     assert thread.stop(10)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of a robot's cameras a policy gets: the real server, camera nodes and queue, over DDS."""
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import numpy as np
 import pytest
 from dds_robot import Robot, RunningServer
 from so101_msgs.msg import ActionChunk, ObservationImage, PolicySpec
-
-from so101_node import qos
+from so101_node.topics import qos
 
 pytest.importorskip("so101_camera", reason="so101_camera is not beside this package")
-sys.path.insert(0, str(Path(__file__).parents[2] / "so101_action_queue" / "test"))
-queue_world = pytest.importorskip("queue_world", reason="so101_action_queue is not beside this package")
+queue_world = pytest.importorskip(
+    "so101_action_queue.testing.queue_world", reason="so101_action_queue is not installed"
+)
 
 NAMESPACE = "/choice"
 CAMERAS = ("front", "top", "wrist")
@@ -57,7 +58,9 @@ def start_camera(tmp_path: Path) -> Iterator[Callable[[str], None]]:
 
     def start(name: str) -> None:
         options = ("--ros-args", "-r", f"__node:={name}", "-r", f"__ns:={NAMESPACE}", "-p", f"device:={tmp_path}")
-        running.append(subprocess.Popen([sys.executable, "-m", "so101_camera.camera_node", *options], env=os.environ))
+        running.append(
+            subprocess.Popen([sys.executable, "-m", "so101_camera.ros.camera_node", *options], env=os.environ)
+        )
 
     yield start
     for process in running:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding a checkpoint, and naming what is wrong with a folder before torch is imported."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from so101_policy_server.checkpoint import find_checkpoint
+from so101_policy_server.lerobot.checkpoint import find_checkpoint
 from so101_policy_server.policy import PolicyLoadError
 
 NO_WEIGHTS = b"\2\0\0\0\0\0\0\0{}"
@@ -107,9 +108,7 @@ def test_a_base_needs_no_processors_where_the_adapter_has_them(tmp_path: Path) -
 
 def test_a_base_of_the_machine_that_trained_it_is_named_with_what_to_set_and_can_be_set(tmp_path: Path) -> None:
     adapter = make_adapter(tmp_path / "lora", "/srv/alice/outputs/base")
-    with pytest.raises(
-        PolicyLoadError, match=r"of /srv/alice/outputs/base, which is not on .*base_model_name_or_path"
-    ):
+    with pytest.raises(PolicyLoadError, match=r"of /srv/alice/outputs/base, which is not on .*base_model_name_or_path"):
         find_checkpoint(str(adapter))
     found = find_checkpoint(str(adapter), base=str(make(tmp_path / "base")))
     assert found.base is not None

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Robots and server find each other, agree or say why not, in any order of starting; over real DDS."""
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 import pytest
 from dds_robot import DOMAIN, JOINTS, WAIT_S, Robot, RunningServer
 from so101_msgs.msg import ActionChunk, PolicyStatus
+from so101_policy_server.lerobot.library import load as load_lerobot
 from so101_policy_server.policy import PolicyLoadError
-from so101_policy_server.policy_server_node import load_lerobot
 
 
 @pytest.fixture
@@ -225,7 +226,7 @@ class Process:
 
     def __init__(self, folder: Path, **parameters: object) -> None:
         self._output = folder / "output"
-        command = [sys.executable, "-m", "so101_policy_server.policy_server_node", "--ros-args"]
+        command = [sys.executable, "-m", "so101_policy_server.ros.policy_server_node", "--ros-args"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         environment = os.environ | {"ROS_DOMAIN_ID": str(DOMAIN), "PYTHONUNBUFFERED": "1"}
@@ -281,7 +282,7 @@ import sys, time
 sys.path.insert(0, {folder!r})
 from conftest import Examples, SpyPolicy
 from so101_node.process import run_node
-from so101_policy_server.policy_server_node import PolicyServerNode
+from so101_policy_server.ros.policy_server_node import PolicyServerNode
 class Stuck(SpyPolicy):
     def infer(self, observation, leftover):
         time.sleep(3600)

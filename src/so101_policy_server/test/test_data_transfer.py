@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a robot sends is what the policy gets, and what the policy gives is what the robot gets; over real DDS."""
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import numpy as np
 import pytest
 from dds_robot import JOINTS, Robot, RunningServer
 from so101_msgs.msg import ActionChunk
-
-from so101_policy_server import inference_thread
+from so101_policy_server.inference import inference_thread
 
 
 class Scene:

@@ -1,11 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """Statistics of normalised features: missing, half there, foreign, empty, of another shape."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from so101_policy_server.feature_statistics import NormalisedFeature, check_statistics, select
-from so101_policy_server.preflight import Verdict
+from so101_policy_server.core.preflight import Verdict
+from so101_policy_server.lerobot.feature_statistics import NormalisedFeature, check_statistics, select
 
 ARM = {"mean": np.arange(6.0), "std": np.full(6, 30.0), "min": np.full(6, -90.0), "max": np.full(6, 90.0)}
 PICTURES = {"mean": np.full((3, 1, 1), 0.5), "std": np.full((3, 1, 1), 0.25)}
@@ -101,6 +102,29 @@ def test_a_joint_that_training_never_moved_is_a_warning_in_the_action_and_refuse
     assert found.verdict is Verdict.YELLOW and "value 5" in found.text
     (line,) = red(check_statistics([feature("observation.state", statistics=still)], ["observation.state"]))
     assert "statistics.observation.state: std is 0 for value 5" in line
+
+
+@pytest.mark.parametrize(
+    ("mode", "low", "high", "still", "little"),
+    [
+        ("MEAN_STD", "mean", "std", 0.049, 0.06),
+        ("MIN_MAX", "min", "max", 0.09, 0.15),
+        ("QUANTILES", "q01", "q99", 1e-3, 9),
+    ],
+)
+def test_a_joint_whose_state_was_noise_around_one_pose_in_training_is_refused(
+    mode: str, low: str, high: str, still: float, little: float
+) -> None:
+    def found(spread: float, key: str = "observation.state"):
+        statistics = {low: np.zeros(6), high: np.array([30, 30, 30, 30, spread, 30.0])}
+        return check_statistics([feature(key, mode, statistics)], [key])
+
+    for spread in (2e-6, 1e-4, still):
+        (line,) = red(found(spread))
+        assert f" is {spread:.4g} for value 4: it stood still in training" in line
+        assert 'accepted_findings: ["statistics.observation.state"]' in line
+    assert red(found(little)) == []
+    assert red(found(still, "action")) == []  # it is multiplied by the spread: commanded as it was
 
 
 def test_an_action_without_spread_is_not_said_to_become_millions() -> None:

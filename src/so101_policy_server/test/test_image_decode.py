@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decoding: what a good frame becomes, and that every bad one is a one-line error."""
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from so101_policy_server.image_decode import ImageDecodeError, decode_image
-
-from so101_policy_server import image_decode
+from so101_policy_server.core.image import ImageDecodeError
+from so101_policy_server.inference import image_decode
+from so101_policy_server.inference.image_decode import decode_image
 
 
 def picture(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:

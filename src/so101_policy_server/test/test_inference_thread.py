@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Threads around the core: decoding in parallel, loading and inference on one thread, errors that do not end it."""
 
 from __future__ import annotations
@@ -7,14 +8,13 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from so101_policy_server.effects import Log
-from so101_policy_server.inference_thread import InferenceThread
+from so101_node.log_lines import LogLine
+from so101_node.protocol import ChunkStatus, PolicyState
+from so101_policy_server.core.request import ServedChunk
+from so101_policy_server.core.server import PolicyServer
+from so101_policy_server.inference import inference_thread
+from so101_policy_server.inference.inference_thread import InferenceThread
 from so101_policy_server.policy import PolicyLoadError, PolicySource
-from so101_policy_server.request import Answer, Status
-from so101_policy_server.server import PolicyServer
-from so101_policy_server.status_report import State
-
-from so101_policy_server import inference_thread
 
 WAIT_S = 30.0
 
@@ -24,7 +24,7 @@ class Bench:
 
     def __init__(self, examples, loader, **config) -> None:
         self.examples = examples
-        self.answers: queue.Queue[Answer] = queue.Queue()
+        self.answers: queue.Queue[ServedChunk] = queue.Queue()
         self.announced: queue.Queue[None] = queue.Queue()
         self.lines: list[str] = []
         core = PolicyServer(examples.config(**config))
@@ -33,7 +33,7 @@ class Bench:
         self.thread = InferenceThread(core, loader, self.answers.put, self._log, lambda: self.announced.put(None))
         self.thread.start()
 
-    def _log(self, line: Log) -> None:
+    def _log(self, line: LogLine) -> None:
         self.lines.append(line.text)
 
     def ask(self, request_id: int, data: bytes | None = None) -> None:
@@ -62,7 +62,7 @@ def bench(examples, spy_policy) -> Iterator[Bench]:
 def test_a_request_becomes_an_answer(bench) -> None:
     bench.ask(1)
     answer = bench.answers.get(timeout=WAIT_S)
-    assert (answer.status, answer.positions.shape) == (Status.OK, (50, 6))
+    assert (answer.status, answer.positions.shape) == (ChunkStatus.OK, (50, 6))
 
 
 def test_a_policy_is_loaded_and_used_on_one_thread_only(examples, spy_policy) -> None:
@@ -98,13 +98,13 @@ def test_frames_of_one_request_are_decoded_at_the_same_time(bench, monkeypatch: 
 
     monkeypatch.setattr(inference_thread, "decode_image", waiting)
     bench.ask(1)
-    assert bench.answers.get(timeout=WAIT_S).status is Status.OK
+    assert bench.answers.get(timeout=WAIT_S).status is ChunkStatus.OK
 
 
 def test_a_frame_that_cannot_be_decoded_is_the_answer(bench) -> None:
     bench.ask(1, b"\x89PNG nonsense")
     answer = bench.answers.get(timeout=WAIT_S)
-    assert answer.status is Status.OBSERVATION_INCOMPLETE
+    assert answer.status is ChunkStatus.OBSERVATION_INCOMPLETE
     assert answer.message.endswith("image announced as png has no PNG header (13 bytes)")
 
 
@@ -116,10 +116,10 @@ def test_a_decoder_that_fails_in_its_own_way_is_an_answer_too(bench, monkeypatch
         patch.setattr(inference_thread, "decode_image", broken)
         bench.ask(1)
         answer = bench.answers.get(timeout=WAIT_S)
-    assert answer.status is Status.OBSERVATION_INCOMPLETE
+    assert answer.status is ChunkStatus.OBSERVATION_INCOMPLETE
     assert "MemoryError: no room for a picture" in answer.message
     bench.ask(2)
-    assert bench.answers.get(timeout=WAIT_S).status is Status.OK
+    assert bench.answers.get(timeout=WAIT_S).status is ChunkStatus.OK
 
 
 @pytest.mark.parametrize("error", [MemoryError("cannot allocate"), RuntimeError("CUDA out of memory"), ValueError()])
@@ -140,7 +140,7 @@ def test_running_out_of_memory_in_one_inference_is_one_answer_and_the_next_is_go
         bench.ask(request_id)
         statuses.append(bench.answers.get(timeout=WAIT_S).status)
     bench.close()
-    assert statuses == [Status.OK, Status.POLICY_ERROR, Status.OK]
+    assert statuses == [ChunkStatus.OK, ChunkStatus.POLICY_ERROR, ChunkStatus.OK]
     assert bench.answers.empty()  # each was answered once
 
 
@@ -159,7 +159,7 @@ def test_whatever_a_policy_raises_the_thread_lives_on(examples, spy_policy) -> N
     bench.ask(2)
     second = bench.answers.get(timeout=WAIT_S)
     bench.close()
-    assert (first.status, second.status) == (Status.POLICY_ERROR, Status.OK)
+    assert (first.status, second.status) == (ChunkStatus.POLICY_ERROR, ChunkStatus.OK)
     assert first.message.startswith("KeyError: ")
     assert "\n" not in first.message
 
@@ -173,7 +173,7 @@ def test_a_load_that_fails_is_announced_with_its_reason(examples, error: Excepti
     bench.announced.get(timeout=WAIT_S)
     report = bench.thread.status("")
     bench.close()
-    assert report.state is State.ERROR
+    assert report.state is PolicyState.ERROR
     assert "no folder" in report.message or report.message.endswith("OSError: disk full")
 
 
@@ -191,7 +191,7 @@ def test_progress_of_loading_is_told_while_it_loads(examples, spy_policy) -> Non
     report = bench.thread.status("")
     go_on.set()
     bench.close()
-    assert (report.state, report.message) == (State.LOADING, "loading /models/pick: loading weights")
+    assert (report.state, report.message) == (PolicyState.LOADING, "loading /models/pick: loading weights")
 
 
 def test_a_policy_that_is_no_longer_wanted_when_it_is_loaded_is_not_served(examples, spy_policy) -> None:
@@ -212,7 +212,7 @@ def test_a_policy_that_is_no_longer_wanted_when_it_is_loaded_is_not_served(examp
     report = bench.thread.status("")
     bench.close()
     assert loaded == ["/models/pick", "/models/place"]
-    assert (report.state, report.policy.path) == (State.READY, "/models/place")
+    assert (report.state, report.policy.path) == (PolicyState.READY, "/models/place")
 
 
 def test_after_stop_nothing_is_published(bench) -> None:

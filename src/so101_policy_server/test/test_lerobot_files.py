@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoints that another LeRobot wrote, and weights that are not finite: one line that names the thing."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pytest
 from checkpoint_changes import change_json, change_statistics, copy
 from so101_policy_server.policy import PolicyLoadError, PolicySource
 
-lerobot_policy = pytest.importorskip("so101_policy_server.lerobot_policy", reason="LeRobot is not installed")
+lerobot_policy = pytest.importorskip("so101_policy_server.lerobot.lerobot_policy", reason="LeRobot is not installed")
 
 PREPROCESSOR = "policy_preprocessor.json"
 
@@ -112,8 +113,8 @@ def test_state_that_is_missing_pickled_or_without_statistic_names_is_named(tiny_
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_weights_that_are_not_finite_are_named(tiny_act: Path, tmp_path: Path, value: str) -> None:
     from safetensors.torch import load_file, save_file
-    from so101_policy_server.checkpoint import find_checkpoint
-    from so101_policy_server.lerobot_files import examine_weights_file
+    from so101_policy_server.lerobot.checkpoint import find_checkpoint
+    from so101_policy_server.lerobot.files import examine_weights_file
 
     folder = copy(tiny_act, tmp_path / "broken")
     weights = load_file(folder / "model.safetensors")
@@ -129,7 +130,7 @@ def test_weights_that_are_not_finite_are_named(tiny_act: Path, tmp_path: Path, v
 
 def test_a_mask_may_be_infinite_but_not_nan() -> None:
     import torch
-    from so101_policy_server.lerobot_files import examine_weights
+    from so101_policy_server.lerobot.files import examine_weights
 
     assert examine_weights([("block.attention_mask", torch.full((2,), float("-inf")))]) == []
     assert examine_weights([("block.attention_mask", torch.full((2,), float("nan")))]) != []
@@ -165,3 +166,52 @@ def test_weights_of_another_configuration_and_one_without_features_are_named(tin
     assert text.count("size mismatch") == 0 and "take both from one checkpoint" in text
     nothing = change_json(copy(tiny_act, tmp_path / "nothing"), "config.json", lambda c: c.update(input_features=None))
     assert "config.json: input_features: input_features is empty" in refused(nothing)
+
+
+def test_a_type_that_predicts_no_chunks_is_refused_with_the_reason(tiny_act: Path, tmp_path: Path) -> None:
+    text = refused(config(tiny_act, tmp_path / "actor", type="gaussian_actor"))
+    assert "config.json: type: gaussian_actor predicts one action at a time" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", lambda content: content.update(action_tokenizer_path="me/mine")),
+        (
+            PREPROCESSOR,
+            lambda content: content["steps"].append(
+                {"registry_name": "action_tokenizer_processor", "config": {"action_tokenizer_name": "me/mine"}}
+            ),
+        ),
+    ],
+)
+def test_a_repository_whose_code_would_run_is_refused_until_a_person_accepts_it(
+    tiny_act: Path, tmp_path: Path, name: str, change
+) -> None:
+    folder = change_json(copy(tiny_act, tmp_path / "code"), name, change)
+    ignored = ("action_tokenizer_path",) if name == "config.json" else ()
+    text = refused(folder)
+    assert "LeRobot runs the code of me/mine, which is not one of lerobot/fast-action-tokenizer" in text
+    assert 'accepted_findings: ["' in text
+    accepted = text.partition('accepted_findings: ["')[2].partition('"]')[0]
+    if ignored:  # act has no such field: told so next
+        assert "does not have field action_tokenizer_path" in refused(folder, accepted_findings=(accepted,))
+    else:
+        assert "runs the code" not in refused(folder, accepted_findings=(accepted,))
+
+
+def test_an_unknown_type_tells_of_plugins_that_could_not_be_imported(
+    tiny_act: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from so101_policy_server.lerobot import plugins
+
+    info = tmp_path / "lerobot_policy_dreamer-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lerobot-policy-dreamer\nVersion: 1.0\n")
+    (tmp_path / "lerobot_policy_dreamer.py").write_text("import no_such_package_anywhere\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.import_plugins.cache_clear()
+    text = refused(config(tiny_act, tmp_path / "dream", type="dreamer"))
+    plugins.import_plugins.cache_clear()
+    assert "known: act, " in text
+    assert "lerobot_policy_dreamer could not be imported: ModuleNotFoundError" in text

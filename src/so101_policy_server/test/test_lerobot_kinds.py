@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of LeRobot's policies resize pictures themselves and which do as a task says, over all that it has."""
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ pytest.importorskip("lerobot", reason="LeRobot is not installed")
 
 import lerobot.policies  # noqa: F401 - registers every policy type
 from lerobot.configs import PreTrainedConfig
-from so101_policy_server.lerobot_policy import load_policy
-
-from so101_policy_server import lerobot_kinds
+from so101_policy_server.lerobot import kinds as lerobot_kinds
+from so101_policy_server.lerobot.lerobot_policy import load_policy
 
 TYPES = sorted(
     name
@@ -40,7 +40,7 @@ def configuration(kind: str):
 def test_each_policy_of_lerobot_is_known_to_resize_or_not(kind: str) -> None:
     config = configuration(kind)
     tables = [
-        kind in lerobot_kinds.READS_PICTURES_AS_GIVEN,
+        kind in lerobot_kinds.READS_FRAMES_AS_GIVEN,
         kind in lerobot_kinds.RESIZES_ALWAYS,
         kind in lerobot_kinds.RESIZES_WHERE_SET,
     ]
@@ -67,8 +67,8 @@ def test_a_policy_that_makes_tokens_of_the_task_reads_it_whatever_its_type() -> 
 
 
 def test_real_policies_say_whether_they_read_a_task(tiny_act: Path, tiny_smolvla: Path) -> None:
-    from so101_policy_server.checkpoint import find_checkpoint
-    from so101_policy_server.lerobot_preflight import examine
+    from so101_policy_server.lerobot.checkpoint import find_checkpoint
+    from so101_policy_server.lerobot.examine import examine
 
     def reads(folder: Path) -> bool:
         return examine(find_checkpoint(str(folder)), PolicySource(str(folder))).description.reads_task
@@ -111,8 +111,8 @@ def test_a_policy_that_scales_and_stacks_is_given_the_cameras_own_pictures(
 
 
 def test_smolvla_pads_by_itself_and_its_features_do_not_tell_the_trainings_size(tiny_smolvla: Path) -> None:
-    from so101_policy_server.checkpoint import find_checkpoint
-    from so101_policy_server.lerobot_preflight import examine
+    from so101_policy_server.lerobot.checkpoint import find_checkpoint
+    from so101_policy_server.lerobot.examine import examine
 
     images = examine(find_checkpoint(str(tiny_smolvla)), PolicySource(str(tiny_smolvla))).description.images
     assert [(image.native, image.trained_size) for image in images] == [(True, False)] * 3

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The list of LeRobot's options that people may look for here has all of those that this version has."""
 
 import dataclasses
@@ -8,8 +9,7 @@ from lerobot.cameras.opencv.configuration_opencv import OpenCVCameraConfig
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.rtc.configuration_rtc import RTCConfig
 from lerobot.robots.so_follower.config_so_follower import SOFollowerRobotConfig
-
-from so101_node import lerobot_names
+from so101_node.parameters import lerobot_names
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real LeRobot policies through the adaptor: the numbers, the errors, real-time chunking."""
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from so101_node.fingerprint import of_checkpoint
+from so101_policy_server.lerobot.checkpoint import find_checkpoint
 from so101_policy_server.policy import Leftover, Observation, PolicyError, PolicyLoadError, PolicySource
 
-lerobot_policy = pytest.importorskip("so101_policy_server.lerobot_policy", reason="LeRobot is not installed")
+lerobot_policy = pytest.importorskip("so101_policy_server.lerobot.lerobot_policy", reason="LeRobot is not installed")
 
 STATE = np.array([[10.0, -20.0, 30.0, -40.0, 50.0, 60.0]])
 
@@ -51,7 +54,23 @@ def test_a_checkpoint_describes_itself(act, tiny_act: Path) -> None:
     ]
     assert (described.horizon, described.state_dim, described.action_dim, described.n_obs_steps) == (50, 6, 6, 1)
     assert not described.supports_rtc
+    assert described.fingerprint == of_checkpoint(tiny_act)
     assert not any(image.native for image in described.images)
+
+
+def test_the_fingerprint_of_a_hub_id_is_that_of_its_files_in_the_cache(
+    tiny_act: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--me--pick" / "snapshots" / "c0ffee"
+    shutil.copytree(tiny_act, snapshot)
+    (tmp_path / "models--me--pick" / "refs").mkdir()
+    (tmp_path / "models--me--pick" / "refs" / "main").write_text("c0ffee")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for name, expected in (("me/pick", of_checkpoint(tiny_act)), ("me/place", "")):
+        assert lerobot_policy.fingerprint_of(find_checkpoint(name)) == expected
+    for file in snapshot.glob("*.safetensors"):
+        file.unlink()
+    assert lerobot_policy.fingerprint_of(find_checkpoint("me/pick")) == ""
 
 
 def test_a_chunk_equals_what_lerobots_own_path_gives_bit_for_bit(act, tiny_act: Path) -> None:
@@ -338,7 +357,7 @@ def test_a_package_that_a_policy_needs_is_named(tiny_act: Path, monkeypatch: pyt
     def needs_more(_name):
         raise ImportError("'diffusers' is required but not installed")
 
-    monkeypatch.setattr("so101_policy_server.lerobot_checkpoint.get_policy_class", needs_more)
+    monkeypatch.setattr("so101_policy_server.lerobot.checkpoint_parts.get_policy_class", needs_more)
     with pytest.raises(PolicyLoadError, match="needs a package that is not installed: 'diffusers' is required"):
         load(tiny_act)
 

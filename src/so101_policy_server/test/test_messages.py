@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages to values and back, field by field."""
 
 from __future__ import annotations
@@ -5,19 +6,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
-from so101_policy_server.messages import to_chunk, to_frame, to_request, to_spec, to_status
+from so101_node.protocol import ChunkStatus, PolicyState
+from so101_node.protocol.spec_message import spec_from
+from so101_node.protocol.units import Units
+from so101_policy_server.core.request import ChunkTiming, ServedChunk
+from so101_policy_server.core.status_report import StatusReport
 from so101_policy_server.policy import PolicySource
-from so101_policy_server.request import Answer, Status, Timing
-from so101_policy_server.status_report import State, StatusReport
-from so101_policy_server.units import Units
+from so101_policy_server.ros.messages import to_chunk, to_frame, to_request, to_status
 
 
 def test_the_constants_are_those_of_the_messages() -> None:
-    assert {status.name: status.value for status in Status} == {
-        name: getattr(ActionChunk, name) for name in (status.name for status in Status)
+    assert {status.name: status.value for status in ChunkStatus} == {
+        name: getattr(ActionChunk, name) for name in (status.name for status in ChunkStatus)
     }
-    assert {state.name: state.value for state in State} == {
-        name: getattr(PolicyStatus, name) for name in (state.name for state in State)
+    assert {state.name: state.value for state in PolicyState} == {
+        name: getattr(PolicyStatus, name) for name in (state.name for state in PolicyState)
     }
     assert {units.name: units.value for units in Units} == {
         name: getattr(PolicySpec, name) for name in (units.name for units in Units)
@@ -84,9 +87,11 @@ def test_a_spec_keeps_every_field() -> None:
         rename_from=["observation.images.c"],
         rename_to=["observation.images.d"],
     )
-    spec = to_spec(message)
-    assert (spec.session, spec.spec_id, spec.policy_type, spec.path, spec.device) == (1, 2, "act", "p", "cpu")
-    assert (spec.actions_per_chunk, spec.fps, spec.task, spec.units) == (3, 30.0, "t", 1)
+    received = spec_from(message)
+    spec = received.spec
+    assert (received.session, received.spec_id, received.task) == (1, 2, "t")
+    assert (spec.policy_type, spec.pretrained_name_or_path, spec.policy_device) == ("act", "p", "cpu")
+    assert (spec.actions_per_chunk, spec.fps, spec.units) == (3, 30.0, 1)
     assert (spec.cameras, spec.joint_names, spec.drive_mode) == (("c",), ("j",), (1,))
     assert (spec.range_lower, spec.range_upper) == ((-1.0,), (1.0,))
     assert spec.rename_map == {"observation.images.c": "observation.images.d"}
@@ -94,10 +99,10 @@ def test_a_spec_keeps_every_field() -> None:
 
 def test_an_answer_fills_the_chunk(examples) -> None:
     positions = np.arange(12, dtype=np.float32).reshape(2, 6)
-    timing = Timing(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
-    answer = Answer(
+    timing = ChunkTiming(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    answer = ServedChunk(
         examples.request(5, received_ns=10),
-        Status.OK,
+        ChunkStatus.OK,
         joint_names=examples.joints,
         positions=positions,
         period_s=0.1,
@@ -112,15 +117,15 @@ def test_an_answer_fills_the_chunk(examples) -> None:
 
 
 def test_an_error_has_no_rows_and_a_message_that_fits(examples) -> None:
-    chunk = to_chunk(Answer(examples.request(), Status.POLICY_ERROR, "x" * 5000, 2.0), 1, "lab", 0)
-    assert (chunk.status, chunk.rows, len(chunk.positions), chunk.retry_after) == (Status.POLICY_ERROR, 0, 0, 2.0)
+    chunk = to_chunk(ServedChunk(examples.request(), ChunkStatus.POLICY_ERROR, "x" * 5000, 2.0), 1, "lab", 0)
+    assert (chunk.status, chunk.rows, len(chunk.positions), chunk.retry_after) == (ChunkStatus.POLICY_ERROR, 0, 0, 2.0)
     assert chunk.message == "x" * 1024
 
 
 def report(examples, **changes) -> StatusReport:
     values = {
         "spec_id": 9,
-        "state": State.READY,
+        "state": PolicyState.READY,
         "cause": "",
         "message": "",
         "busy": examples.key(4),
@@ -139,15 +144,23 @@ def report(examples, **changes) -> StatusReport:
 
 
 def test_a_status_describes_the_policy(examples) -> None:
-    status = to_status(report(examples), 77, "lab", 5, leaving=True)
+    described = examples.description(fingerprint="ab" * 32, optimization=("9 to 3 ms", "one: kept"))
+    status = to_status(report(examples, policy=described), 77, "lab", 5, leaving=True)
     assert (status.server_id, status.server_name, status.sequence, status.leaving) == (77, "lab", 5, True)
     assert (status.spec_id, status.state, status.busy_session, status.busy_request_id) == (9, PolicyStatus.READY, 7, 4)
     assert (status.policy_type, status.path, status.device, status.horizon) == ("act", "/models/pick", "cpu", 50)
     assert (list(status.cameras), list(status.camera_shapes)) == (["a", "b"], [3, 24, 32, 3, 24, 32])
     assert (status.inference_p50, status.inference_p95, status.answered, status.failed) == (0.1, 0.2, 3, 4)
+    assert (status.fingerprint, status.optimization) == ("ab" * 32, "9 to 3 ms")
 
 
 def test_a_status_without_policy_names_what_is_being_loaded(examples) -> None:
-    status = to_status(report(examples, state=State.LOADING, policy=None, busy=None), 77, "lab", 5, leaving=False)
+    status = to_status(report(examples, state=PolicyState.LOADING, policy=None, busy=None), 77, "lab", 5, leaving=False)
     assert (status.path, status.device, status.horizon, list(status.cameras)) == ("run", "cuda", 0, [])
-    assert (status.busy_session, status.busy_request_id) == (0, 0)
+    assert (status.busy_session, status.busy_request_id, status.fingerprint) == (0, 0, "")
+    assert status.optimization == ""
+
+
+def test_a_status_has_room_for_what_was_optimized(examples) -> None:
+    described = examples.description(optimization=("x" * 300,))
+    assert to_status(report(examples, policy=described), 77, "lab", 5, leaving=False).optimization == "x" * 256

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoints of a LeRobot before 0.5: migrated, and compared with what their own buffers compute."""
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from so101_policy_server.checkpoint import find_checkpoint
+from so101_policy_server.lerobot.checkpoint import find_checkpoint
 from so101_policy_server.policy import Observation, PolicyLoadError
 
-migration = pytest.importorskip("so101_policy_server.lerobot_migration", reason="LeRobot is not installed")
+migration = pytest.importorskip("so101_policy_server.lerobot.migration", reason="LeRobot is not installed")
 
 from test_lerobot_policy import load, observe  # noqa: E402 - what needs LeRobot
 
@@ -231,7 +232,7 @@ def test_hub_ids_are_migrated_from_the_cache_and_one_that_is_not_there_is_named(
 
 
 def test_the_command_says_what_it_made_and_what_it_refuses(tiny_act: Path, tmp_path: Path, capsys) -> None:
-    policy = pytest.importorskip("so101_tools.policy.__main__", reason="so101_tools is not beside this package")
+    policy = pytest.importorskip("so101_training.policy.__main__", reason="so101_training is not beside this package")
     old = make_old(tiny_act, tmp_path / "old")
     assert policy.main(["migrate", str(old), str(tmp_path / "new")]) == 0
     assert f"serve it with pretrained_name_or_path:={tmp_path / 'new'}" in capsys.readouterr().out

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Policies that pad pictures themselves see what the cameras give, from the wire to the network's input."""
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from so101_policy_server.inference_thread import InferenceThread
+from so101_node.protocol import ChunkStatus
+from so101_policy_server.core.request import ReceivedFrame, ServedChunk
+from so101_policy_server.core.server import PolicyServer
+from so101_policy_server.inference.inference_thread import InferenceThread
+from so101_policy_server.inference.raw_image import RawLayout
 from so101_policy_server.policy import PolicySource
-from so101_policy_server.raw_image import RawLayout
-from so101_policy_server.request import Answer, Frame, Status
-from so101_policy_server.server import PolicyServer
 
-lerobot_policy = pytest.importorskip("so101_policy_server.lerobot_policy", reason="LeRobot is not installed")
+lerobot_policy = pytest.importorskip("so101_policy_server.lerobot.lerobot_policy", reason="LeRobot is not installed")
 
 WAIT_S = 60.0
 SIZES = {"front": (480, 640), "wrist": (240, 320), "top": (720, 1280)}
@@ -48,7 +50,7 @@ class Bench:
 
     def __init__(self, examples, policy) -> None:
         self.examples = examples
-        self.answers: queue.Queue[Answer] = queue.Queue()
+        self.answers: queue.Queue[ServedChunk] = queue.Queue()
         self.announced: queue.Queue[None] = queue.Queue()
         self.batches: list[dict] = []
         core = PolicyServer(examples.config())
@@ -60,7 +62,7 @@ class Bench:
         self.thread.start()
         self.announced.get(timeout=WAIT_S)
 
-    def ask(self, request_id: int, frames: list[Frame]) -> Answer:
+    def ask(self, request_id: int, frames: list[ReceivedFrame]) -> ServedChunk:
         request = self.examples.request(request_id, task="pick the cube to place")
         self.thread.call(lambda core, now: core.request(request, now))
         for frame in frames:
@@ -79,12 +81,12 @@ def bench(examples, smolvla, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]
     assert made.thread.stop(WAIT_S)
 
 
-def compressed(examples, camera: str, request_id: int) -> Frame:
+def compressed(examples, camera: str, request_id: int) -> ReceivedFrame:
     data = cv2.imencode(".png", cv2.cvtColor(picture(camera), cv2.COLOR_RGB2BGR))[1].ravel()
     return examples.frame(camera, request_id, data=data)
 
 
-def raw(examples, camera: str, request_id: int) -> Frame:
+def raw(examples, camera: str, request_id: int) -> ReceivedFrame:
     height, width = SIZES[camera]
     layout = RawLayout("rgb8", height, width, 3 * width)
     return examples.frame(camera, request_id, data=picture(camera).ravel(), format="", raw=layout)
@@ -99,7 +101,7 @@ def test_the_network_is_given_what_lerobot_itself_makes_of_the_native_picture(
 
     assert [(image.height, image.width, image.native) for image in smolvla.description.images] == [(256, 256, True)] * 3
     answer = bench.ask(1, [encoded(examples, camera, 1) for camera in SIZES])
-    assert (answer.status, answer.positions.shape) == (Status.OK, (50, 6)), answer.message
+    assert (answer.status, answer.positions.shape) == (ChunkStatus.OK, (50, 6)), answer.message
     pictures = {f"observation.images.{camera}": picture(camera) for camera in SIZES}
     theirs = prepare_observation_for_inference(dict(pictures), torch.device("cpu"))
     (ours,) = bench.batches

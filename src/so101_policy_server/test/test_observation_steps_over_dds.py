@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A policy that reads several observation steps, with cameras as they come: the real server, cameras and queue, DDS."""
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import numpy as np
 import pytest
 from dds_robot import Robot, RunningServer
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicyStatus
-from so101_policy_server.policy_server_node import load_lerobot
-
-from so101_node import qos
+from so101_node.topics import qos
+from so101_policy_server.lerobot.library import load as load_lerobot
 
 pytest.importorskip("lerobot", reason="LeRobot is not installed")
 pytest.importorskip("so101_camera", reason="so101_camera is not beside this package")
-sys.path.insert(0, str(Path(__file__).parents[2] / "so101_action_queue" / "test"))
-queue_world = pytest.importorskip("queue_world", reason="so101_action_queue is not beside this package")
+queue_world = pytest.importorskip(
+    "so101_action_queue.testing.queue_world", reason="so101_action_queue is not installed"
+)
 queue_world.COMMAND_TIMEOUT_S = 30.0  # its driver shares this process, and the interpreter, with the policy
 
 NAMESPACE = "/steps"
@@ -74,7 +75,7 @@ def camera(name: str, pictures: Path) -> subprocess.Popen[bytes]:
     """A camera node with nothing set but what it shows."""
     options = ("--ros-args", "-r", f"__node:={name}", "-r", f"__ns:={NAMESPACE}", "-p", f"device:={pictures}")
     environment = {**os.environ, "ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"]}
-    return subprocess.Popen([sys.executable, "-m", "so101_camera.camera_node", *options], env=environment)
+    return subprocess.Popen([sys.executable, "-m", "so101_camera.ros.camera_node", *options], env=environment)
 
 
 @pytest.fixture

@@ -1,9 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
 """Statistics among the weights: whose they are, told from the features of config.json."""
 
 from __future__ import annotations
 
 import pytest
-from so101_policy_server.old_statistics import OldStatisticsError, by_feature, find_buffers, is_normaliser, plain_name
+from so101_policy_server.lerobot.old_statistics import (
+    OldStatisticsError,
+    by_feature,
+    find_buffers,
+    is_normaliser,
+    plain_name,
+)
 
 FEATURES = ("observation.state", "observation.images.cam_high", "action")
 WEIGHTS = (

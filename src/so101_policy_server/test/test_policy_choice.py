@@ -1,11 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which policy a path means, and what may be loaded for it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from so101_policy_server.core.policy_choice import PolicyChoice, is_admitted, names_same_policy
 from so101_policy_server.policy import OF_ONE_CHECKPOINT, PolicySource
-from so101_policy_server.policy_choice import PolicyChoice, is_admitted, names_same_policy
 
 OWN = PolicySource("models/pick/", policy_type="act", device="cuda", torch_threads=2)
 CHOICE = PolicyChoice(OWN, allowed=("models/*", "lab/../x"))

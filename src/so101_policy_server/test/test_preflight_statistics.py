@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real checkpoints whose statistics are missing, foreign or named by a person; LeRobot passes over them in silence."""
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checkpoint_changes import change_json, change_statistics, copy, prefixed
+from so101_node.fingerprint import of_checkpoint
 from so101_policy_server.policy import Observation, PolicyLoadError, PolicySource
 
-lerobot_policy = pytest.importorskip("so101_policy_server.lerobot_policy", reason="LeRobot is not installed")
+lerobot_policy = pytest.importorskip("so101_policy_server.lerobot.lerobot_policy", reason="LeRobot is not installed")
 
 
 def load(path: Path, **changes):
@@ -47,6 +49,8 @@ def test_statistics_under_other_keys_are_refused_and_the_remedy_gives_the_right_
     assert np.array_equal(row(load(foreign, statistics_from=("so100.buffer.*",))), right)
     named = ("action=so101.buffer.action", "observation.state=so101.buffer.observation.state")
     assert np.array_equal(row(load(foreign, statistics_from=named)), right)
+    fingerprints = {load(foreign, statistics_from=one).description.fingerprint for one in (("so100.buffer.*",), named)}
+    assert len({of_checkpoint(foreign), *fingerprints}) == 3, "a correction made for one is not for the other"
     with pytest.raises(PolicyLoadError, match=r"statistics_from so100\.\* names none of them"):
         load(foreign, statistics_from=("so100.*",))
     with pytest.raises(PolicyLoadError, match=r"no statistics for observation\.state \(MEAN_STD\)"):
@@ -174,7 +178,7 @@ def test_the_first_source_that_has_a_feature_wins(foreign: Path, tmp_path: Path,
 def test_a_policy_of_a_kind_that_normalises_in_its_own_way_is_no_cause_for_a_warning() -> None:
     from lerobot.policies.factory import make_policy_config
     from lerobot.processor import PolicyProcessorPipeline
-    from so101_policy_server.lerobot_statistics import examine_statistics
+    from so101_policy_server.lerobot.statistics import examine_statistics
 
     config = make_policy_config("groot", device="cpu")
     pipeline = PolicyProcessorPipeline(steps=[])
@@ -194,7 +198,7 @@ def test_statistics_inside_the_weights_of_an_old_policy_are_named(tiny_act: Path
 
 
 def test_a_foreign_policy_that_normalises_inside_itself_is_taken_at_its_word() -> None:
-    from so101_policy_server.lerobot_statistics import examine_statistics
+    from so101_policy_server.lerobot.statistics import examine_statistics
 
     class OwnConfig:
         pass
@@ -204,8 +208,8 @@ def test_a_foreign_policy_that_normalises_inside_itself_is_taken_at_its_word() -
 
 
 def test_the_shipped_kinds_of_policies_are_green(tiny_act: Path, tiny_smolvla: Path, tiny_vqbet: Path) -> None:
-    from so101_policy_server.checkpoint import find_checkpoint
-    from so101_policy_server.lerobot_preflight import examine
+    from so101_policy_server.lerobot.checkpoint import find_checkpoint
+    from so101_policy_server.lerobot.examine import examine
 
     for folder in (tiny_act, tiny_smolvla, tiny_vqbet):
         examined = examine(find_checkpoint(str(folder)), PolicySource(str(folder)))

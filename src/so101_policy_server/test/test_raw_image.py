@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Raw pictures of every encoding that cameras give, padded rows, and bytes that do not fit."""
 
 from __future__ import annotations
@@ -5,8 +6,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from so101_policy_server.image_decode import ImageDecodeError
-from so101_policy_server.raw_image import RawLayout, decode_raw
+from so101_policy_server.core.image import ImageDecodeError
+from so101_policy_server.inference.raw_image import RawLayout, decode_raw
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 GRAY = np.ascontiguousarray(RGB[:, :, 0])

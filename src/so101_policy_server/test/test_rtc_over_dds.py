@@ -1,8 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real-time chunking through the network: the real queue, the real server and a SmolVLA of random weights, over DDS."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from dds_robot import Robot, RunningServer
 from so101_msgs.msg import ActionChunk, ObservationRequest, PolicyStatus
-from so101_policy_server.policy_server_node import load_lerobot
-
-from so101_node import qos
+from so101_node.topics import qos
+from so101_policy_server.lerobot.library import load as load_lerobot
 
 pytest.importorskip("lerobot", reason="LeRobot is not installed")
-sys.path.insert(0, str(Path(__file__).parents[2] / "so101_action_queue" / "test"))
-queue_world = pytest.importorskip("queue_world", reason="so101_action_queue is not beside this package")
+queue_world = pytest.importorskip(
+    "so101_action_queue.testing.queue_world", reason="so101_action_queue is not installed"
+)
 queue_world.COMMAND_TIMEOUT_S = 30.0  # its driver shares this process, and the interpreter, with the policy
 
 NAMESPACE = "/rtc"
@@ -95,7 +95,7 @@ def test_a_chunk_continues_the_rows_that_were_left_when_it_was_asked_for(chain) 
         continued.append(np.abs(rows[:frozen] - left[:frozen]).mean())
     assert len(continued) >= PAIRS
 
-    # The same without: what a policy that is asked anew says of the same steps.
+    # The same without: what a policy that is asked again says of the same steps.
     assert world.set_parameter("aggregate_fn_name", "latest_only") == (True, "")
     begin = max(cameras.questions)
     assert cameras.wait(lambda: len([number for number in cameras.answers() if number > begin]) > PAIRS, PATIENCE_S)

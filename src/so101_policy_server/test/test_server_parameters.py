@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameters: what is accepted, what the core makes of them, and that the shipped file fits."""
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from so101_node.parameters import ParameterError, build
+from so101_node.protocol.units import Units
 from so101_policy_server.parameters import ServerParameters
-from so101_policy_server.units import Units
 
 SHIPPED = Path(__file__).parents[3] / "config" / "policy_server.yaml"
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`observation_source: topics`: a robot of plain sensor_msgs topics, over real DDS."""
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import pytest
 from dds_robot import JOINTS, Robot, RunningServer
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from so101_msgs.msg import ActionChunk
-
-from so101_node import qos
+from so101_node.topics import qos
 
 CAMERAS = ("front", "wrist")
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Statistics that can, or cannot, be of an SO-101 in the units it is served in."""
 
 from __future__ import annotations
@@ -6,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from so101_policy_server.preflight import Verdict
-from so101_policy_server.spec_check import SpecMismatchError, check_deployment, check_spec
-from so101_policy_server.unit_plausibility import check_ranges, check_units
-from so101_policy_server.units import Units
+from so101_node.protocol.units import Units
+from so101_policy_server.core.preflight import Verdict
+from so101_policy_server.core.spec_check import SpecMismatchError, check_deployment, check_spec
+from so101_policy_server.core.unit_plausibility import check_ranges, check_units
 
 JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
 DEGREES = {
@@ -144,27 +145,29 @@ def test_one_robots_calibrated_range_says_more() -> None:
 def test_a_spec_of_an_arm_that_cannot_reach_the_average_pose_is_rejected_unless_accepted(examples) -> None:
     policy = examples.description(statistics={"action": changed(0, mean=120.0)})
     config = examples.config()
-    with pytest.raises(SpecMismatchError, match=r"units\.action: training's average pose is outside .* shoulder_pan"):
+    with pytest.raises(
+        SpecMismatchError, match=r"units\.action: training's average joint positions are out.* shoulder_pan"
+    ):
         check_spec(examples.spec(), config.served, config.source, policy, config.choice)
     vouched = replace(config.source, accepted_findings=("units.action",))
     accepted = check_spec(examples.spec(), config.served, vouched, policy, config.choice)
-    assert "units.action: training's average pose" in accepted.warnings[0]
+    assert "units.action: training's average joint positions" in accepted.warnings[0]
 
 
 def test_a_server_refuses_to_serve_what_cannot_be_and_warns_of_what_is_unlikely(examples) -> None:
-    from so101_policy_server.effects import Level, Log
-    from so101_policy_server.server import PolicyServer
-    from so101_policy_server.status_report import State
+    from so101_node.log_lines import LogLevel, LogLine
+    from so101_policy_server.core.server import PolicyServer
+    from so101_policy_server.core.status_report import PolicyState
 
     server = PolicyServer(examples.config())
     server.start()
     server.loaded(examples.description(statistics={"action": changed(0, max=270.0)}), 0)
     status = server.status("")
-    assert status.state is State.ERROR and "units.action: min to max shoulder_pan -60 to 270" in status.message
+    assert status.state is PolicyState.ERROR and "units.action: min to max shoulder_pan -60 to 270" in status.message
     server = PolicyServer(examples.config())
     server.start()
     effects = server.loaded(examples.description(statistics={"action": {"mean": np.zeros(6), "std": np.ones(6)}}), 0)
-    assert any(isinstance(one, Log) and one.level is Level.WARNING and "mean 0" in one.text for one in effects)
+    assert any(isinstance(one, LogLine) and one.level is LogLevel.WARNING and "mean 0" in one.text for one in effects)
     served = examples.served()
     (found,) = check_deployment(served, examples.description(statistics={"action": DEGREES}))
     assert found.verdict is Verdict.GREEN

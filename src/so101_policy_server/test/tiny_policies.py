@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real LeRobot checkpoints with random weights, small enough for tests, made without any network.
 
 python tiny_policies.py act FOLDER
@@ -22,16 +23,21 @@ HORIZON = 50
 STATE, ACTION = "observation.state", "action"
 
 
-def cached(kind: str) -> Path:
-    """The checkpoint of this kind ("act", "smolvla"), made at the first call on this machine."""
-    folder = Path(tempfile.gettempdir()) / f"so101_tiny_policies_{version('lerobot')}_4"
+def place() -> Path:
+    """The folder that keeps all of them on this machine."""
+    return Path(tempfile.gettempdir()) / f"so101_tiny_policies_{version('lerobot')}_5"
+
+
+def cached(kind: str, make: Callable[[Path], None] | None = None) -> Path:
+    """The checkpoint of this kind ("act", "smolvla"), made at the first call on this machine, by `make` if given."""
+    folder = place()
     folder.mkdir(exist_ok=True)
     done = folder / f"{kind}.done"
     with (folder / f"{kind}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests of several processes may come here at once
         if not done.exists():
             shutil.rmtree(folder / kind, ignore_errors=True)
-            MAKERS[kind](folder / kind)
+            (make or MAKERS[kind])(folder / kind)
             done.touch()
     return folder / kind
 
@@ -44,7 +50,7 @@ def make_act(folder: Path) -> None:
 
     torch.manual_seed(0)
     config = ACTConfig(
-        **_features(),
+        **features(),
         chunk_size=HORIZON,
         n_action_steps=HORIZON,
         dim_model=64,
@@ -56,7 +62,7 @@ def make_act(folder: Path) -> None:
         latent_dim=8,
         pretrained_backbone_weights=None,
     )
-    _save(ACTPolicy(config), folder)
+    save(ACTPolicy(config), folder)
 
 
 def make_smolvla(folder: Path) -> None:
@@ -69,7 +75,7 @@ def make_smolvla(folder: Path) -> None:
     _make_vlm(vlm)
     torch.manual_seed(0)
     config = SmolVLAConfig(
-        **_features(),
+        **features(),
         vlm_model_name=str(vlm),
         load_vlm_weights=False,
         chunk_size=HORIZON,
@@ -83,7 +89,7 @@ def make_smolvla(folder: Path) -> None:
         tokenizer_max_length=24,
         num_steps=4,
     )
-    _save(SmolVLAPolicy(config), folder)
+    save(SmolVLAPolicy(config), folder)
 
 
 def make_vqbet(folder: Path) -> None:
@@ -94,7 +100,7 @@ def make_vqbet(folder: Path) -> None:
 
     torch.manual_seed(0)
     config = VQBeTConfig(
-        **_features(cameras=("front",)),
+        **features(cameras=("front",)),
         n_obs_steps=3,
         n_action_pred_token=3,
         action_chunk_size=5,
@@ -111,7 +117,7 @@ def make_vqbet(folder: Path) -> None:
     )
     policy = VQBeTPolicy(config)
     policy.vqbet.action_head.vqvae_model.discretized.fill_(True)
-    _save(policy, folder)
+    save(policy, folder)
 
 
 def make_diffusion(folder: Path, steps: int = 2) -> None:
@@ -122,7 +128,7 @@ def make_diffusion(folder: Path, steps: int = 2) -> None:
 
     torch.manual_seed(0)
     config = DiffusionConfig(
-        **_features(),
+        **features(),
         n_obs_steps=steps,
         horizon=16,
         n_action_steps=12,
@@ -134,7 +140,7 @@ def make_diffusion(folder: Path, steps: int = 2) -> None:
         spatial_softmax_num_keypoints=4,
         pretrained_backbone_weights=None,
     )
-    _save(DiffusionPolicy(config), folder)
+    save(DiffusionPolicy(config), folder)
 
 
 def make_multi_task_dit(folder: Path) -> None:
@@ -147,7 +153,7 @@ def make_multi_task_dit(folder: Path) -> None:
     _make_clip(clip)
     torch.manual_seed(0)
     config = MultiTaskDiTConfig(
-        **_features(),
+        **features(),
         horizon=16,
         n_action_steps=12,
         num_train_timesteps=4,
@@ -160,10 +166,11 @@ def make_multi_task_dit(folder: Path) -> None:
         tokenizer_max_length=16,
         image_crop_shape=(32, 32),
     )
-    _save(MultiTaskDiTPolicy(config), folder)
+    save(MultiTaskDiTPolicy(config), folder)
 
 
-def _features(cameras: tuple[str, ...] = CAMERAS) -> dict:
+def features(cameras: tuple[str, ...] = CAMERAS) -> dict:
+    """The features of an SO-101 with these cameras, and the CPU."""
     from lerobot.configs import FeatureType, PolicyFeature
 
     images = {
@@ -177,7 +184,8 @@ def _features(cameras: tuple[str, ...] = CAMERAS) -> dict:
     }
 
 
-def _save(policy, folder: Path) -> None:
+def save(policy, folder: Path) -> None:
+    """The checkpoint as LeRobot itself writes it, with statistics of plausible joints."""
     import torch
     from lerobot.policies import make_pre_post_processors
 
@@ -186,6 +194,8 @@ def _save(policy, folder: Path) -> None:
         "std": torch.full((JOINTS,), 30.0),
         "min": torch.full((JOINTS,), -100.0),
         "max": torch.full((JOINTS,), 100.0),
+        "q01": torch.full((JOINTS,), -30.0),
+        "q99": torch.full((JOINTS,), 30.0),
     }
     image = {
         "mean": torch.full((3, 1, 1), 0.5),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors of the virtual arm that a user can cause; each message is one line and says what to do."""
 
 
@@ -5,7 +6,7 @@ class SimulationError(Exception):
     """Base of all of them."""
 
 
-class AssetError(SimulationError):
+class SceneError(SimulationError):
     """The arm's model cannot be found, read or cached."""
 
 
@@ -19,3 +20,7 @@ class TaskError(SimulationError):
 
 class OutOfReachError(SimulationError):
     """The expert cannot grasp the cube where it lies."""
+
+
+class ArrayShapeError(SimulationError, ValueError):
+    """An array has another shape than its neighbours; the message has both shapes."""

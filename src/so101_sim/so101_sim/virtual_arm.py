@@ -1,76 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
 """virtual_arm: an SO-101 that is not there. An emulated servo bus on a pty, MuJoCo behind it, no ROS, no graphics.
 
 `virtual_arm --sim-dir DIR` offers DIR/ttySO101 (serial port), DIR/calibration/virtual.json (LeRobot's file), DIR/state
-(see shared_state) and DIR/control (see control_commands), and runs until SIGINT or SIGTERM.
+(see arm.shared_state) and DIR/control (see arm.control_commands), and runs until SIGINT or SIGTERM. This module imports
+next to nothing: a signal ends the process quietly from its first moment on.
 """
 
-from __future__ import annotations
-
-import gc
-import os
-import signal
-import socket
 import sys
 
-from so101_sim.errors import SimulationError
-from so101_sim.run_folder import PORT_NAME
-from so101_sim.virtual_arm_options import parse_options
-
-_STDIN = 0
-_PRIORITY = 20  # above the control threads of driver and queue (tick_priority)
+from so101_node.early_signals import start
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs until a signal; returns the exit code."""
-    options = parse_options(sys.argv[1:] if arguments is None else arguments)
-    wake = _wake_on_signals()
-    os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL library
-    from so101_sim.virtual_arm_loop import VirtualArm  # takes a second on a busy machine, with signals in good hands
-
-    try:
-        arm = VirtualArm(options)
-    except (SimulationError, OSError) as error:
-        print(f"virtual_arm: {error}", file=sys.stderr)
-        return 1
-    gc.collect()
-    gc.freeze()
-    if options.real_time_priority:
-        _take_priority()
-    try:
-        print(f"virtual_arm ready: {options.sim_dir / PORT_NAME}", flush=True)
-        arm.run([wake.fileno()] + ([_STDIN] if options.exit_with_stdin else []))
-        if _was_interrupted(wake):
-            arm.serve_to_the_end()
-    finally:
-        arm.close()
-    return 0
-
-
-def _wake_on_signals() -> socket.socket:
-    """A socket that becomes readable on SIGINT and SIGTERM, which do nothing else from now on."""
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    signal.set_wakeup_fd(writer.detach())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    return reader
-
-
-def _was_interrupted(wake: socket.socket) -> bool:
-    """Whether it was Ctrl-C, which also ends those who use the bus; SIGTERM is for this process alone."""
-    wake.setblocking(False)
-    try:
-        return wake.recv(1) == bytes([signal.SIGINT])
-    except BlockingIOError:
-        return False
-
-
-def _take_priority() -> None:
-    """Hardware waits for nobody, the driver included: on two busy cores answers otherwise come several ms late."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_PRIORITY))
-    except PermissionError:
-        print("virtual_arm: --real-time-priority: not permitted, running without", file=sys.stderr)
+def main() -> int:
+    """Run until a signal; returns the exit code."""
+    return start("so101_sim.arm.virtual_arm_process")
 
 
 if __name__ == "__main__":

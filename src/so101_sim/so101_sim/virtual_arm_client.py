@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The other side of the virtual arm: its folder's names, its control socket, and starting one for a test."""
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from so101_sim.control_socket import ControlSocketError, checked_socket_path
+from so101_sim.arm.control_socket import ControlSocketError, checked_socket_path
+from so101_sim.arm.run_folder import CALIBRATION_NAME, CONTROL_NAME, PORT_NAME
+from so101_sim.arm.run_folder import STATE_NAME as STATE_NAME  # observers take it from here
+from so101_sim.arm.shared_state import SharedState
 from so101_sim.errors import SimulationError
-from so101_sim.run_folder import CALIBRATION_NAME, CONTROL_NAME, PORT_NAME
-from so101_sim.run_folder import STATE_NAME as STATE_NAME  # observers take it from here
-from so101_sim.shared_state import SharedState
 
 _ANSWER_TIMEOUT_S = 30.0  # a long `advance` takes a while
 _START_TIMEOUT_S = 60.0  # the very first start thins the meshes
@@ -69,9 +70,12 @@ class VirtualArmClient:
         """
         self.command(f"advance {duration_ns}")
 
-    def fault(self, *words: object) -> None:
-        """Injects a fault, for example `fault("servo_off", 3)`; control_commands lists them."""
-        self.command(" ".join(["fault", *map(str, words)]))
+    def fault(self, *words: object) -> int:
+        """Injects a fault, for example `fault("servo_off", 3)`; control_commands lists them.
+
+        Returns the monotonic time at which it was there, ns.
+        """
+        return int(self.command(" ".join(["fault", *map(str, words)])))
 
     def stats(self) -> dict[str, float]:
         """Counters of the virtual arm since its start."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures for tests of nodes: a robot's side of DDS, and processes that share its domain."""
 
 import os
@@ -16,7 +17,7 @@ LIMIT_S = 40.0
 
 
 class NodeProcess:
-    """One node of this package in a process of its own."""
+    """One node in a process of its own: a module of this package, or another one by its whole name."""
 
     def __init__(
         self, module: str, parameters: dict[str, Any], domain: int, log: Path, words: Sequence[str] = ()
@@ -24,9 +25,10 @@ class NodeProcess:
         arguments = [*words] + [item for name, value in parameters.items() for item in ("-p", f"{name}:={value}")]
         environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
         self._log = log
+        module = module if "." in module else f"so101_sim.ros.{module}"
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", f"so101_sim.{module}", "--ros-args", *arguments],
+                [sys.executable, "-m", module, "--ros-args", *arguments],
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,

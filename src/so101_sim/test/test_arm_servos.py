@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 import json
 from pathlib import Path
 
@@ -5,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from so101_sim.arm_servos import EncoderMount, calibration_of, configured_servos, write_calibration
-from so101_sim.joints import JOINT_NAMES, JointRanges
-
-from so101_sim import servo_registers as reg
+from so101_node.protocol import JOINT_NAMES
+from so101_sim.core import servo_registers as reg
+from so101_sim.core.arm_servos import EncoderMount, calibration_of, configured_servos, write_calibration
+from so101_sim.core.joints import JointRanges
 
 RANGES = JointRanges(np.array([-1.9, -1.7, -1.6, -1.6, -2.7, -0.2]), np.array([1.9, 1.8, 1.6, 1.7, 2.7, 1.7]))
 CALIBRATION = calibration_of(RANGES)

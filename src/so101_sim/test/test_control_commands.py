@@ -1,11 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+import time
+
 import mujoco
 import pytest
-from so101_sim.control_commands import CommandError, ControlCommands
-from so101_sim.plant import BLOCKED_DAMPING_NM_S, ArmPlant
-from so101_sim.virtual_bus import BusFaults, VirtualBus
-
-from so101_sim import scene
-from so101_sim import servo_registers as reg
+from so101_sim.arm.control_commands import CommandError, ControlCommands
+from so101_sim.core import servo_registers as reg
+from so101_sim.core.virtual_bus import BusFaults, VirtualBus
+from so101_sim.world import scene
+from so101_sim.world.plant import BLOCKED_DAMPING_NM_S, ArmPlant
 
 
 class SpyHost:
@@ -42,7 +44,13 @@ class Bench:
         self.plant = ArmPlant(model, scene.new_data(model), scene.before_step)
         self.plant.enable_torque()
         self.bus = VirtualBus(self.plant.servos)
-        self.answer = ControlCommands(self.host, self.plant, self.bus).answer
+        self.reply = ControlCommands(self.host, self.plant, self.bus).reply
+
+    def fault(self, words: str) -> int:
+        """Injects a fault, which succeeds; returns when it was there, ns."""
+        ok, at_ns = self.reply(f"fault {words}").split()
+        assert ok == "ok"
+        return int(at_ns)
 
 
 @pytest.fixture
@@ -57,12 +65,17 @@ def bench(model: mujoco.MjModel) -> Bench:
         ("stats", "ok packets=3", []),
         ("reset_scene static 7", "ok", [("reset_scene", "static", 7)]),
         ("advance 33333333", "ok", [("advance", 33_333_333)]),
-        ("fault unplug 0.5", "ok", [("unplug", 0.5)]),
     ],
 )
 def test_commands_reach_the_process(bench: Bench, line: str, answer: str, calls: list[object]) -> None:
-    assert bench.answer(line) == answer
+    assert bench.reply(line) == answer
     assert bench.host.calls == calls
+
+
+def test_a_fault_is_told_the_time_at_which_it_is_there(bench: Bench) -> None:
+    before_ns = time.monotonic_ns()
+    assert before_ns <= bench.fault("unplug 0.5") <= time.monotonic_ns()
+    assert bench.host.calls == [("unplug", 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +98,7 @@ def test_commands_reach_the_process(bench: Bench, line: str, answer: str, calls:
     ],
 )
 def test_what_is_not_understood_is_answered_in_one_line(bench: Bench, line: str, part: str) -> None:
-    answer = bench.answer(line)
+    answer = bench.reply(line)
     assert answer.startswith("error: ")
     assert part in answer
     assert "\n" not in answer
@@ -93,16 +106,16 @@ def test_what_is_not_understood_is_answered_in_one_line(bench: Bench, line: str,
 
 
 def test_servos_are_switched_off_and_on(bench: Bench) -> None:
-    assert bench.answer("fault servo_off 4") == "ok"
+    bench.fault("servo_off 4")
     assert [servo.powered for servo in bench.plant.servos] == [True, True, True, False, True, True]
-    assert bench.answer("fault servo_on 4") == "ok"
+    bench.fault("servo_on 4")
     assert bench.plant.servo(4).powered
     assert not bench.plant.servo(4).torque_on
 
 
 def test_sensor_faults_are_what_the_servos_measure(bench: Bench) -> None:
-    for line in ("fault temperature 3 75", "fault voltage 3.5", "fault status 2 8"):
-        assert bench.answer(line) == "ok"
+    for fault in ("temperature 3 75", "voltage 3.5", "status 2 8"):
+        bench.fault(fault)
     bench.plant.step()
     assert bench.plant.servo(3).registers[reg.PRESENT_TEMPERATURE] == 75
     assert bench.plant.servo(3).status == reg.STATUS_OVERHEAT | reg.STATUS_VOLTAGE
@@ -110,21 +123,21 @@ def test_sensor_faults_are_what_the_servos_measure(bench: Bench) -> None:
 
 
 def test_wire_faults_reach_the_bus(bench: Bench) -> None:
-    for line in ("fault corrupt 5", "fault drop 2.5", "fault late_ms 60"):
-        assert bench.answer(line) == "ok"
+    for fault in ("corrupt 5", "drop 2.5", "late_ms 60"):
+        bench.fault(fault)
     assert bench.bus.faults == BusFaults(5.0, 2.5, 60_000_000)
 
 
 def test_a_power_cycle_leaves_every_servo_limp(bench: Bench) -> None:
-    assert bench.answer("fault power_cycle") == "ok"
+    bench.fault("power_cycle")
     assert not any(servo.torque_on for servo in bench.plant.servos)
 
 
 def test_clear_takes_every_fault_away(bench: Bench) -> None:
     for fault in ("servo_off 1", "stall 2", "status 3 32", "temperature 4 90", "voltage 3", "corrupt 9", "late_ms 9"):
-        assert bench.answer(f"fault {fault}") == "ok"
+        bench.fault(fault)
     assert bench.plant.model.dof_damping[1] == BLOCKED_DAMPING_NM_S
-    assert bench.answer("fault clear") == "ok"
+    bench.fault("clear")
     bench.plant.step()
     assert bench.bus.faults == BusFaults()
     assert bench.plant.model.dof_damping[1] < 1.0
@@ -133,5 +146,6 @@ def test_clear_takes_every_fault_away(bench: Bench) -> None:
 
 
 def test_free_undoes_stall(bench: Bench) -> None:
-    assert bench.answer("fault stall 2") == bench.answer("fault free 2") == "ok"
+    bench.fault("stall 2")
+    bench.fault("free 2")
     assert bench.plant.model.dof_damping[1] < 1.0

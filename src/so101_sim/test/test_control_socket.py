@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from so101_sim.control_socket import ControlSocket, ControlSocketError
+from so101_sim.arm.control_socket import ControlSocket, ControlSocketError
 
 
 @pytest.fixture

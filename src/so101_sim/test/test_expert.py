@@ -1,15 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the expert: by itself, and in physics without bus and ROS."""
 
 import mujoco
 import numpy as np
 import pytest
+from so101_sim.core.joints import HOME, JointRanges
+from so101_sim.core.judge import in_bin
+from so101_sim.core.tasks import CONVEYOR, STATIC, CubePose
 from so101_sim.errors import OutOfReachError
-from so101_sim.expert import FPS, Expert, minimum_jerk, rows_needed
-from so101_sim.joints import HOME, JointRanges
-from so101_sim.judge import in_bin
-from so101_sim.tasks import CONVEYOR, STATIC, CubePose
-
-from so101_sim import scene
+from so101_sim.expert.expert import FPS, Expert, minimum_jerk, rows_needed
+from so101_sim.world import scene
 
 SPEED_RAD_S = 3.05  # well below the servos' 4.7 rad/s, so that a plan is followed
 
@@ -48,7 +48,7 @@ def test_every_cube_ends_in_the_bin(model: mujoco.MjModel, expert: Expert, seeds
 def play_on_belt(model: mujoco.MjModel, expert: Expert, seed: int, *, late_rows: int) -> bool:
     data = scene.new_data(model)
     scene.place_objects(model, data, "belt", seed)
-    velocity = scene.carrying_velocity(model, data.qpos)
+    velocity = scene.carrying_velocity(model, data.qpos, data.qvel)
     rows = expert.plan(scene.cube_pose(model, data.qpos), np.array(HOME), velocity=velocity)
     # The bus and the queue, which are not here, take two rows' time; the plan counts on it.
     play(model, data, np.vstack([np.tile(HOME, (2 + late_rows, 1)), rows]))

@@ -1,15 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the expert behind a policy's interface."""
 
 import mujoco
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from so101_sim.expert_policy import ExpertPolicy, RequestError, newest_pose
-from so101_sim.joints import HOME, JOINT_NAMES, JointRanges
-from so101_sim.shared_state import StateSnapshot
-
-from so101_sim import scene
+from so101_sim.arm.shared_state import StateSnapshot
+from so101_sim.core.joints import HOME, JointRanges
+from so101_sim.core.tasks import CONVEYOR
+from so101_sim.expert.expert_policy import ExpertPolicy
+from so101_sim.world import scene
 
 
 @pytest.fixture(scope="module")
@@ -101,24 +100,22 @@ def test_with_the_cube_in_the_bin_the_arm_just_goes_home(model: mujoco.MjModel) 
     np.testing.assert_allclose(asker.ask(7, 0, here), np.tile(asker.home, (50, 1)), atol=1e-6)
 
 
-@given(st.permutations(range(6)), st.integers(1, 3))
-def test_the_newest_pose_is_read_in_whatever_order_the_joints_come(order: list[int], history: int) -> None:
-    names = [JOINT_NAMES[index] for index in order]
-    rows = [[10.0 * row + index for index in order] for row in range(history)]
-    pose = newest_pose(names, history, [value for row in rows for value in row])
-    np.testing.assert_array_equal(pose, 10.0 * (history - 1) + np.arange(6))
+def test_on_a_belt_the_plan_is_laid_again_for_where_the_cube_is_now(model: mujoco.MjModel) -> None:
+    asker, data = Asker(model), scene.new_data(model)
+    scene.place_objects(model, data, "belt", 3)
+    first = asker.ask(7, 0, StateSnapshot(0.0, 0, 3, 1, data.qpos, data.qvel), rows=100)
+    carried = data.qpos.copy()
+    carried[6:9] += CONVEYOR.velocity  # of one second
+    expected = asker.ask(7, 30, StateSnapshot(1.0, 0, 3, 1, carried, data.qvel), rows=70)
+    np.testing.assert_allclose(expected, first[30:], atol=1e-5)
+    carried[6:9] += 0.03 * CONVEYOR.direction  # nudged
+    nudged = asker.ask(7, 30, StateSnapshot(1.0, 0, 3, 1, carried, data.qvel), rows=70)
+    assert np.abs(nudged - first[30:])[25:40].max() > 0.05
 
 
-@pytest.mark.parametrize(
-    ("names", "history", "positions", "said"),
-    [
-        (JOINT_NAMES[:5], 1, [0.0] * 5, "joint_names: expected"),
-        ((*JOINT_NAMES[:5], "wrist_roll"), 1, [0.0] * 6, "joint_names: expected"),
-        (JOINT_NAMES, 2, [0.0] * 6, r"got 6 with history = 2"),
-        (JOINT_NAMES, 0, [], r"history = 0"),
-        (JOINT_NAMES, 1, [0.0] * 5 + [float("nan")], "finite"),
-    ],
-)
-def test_a_request_that_contradicts_itself_is_refused(names, history, positions, said) -> None:
-    with pytest.raises(RequestError, match=said):
-        newest_pose(names, history, positions)
+def test_a_closed_grasp_is_carried_out_wherever_the_belt_has_the_cube(model: mujoco.MjModel) -> None:
+    asker, data = Asker(model), scene.new_data(model)
+    scene.place_objects(model, data, "belt", 3)
+    here = StateSnapshot(0.0, 0, 3, 1, data.qpos, data.qvel)
+    first = asker.ask(7, 0, here, rows=100)
+    np.testing.assert_array_equal(asker.ask(7, 80, here, rows=20), first[80:])

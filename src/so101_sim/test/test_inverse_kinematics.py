@@ -1,12 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the inverse kinematics against MuJoCo's own forward kinematics."""
 
 import mujoco
 import numpy as np
 import pytest
-from so101_sim.inverse_kinematics import InverseKinematics
-from so101_sim.joints import HOME, JointRanges
-
-from so101_sim import scene
+from so101_sim.core.joints import HOME, JointRanges
+from so101_sim.world import scene
+from so101_sim.world.inverse_kinematics import InverseKinematics
 
 START = np.array([0.0, -0.3, 0.6, 1.2, 0.0, 0.4])
 

@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from so101_sim.motion_profile import MotionProfile
+from so101_sim.core.motion_profile import MotionProfile
 
 DT_S = 0.002
 positions = st.floats(0, 4095)

@@ -1,13 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
 import mujoco
 import numpy as np
 import pytest
-from so101_sim.joints import GRIPPER, HOME, JOINT_NAMES, JointRanges
-from so101_sim.plant import ArmPlant
-from so101_sim.servo_packets import Instruction, Request
-from so101_sim.virtual_bus import execute
-
-from so101_sim import scene
-from so101_sim import servo_registers as reg
+from so101_node.protocol import GRIPPER, JOINT_NAMES
+from so101_sim.core import servo_registers as reg
+from so101_sim.core.joints import HOME, JointRanges
+from so101_sim.core.servo_packets import Instruction, Request
+from so101_sim.core.virtual_bus import execute
+from so101_sim.world import scene
+from so101_sim.world.plant import ArmPlant
 
 SHOULDER_LIFT, ELBOW_FLEX = JOINT_NAMES.index("shoulder_lift"), JOINT_NAMES.index("elbow_flex")
 

@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import serial
-from so101_sim.pty_port import PtyPort
+from so101_sim.arm.pty_port import PtyPort
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from so101_sim.real_time import RealTimePacer
+from so101_sim.arm.real_time import RealTimePacer
 
 STEP_NS, LAG_NS = 2_000_000, 100_000_000
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the rendering thread against a state file, without ROS."""
 
 import os
@@ -9,13 +10,13 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
-from so101_camera.frame import Frame
-from so101_sim.render_loop import RenderLoop
-from so101_sim.shared_state import SharedState, StateSnapshot
+from so101_camera.core.frame import Frame
+from so101_node.threads import FatalSlot, NodeError
+from so101_sim.arm.shared_state import SharedState, StateSnapshot
 from so101_sim.virtual_arm_client import STATE_NAME
-from so101_sim.world_view import WorldView
-
-from so101_sim import rendering, scene
+from so101_sim.world import rendering, scene
+from so101_sim.world.render_loop import RenderLoop
+from so101_sim.world.world_view import WorldView
 
 
 class Watched:
@@ -27,6 +28,7 @@ class Watched:
         self.frames: list[tuple[str, Frame]] = []
         self.niceness = -1
         world = WorldView(sim_dir, self.model)
+        self.fatal = FatalSlot()
         self.loop = RenderLoop(
             self.model,
             world,
@@ -36,6 +38,7 @@ class Watched:
             library="",
             wanted=lambda: self.wanted,
             on_frame=self._on_frame,
+            fatal=self.fatal,
         )
 
     def _on_frame(self, camera: str, frame: Frame) -> None:
@@ -72,7 +75,7 @@ def test_each_camera_delivers_numbered_pictures_with_rising_capture_times(tmp_pa
         assert (np.diff(times) > 0).all()
         assert frames[0].bgr is not None
         assert frames[0].bgr.shape == (480, 640, 3)
-        assert watched.loop.counts(camera).pictures == len(frames)
+        assert watched.loop.counts(camera).frames == len(frames)
     assert watched.niceness == 7
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) != 7
 
@@ -116,17 +119,20 @@ def test_without_a_gl_library_the_thread_ends_and_says_why(tmp_path: Path, monke
     monkeypatch.setattr(rendering, "_loads", lambda name: None)
     watched = Watched(tmp_path)
     watched.loop.start()
-    assert wait_for(lambda: "apt-get install" in watched.loop.failure)
+    assert wait_for(lambda: watched.fatal.is_set)
+    with pytest.raises(NodeError, match="apt-get install"):
+        watched.fatal.check()
     watched.loop.stop()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_defect_in_the_thread_does_not_go_unnoticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Watched(tmp_path)
     write(tmp_path, watched.model)
     monkeypatch.setattr(rendering.CameraRenderer, "show", lambda *_: [][1])
     watched.loop.start()
-    assert wait_for(lambda: watched.loop.failure == "the rendering thread has died")
+    assert wait_for(lambda: watched.fatal.is_set)
+    with pytest.raises(NodeError, match=r"^internal error in thread render: IndexError: "):
+        watched.fatal.check()
 
 
 def test_stopping_a_loop_that_never_ran_does_nothing(tmp_path: Path) -> None:

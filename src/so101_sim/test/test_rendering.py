@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the pictures: what is in them, and what happens where none can be made."""
 
 import os
@@ -8,13 +9,12 @@ from collections.abc import Iterator
 import mujoco
 import numpy as np
 import pytest
+from so101_sim.core.joints import HOME
+from so101_sim.core.tasks import STATIC
 from so101_sim.errors import GraphicsError
-from so101_sim.expert import Expert
-from so101_sim.joints import HOME
-from so101_sim.rendering import CameraRenderer, graphics_library
-from so101_sim.tasks import STATIC
-
-from so101_sim import rendering, scene
+from so101_sim.expert.expert import Expert
+from so101_sim.world import rendering, scene
+from so101_sim.world.rendering import CameraRenderer, graphics_library
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_mujoco_gl_decides_if_it_is_set(monkeypatch: pytest.MonkeyPatch, library
 def test_a_library_that_does_not_work_is_one_line_too() -> None:
     # PyOpenGL settles for one platform per process: that is what makes this one fail.
     program = """
-from so101_sim import rendering, scene
+from so101_sim.world import rendering, scene
 from so101_sim.errors import GraphicsError
 try:
     rendering.CameraRenderer(scene.build_model(), library="egl")
@@ -164,7 +164,7 @@ except GraphicsError as error:
 def test_physics_needs_no_gl_library() -> None:
     program = """
 import sys
-from so101_sim import scene
+from so101_sim.world import scene
 scene.new_data(scene.build_model())
 assert not any(name.startswith("OpenGL") or name == "glfw" for name in sys.modules), "GL was imported"
 """

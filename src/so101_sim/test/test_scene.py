@@ -1,13 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the virtual arm's world."""
 
 import mujoco
 import numpy as np
 import pytest
+from so101_node.protocol import JOINT_NAMES
+from so101_sim.core.joints import HOME
+from so101_sim.core.tasks import BELT, BELT_CHANGING, BELT_NUDGED, CONVEYOR, CUBE_HALF_M, STATIC
 from so101_sim.errors import TaskError
-from so101_sim.joints import HOME, JOINT_NAMES
-from so101_sim.tasks import BELT, CONVEYOR, CUBE_HALF_M, STATIC
-
-from so101_sim import scene
+from so101_sim.world import scene
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +89,53 @@ def test_the_belt_carries_the_cube_at_its_speed_and_runs_on(model: mujoco.MjMode
     way = scene.cube_pose(model, data.qpos).position - start.position
     np.testing.assert_allclose(way, 3.0 * CONVEYOR.velocity, atol=5e-4)
     assert scene.cube_pose(model, data.qpos).yaw == pytest.approx(start.yaw, abs=0.01)
-    np.testing.assert_allclose(scene.carrying_velocity(model, data.qpos), CONVEYOR.velocity)
+    np.testing.assert_allclose(scene.carrying_velocity(model, data.qpos, data.qvel), CONVEYOR.velocity)
     assert len({round(mark, 4) for mark in marks}) == len(marks)  # one sees it run
     assert max(marks) < 0.04
+
+
+def test_a_belt_that_changes_carries_the_cube_as_far_as_its_motion_says(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    run(model, data, 0.7)  # a scene's motion begins when it is laid out
+    scene.place_objects(model, data, "belt_changing", 4)
+    motion, start = BELT_CHANGING.belt_motion(4), scene.cube_pose(model, data.qpos).position
+    speeds = [motion.speed_at(time_s) for time_s in np.arange(0.0, 2.5, model.opt.timestep)]
+    assert len(set(speeds)) > 2
+    np.testing.assert_allclose(
+        scene.carrying_velocity(model, data.qpos, data.qvel) @ CONVEYOR.direction, speeds[0], atol=1e-5
+    )
+    run(model, data, 2.5)
+    way = (scene.cube_pose(model, data.qpos).position - start) @ CONVEYOR.direction
+    assert way == pytest.approx(sum(speeds) * model.opt.timestep, abs=1e-3)
+    np.testing.assert_allclose(
+        scene.carrying_velocity(model, data.qpos, data.qvel), speeds[-1] * CONVEYOR.direction, atol=1e-5
+    )
+
+
+def test_a_nudge_moves_the_cube_once_and_leaves_it_on_the_belt(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "belt_nudged", 6)
+    motion = BELT_NUDGED.belt_motion(6)
+    places = [scene.cube_pose(model, data.qpos).position]
+    for _ in range(20):
+        run(model, data, 0.1)
+        places.append(scene.cube_pose(model, data.qpos).position)
+    steps = np.diff(places, axis=0) @ CONVEYOR.direction - 0.1 * CONVEYOR.speed_m_s
+    jump = int(motion.nudge_s / 0.1)
+    assert steps[jump] == pytest.approx(motion.nudge_m, abs=1e-3)
+    np.testing.assert_allclose(np.delete(steps, jump), 0.0, atol=5e-4)
+    assert CONVEYOR.carries(places[-1])
+
+
+def test_a_nudge_waits_for_no_cube_that_the_belt_has_lost(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "belt_nudged", 6)
+    data.qpos[8] = 0.2  # held up
+    before = data.qpos[6:8].copy()
+    run(model, data, 0.12)
+    data.time += BELT_NUDGED.belt_motion(6).nudge_s
+    scene.before_step(model, data)
+    np.testing.assert_allclose(data.qpos[6:8], before, atol=0.01)  # it falls where it is
 
 
 def test_a_cube_that_nobody_picks_is_carried_off_and_comes_to_rest_on_the_table(model: mujoco.MjModel) -> None:
@@ -101,7 +146,7 @@ def test_a_cube_that_nobody_picks_is_carried_off_and_comes_to_rest_on_the_table(
     assert cube.position[2] == pytest.approx(CUBE_HALF_M, abs=5e-4)
     assert cube.position[1] < -0.2
     np.testing.assert_allclose(scene.cube_velocity(model, data.qvel), np.zeros(6), atol=1e-3)
-    np.testing.assert_array_equal(scene.carrying_velocity(model, data.qpos), np.zeros(3))
+    np.testing.assert_array_equal(scene.carrying_velocity(model, data.qpos, data.qvel), np.zeros(3))
 
 
 def test_a_task_without_a_belt_puts_it_out_of_sight_and_touch(model: mujoco.MjModel) -> None:
@@ -116,7 +161,7 @@ def test_a_task_without_a_belt_puts_it_out_of_sight_and_touch(model: mujoco.MjMo
     conveyor = [geom for geom in geoms if geom.name.startswith(("belt", "conveyor"))]
     assert len(conveyor) > 10
     assert all(data.geom_xpos[geom.id][2] + geom.size[2] < 0.0 for geom in conveyor)
-    np.testing.assert_array_equal(scene.carrying_velocity(model, data.qpos), np.zeros(3))
+    np.testing.assert_array_equal(scene.carrying_velocity(model, data.qpos, data.qvel), np.zeros(3))
 
 
 def test_an_unknown_task_moves_nothing(model: mujoco.MjModel) -> None:

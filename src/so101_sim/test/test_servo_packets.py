@@ -1,6 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from so101_sim.servo_packets import PARTIAL_TIMEOUT_NS, PacketParser, Request, checksum, status_packet
+from so101_sim.core.servo_packets import PARTIAL_TIMEOUT_NS, PacketParser, Request, checksum, status_packet
 
 READ_POSITION_OF_3 = bytes.fromhex("ff ff 03 04 02 38 02 bc")  # checksum by hand: ~(03 + 04 + 02 + 38 + 02) = ~43
 

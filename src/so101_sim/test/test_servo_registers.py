@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 import importlib.util
 import runpy
 from pathlib import Path
@@ -6,8 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from so101_sim import servo_registers as reg
+from so101_sim.core import servo_registers as reg
 
 LEROBOT_NAMES = {
     "ID": reg.ID,

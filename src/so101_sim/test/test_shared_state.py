@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 import subprocess
 import sys
 import time
@@ -5,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from so101_sim.shared_state import SIZE, SharedState, SharedStateError, StateSnapshot
+from so101_sim.arm.shared_state import SIZE, SharedState, SharedStateError, StateSnapshot
 
 HAMMER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from so101_sim.shared_state import SharedState, StateSnapshot
+from so101_sim.arm.shared_state import SharedState, StateSnapshot
 with SharedState.create(Path(sys.argv[1])) as state:
     end, n = time.monotonic() + 20, 0
     while time.monotonic() < end:

@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the tasks and of where they put the cube."""
 
 import numpy as np
 import pytest
+from so101_sim.core.tasks import BELT, BIN_CENTRE_M, BIN_HALF_M, CONVEYOR, CUBE_HALF_M, STATIC, TASKS, Belt, task_named
 from so101_sim.errors import TaskError
-from so101_sim.tasks import BELT, BIN_CENTRE_M, BIN_HALF_M, CONVEYOR, CUBE_HALF_M, STATIC, TASKS, Belt, task_named
 
 
 def test_the_same_seed_gives_the_same_start_for_ever() -> None:
@@ -65,6 +66,27 @@ def test_a_place_on_a_belt_by_hand() -> None:
 )
 def test_the_belt_carries_what_lies_on_it(along_m: float, across_m: float, above_m: float, carried: bool) -> None:
     assert CONVEYOR.carries(CONVEYOR.point(along_m, across_m) + np.array([0.0, 0.0, above_m])) == carried
+
+
+def test_a_cube_past_either_end_of_the_belt_is_lost_unless_it_is_held_up() -> None:
+    for along, lost in ((0.2, False), (-0.2, False), (0.23, True), (-0.23, True)):
+        assert CONVEYOR.has_carried_off(CONVEYOR.point(along, 0.0) + np.array([0, 0, CUBE_HALF_M])) == lost
+        assert not CONVEYOR.has_carried_off(CONVEYOR.point(along, 0.0) + np.array([0, 0, 0.1]))
+
+
+def test_a_place_past_the_end_is_brought_back_to_where_a_whole_cube_fits() -> None:
+    inside = CONVEYOR.point(0.1, 0.02)
+    np.testing.assert_allclose(CONVEYOR.kept_on(inside), inside)
+    fits = CONVEYOR.half_length_m - CUBE_HALF_M
+    np.testing.assert_allclose(CONVEYOR.kept_on(CONVEYOR.point(-0.3, 0.02)), CONVEYOR.point(-fits, 0.02))
+
+
+def test_all_belts_place_the_cube_alike_and_only_their_motion_differs() -> None:
+    belts = [task for task in TASKS.values() if task.belt is not None]
+    assert {task.instruction for task in belts} == {BELT.instruction}
+    assert len({tuple(task.cube_start(5).position) for task in belts}) == 1
+    assert len({tuple(task.belt_motion(5).to_array()) for task in belts}) == len(belts) == 4
+    assert STATIC.belt_motion(5) is None
 
 
 def test_a_cube_that_is_missed_passes_the_bin_without_touching_it() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The process as its users meet it: command line, folder, signals, control socket, state; and the bus over the pty
 with the unmodified Feetech SDK, which is what LeRobot and the driver build on."""
 
@@ -14,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scservo_sdk as scs
-from so101_sim.joints import HOME
-from so101_sim.shared_state import StateSnapshot
+from so101_sim.arm.shared_state import StateSnapshot
+from so101_sim.core import servo_registers as reg
+from so101_sim.core.joints import HOME
 from so101_sim.virtual_arm_client import (
     RunningVirtualArm,
     VirtualArmClient,
@@ -24,8 +26,6 @@ from so101_sim.virtual_arm_client import (
     start,
     stop,
 )
-
-from so101_sim import servo_registers as reg
 
 ALL = range(1, 7)
 MS = 1_000_000

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LeRobot's own SO-101 follower on the virtual bus: whoever has a LeRobot script can run it here."""
 
 import time

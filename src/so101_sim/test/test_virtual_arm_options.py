@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
 
 import pytest
-from so101_sim.virtual_arm_options import parse_options
+from so101_sim.arm.virtual_arm_options import parse_options
 
 
 def test_defaults() -> None:

@@ -1,9 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 import pytest
-from so101_sim.servo_packets import Instruction, checksum, status_packet
-from so101_sim.virtual_bus import VirtualBus
-from so101_sim.virtual_servo import VirtualServo
-
-from so101_sim import servo_registers as reg
+from so101_sim.core import servo_registers as reg
+from so101_sim.core.servo_packets import Instruction, checksum, status_packet
+from so101_sim.core.virtual_bus import VirtualBus
+from so101_sim.core.virtual_servo import VirtualServo
 
 MBAUD = 1_000_000
 
@@ -128,7 +128,7 @@ def test_an_answer_arrives_when_the_wire_has_carried_request_and_answer() -> Non
     bus = make_bus(6)
     request = instruction(0xFE, Instruction.SYNC_READ, reg.PRESENT_POSITION, 15, 1, 2, 3, 4, 5, 6)
     bus.receive(request, MBAUD, now_ns=1000)
-    due_ns = 1000 + (len(request) + 6 * 21) * 10_000  # 1.4 ms; FACTS measured 1.66 with the USB adapter's share
+    due_ns = 1000 + (len(request) + 6 * 21) * 10_000  # 1.4 ms; 1.66 ms were measured with a USB adapter
     assert bus.next_due_ns == due_ns
     assert bus.due(due_ns - 1) == b""
     assert len(bus.due(due_ns)) == 6 * 21

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The virtual cameras as their own process, over DDS."""
 
 import time
@@ -9,11 +10,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from so101_camera.image_codec import decode_image
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
-from so101_sim.shared_state import SharedState, StateSnapshot
+from so101_node.topics import qos
+from so101_sim.arm.shared_state import SharedState, StateSnapshot
 from so101_sim.virtual_arm_client import STATE_NAME
-
-from so101_node import qos
-from so101_sim import rendering, scene
+from so101_sim.world import rendering, scene
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from so101_sim.virtual_servo import VirtualServo
-
-from so101_sim import servo_registers as reg
+from so101_sim.core import servo_registers as reg
+from so101_sim.core.virtual_servo import VirtualServo
 
 DT_S = 0.002
 LIMITS = {reg.MIN_POSITION_LIMIT: 800, reg.MAX_POSITION_LIMIT: 3300}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of looking at a simulation that comes and goes."""
 
 from pathlib import Path
@@ -5,11 +6,10 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
-from so101_sim.shared_state import SharedState, StateSnapshot
+from so101_sim.arm.shared_state import SharedState, StateSnapshot
 from so101_sim.virtual_arm_client import STATE_NAME
-from so101_sim.world_view import WorldView
-
-from so101_sim import scene
+from so101_sim.world import scene
+from so101_sim.world.world_view import WorldView
 
 
 @pytest.fixture(scope="module")

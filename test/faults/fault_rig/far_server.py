@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """The system on two hosts: the policy server beyond a wire, everything else on the robot's side."""
 
 from pathlib import Path
 
-from so101_tools.two_hosts.hosts import TwoHosts
+from so101_bench.two_hosts.hosts import TwoHosts
 
 from fault_rig.system import System, config_file
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The real policy server with a policy of a few lines in place of the network: no torch, ready in two seconds.
 
 Everything between DDS and the policy is what robots meet: intake, frames, decoding, threads, heartbeat, errors. The
@@ -28,7 +29,7 @@ from so101_policy_server.policy import (
     Prediction,
     Progress,
 )
-from so101_policy_server.policy_server_node import PolicyServerNode
+from so101_policy_server.ros.policy_server_node import PolicyServerNode
 
 HORIZON = 50
 FPS = 30.0
@@ -38,6 +39,7 @@ PERIOD_S = 4.0
 SETTLE_S = 0.5
 LOAD_S = 1.5  # a trained policy takes longer, and DDS, which repeats what it lost at a start every second, has it too
 GRIPPER_PERCENT = 40.0
+FINGERPRINT = "fa" * 32
 
 
 class WavingPolicy:
@@ -45,7 +47,7 @@ class WavingPolicy:
 
     def __init__(self, path: str, mood: Path) -> None:
         image = ImageFeature("observation.images.top", "top", 3, 96, 128)
-        self.description = PolicyDescription("waving", path, "cpu", HORIZON, (image,), 6, 6)
+        self.description = PolicyDescription("waving", path, "cpu", HORIZON, (image,), 6, 6, fingerprint=FINGERPRINT)
         self._mood = mood
 
     def reset(self) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the joints really did, from the simulator's state and not from anything that the system under test says."""
 
 import threading
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from so101_sim.joints import JOINT_NAMES
-from so101_sim.shared_state import SharedState
+from so101_node.protocol import JOINT_NAMES
+from so101_sim.arm.shared_state import SharedState
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes of the system: started, killed, paused and ended with the time it took."""
 
 import os

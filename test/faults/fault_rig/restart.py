@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A policy server that is killed and comes back, which more than one row is about."""
 
 import time

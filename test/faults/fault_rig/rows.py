@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of the fault table: what was injected, what was seen, how long it took, and that it is not seen otherwise."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The system under test: virtual arm, driver, queue, one camera and the policy server, each a process of its own."""
 
 import contextlib
@@ -16,10 +17,10 @@ import cv2
 import numpy as np
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from rclpy.parameter import Parameter
+from so101_launch_runner.domain import DomainLease
 from so101_msgs.msg import ActionChunk, DriverStatus, ObservationRequest, PolicyStatus, QueueStatus
-from so101_sim.joints import HOME
+from so101_sim.core.joints import HOME
 from so101_sim.virtual_arm_client import VirtualArmClient, VirtualArmError
-from so101_tools.domain import DomainLease
 
 from fault_rig.motion import Bounds, MotionRecorder
 from fault_rig.processes import SystemProcess
@@ -76,17 +77,17 @@ class System:
             "virtual_arm", "-m", "so101_sim.virtual_arm", "--sim-dir", str(self.sim_dir), "--real-time-priority"
         )
         self.driver = self._process(
-            "so101_driver", "-m", "so101_driver.start", *arguments,
+            "so101_driver", "-m", "so101_driver.ros.start", *arguments,
             "-p", f"port:={self.sim_dir / 'ttySO101'}", "-p", f"calibration_dir:={self.sim_dir / 'calibration'}",
             "-p", "reply_timeout_s:=0.012",  # less than a tick, like the 5 ms of a real bus
         )  # fmt: skip
         tuned = {"cameras": "[top]", "connect_timeout_s": "60.0", **(queue_parameters or {})}
         self.queue = self._process(
-            "action_queue", "-m", "so101_action_queue.start", *arguments,
+            "action_queue", "-m", "so101_action_queue.ros.start", *arguments,
             *(part for name, value in tuned.items() for part in ("-p", f"{name}:={value}")),
         )  # fmt: skip
         self.camera = self._process(
-            "top", "-m", "so101_camera.start", "--ros-args", "-r", "__node:=top",
+            "top", "-m", "so101_camera.ros.start", "--ros-args", "-r", "__node:=top",
             "-p", f"device:={self.pictures}",
         )  # fmt: skip
         self.server = self.make_server("policy_server")
@@ -106,14 +107,14 @@ class System:
     def real_server(self, name: str, checkpoint: str) -> SystemProcess:
         """The policy server as users start it, not started yet."""
         return self._process(
-            name, "-m", "so101_policy_server.start", "--ros-args",
+            name, "-m", "so101_policy_server.ros.start", "--ros-args",
             "-p", f"pretrained_name_or_path:={checkpoint}", "-p", "torch_threads:=1",
         )  # fmt: skip
 
     def make_recorder(self, folder: Path) -> SystemProcess:
         """The recorder, not started yet."""
         return self._process(
-            "recorder", "-m", "so101_tools.record.recorder_node", "--ros-args", "-p", f"folder:={folder}"
+            "recorder", "-m", "so101_bag.record.recorder_node", "--ros-args", "-p", f"folder:={folder}"
         )
 
     def _process(self, name: str, *words: str) -> SystemProcess:
@@ -209,7 +210,7 @@ class System:
         if not heard:
             return False
         newest = heard[-1][1]
-        if newest.state in (QueueStatus.IDLE, QueueStatus.STOPPED) or "paused" in newest.cause:
+        if newest.state in (QueueStatus.IDLE, QueueStatus.STOPPED) or newest.cause_name == "PAUSED":
             self.watcher.call("action_queue/start")
             time.sleep(0.3)
         return bool(newest.state == QueueStatus.RUNNING)
@@ -222,10 +223,10 @@ class System:
         fresh.write_text(json.dumps(values))
         fresh.replace(self._mood)
 
-    def fault(self, *words: object) -> None:
-        """A fault of the virtual arm; see so101_sim.control_commands."""
+    def fault(self, *words: object) -> int:
+        """A fault of the virtual arm, see so101_sim.arm.control_commands; returns when it was there, ns."""
         with VirtualArmClient(self.sim_dir) as client:
-            client.fault(*words)
+            return client.fault(*words)
 
     def show_pictures(self, data: bytes | None = None) -> None:
         """What the camera sees from now on: the album, or files with these bytes instead."""
@@ -363,7 +364,7 @@ class System:
 def config_file(name: str) -> Path:
     """A file of config/, from the installed bringup package or from the source tree."""
     try:
-        installed = Path(get_package_share_directory("so101_bringup")) / "config" / name
+        installed = Path(get_package_share_directory("so101_config")) / name
         if installed.is_file():
             return installed
     except PackageNotFoundError:

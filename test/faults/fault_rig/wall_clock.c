@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A wall clock that is wrong: adds the seconds in the first 8 bytes of the file $WALL_CLOCK_OFFSET_FILE to every reading
  * of the real-time clock, whenever they change. The monotonic clock is left alone, as by a real step. LD_PRELOAD. */
 #define _GNU_SOURCE

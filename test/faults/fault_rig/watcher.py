@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A node of the test that hears the whole system, with the time of each thing on the monotonic clock.
 
 Times come from the message where it has one that this host's monotonic clock made (QueueDecision.now_ns), or can be
@@ -30,9 +31,8 @@ from so101_msgs.msg import (
     QueueDecision,
     QueueStatus,
 )
+from so101_node.topics import qos
 from std_srvs.srv import Trigger
-
-from so101_node import qos
 
 CALL_LIMIT_S = 20.0
 CALL_AGAIN_S = 4.0

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of `bench robots`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from so101_node.one_line_parser import OneLineParser
+
+from so101_bench.options import Number
+
+MOST_ROBOTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RobotsOptions:
+    """Runs of 1, 2, 4, ... robots.
+
+    Attributes:
+        robots: of the last run.
+        seconds: measured of each run.
+        checkpoint: policy to serve; None = the stand-in.
+        device: where a checkpoint runs.
+        torch_threads: CPU threads of a checkpoint; 0 = torch's own choice.
+        max_batch: of the server; 1 = one by one.
+        report: where to write JSON; None = nowhere.
+    """
+
+    robots: int = 4
+    seconds: float = 8.0
+    checkpoint: Path | None = None
+    device: str = "cpu"
+    torch_threads: int = 0
+    max_batch: int = 8
+    report: Path | None = None
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Robots of each run: powers of two below the last."""
+        return (*(2**power for power in range(5) if 2**power < self.robots), self.robots)
+
+
+def parse(arguments: Sequence[str]) -> RobotsOptions:
+    """Return the options; leaves the process with one line where they are wrong."""
+    parser = OneLineParser(
+        prog="so101 bench robots",
+        description="One policy server and 1, 2, 4, ... virtual robots that ask without pause, over DDS.",
+    )
+    parser.add_argument("--robots", type=int, default=4, metavar="N", help="of the last run (default 4)")
+    parser.add_argument("--seconds", type=Number(2, 600), default=8.0, help="measured of each run (default 8)")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FOLDER",
+        help="serve this policy (default: a stand-in that takes 30 ms for a batch, however large)",
+    )
+    parser.add_argument("--device", default="cpu", help="where the checkpoint runs: cpu, cuda or mps (default cpu)")
+    parser.add_argument("--torch-threads", type=int, default=0, metavar="N", help="of the checkpoint (torch's choice)")
+    parser.add_argument(
+        "--max-batch", type=int, default=8, metavar="N", help="of the server; 1 = one by one (default 8)"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write all metrics there, as JSON")
+    given = parser.parse_args(arguments)
+    for name, lower, upper in (("robots", 1, MOST_ROBOTS), ("torch_threads", 0, 256), ("max_batch", 1, 64)):
+        value = getattr(given, name)
+        if not lower <= value <= upper:
+            parser.error(f"argument --{name.replace('_', '-')}: {value}: must be {lower} to {upper}")
+    if given.checkpoint is not None and not given.checkpoint.is_dir():
+        parser.error(f"argument --checkpoint: {given.checkpoint}: no such folder")
+    return RobotsOptions(**vars(given))

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which observation request a camera answers, and when: once each, and only if the policy wants this camera.
+
+A request comes twice, 10 ms apart, so that one lost datagram costs 10 ms instead of a heartbeat period. The first copy
+that can be answered is, the other is not. A request that cannot be answered yet, because its PolicySpec or the first
+frame has not come, waits here for a moment: at start-up the latched spec and the first request race each other.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+# A request older than this is not worth answering: the queue asks again after its request_timeout_s (1 s), and an
+# answer to what is long superseded only fills the network.
+PENDING_LIMIT_NS = 500_000_000
+
+# Answered ids remembered. Requests come 1-3 times a second and are repeated after 10 ms; reordering over more than a
+# few of them does not happen on one reliable topic.
+REMEMBERED = 32
+
+# Most observation steps that one request gets; the action queue asks for no more, and LeRobot's policies read 1 to 5.
+MAX_STEPS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRequest:
+    """What a camera needs to know of an ObservationRequest.
+
+    Attributes:
+        session, request_id: identify the request; a copy has the same.
+        spec_id: the PolicySpec it belongs to.
+        history: observation steps wanted, 1 = now only; 0 is read as 1.
+    """
+
+    session: int
+    request_id: int
+    spec_id: int
+    history: int = 1
+
+    @property
+    def steps(self) -> int:
+        """Observation steps to send, 1 to MAX_STEPS."""
+        return min(max(1, self.history), MAX_STEPS)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """What a camera needs to know of a PolicySpec: which cameras it names, and the observation period in ns."""
+
+    spec_id: int
+    cameras: tuple[str, ...]
+    period_ns: int
+
+
+class AnsweringRule:
+    """Decides for one camera. Not thread-safe; the owner holds a lock."""
+
+    def __init__(self, camera: str) -> None:
+        self._camera = camera
+        self._spec: CameraSpec | None = None
+        self._answered: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
+        self._pending: tuple[FrameRequest, int] | None = None
+        self._given: tuple[FrameRequest, int] | None = None
+
+    @property
+    def spec(self) -> CameraSpec | None:
+        """The newest spec; None before the first."""
+        return self._spec
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the newest spec names this camera."""
+        return self._spec is not None and self._camera in self._spec.cameras
+
+    def on_spec(self, spec: CameraSpec) -> None:
+        """Take over the newest spec. Call `due` afterwards: a waiting request may have become answerable."""
+        self._spec = spec
+
+    def on_request(self, request: FrameRequest, now_ns: int) -> None:
+        """Note a request or its copy. Call `due` afterwards."""
+        if (request.session, request.request_id) not in self._answered:
+            self._pending = (request, now_ns)
+
+    def due(self, now_ns: int, frame_ready: bool) -> FrameRequest | None:
+        """Return the request to answer now, at most once each; None when there is nothing to answer.
+
+        Args:
+            now_ns: monotonic clock, ns.
+            frame_ready: whether the camera has any frame to answer with.
+        """
+        if self._pending is None:
+            return None
+        request, arrived_ns = self._pending
+        if now_ns - arrived_ns > PENDING_LIMIT_NS:
+            self._pending = None
+            return None
+        if self._spec is None or request.spec_id != self._spec.spec_id or not frame_ready:
+            return None
+        self._given, self._pending = self._pending, None
+        if not self.is_wanted:
+            return None
+        self._answered.append((request.session, request.request_id))
+        return request
+
+    def take_back(self, request: FrameRequest) -> None:
+        """The frame for a request that `due` gave was of no use: it waits for the next one, unless a newer one does."""
+        if self._given is None or self._given[0] != request or self._pending is not None:
+            return
+        self._pending, self._given = self._given, None
+        self._answered.remove((request.session, request.request_id))

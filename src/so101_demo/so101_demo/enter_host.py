@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a command on another host of this machine: `python -SE enter_host.py NAMESPACE... -- COMMAND...`.
+
+Standard library only: it starts in 15 ms. The process keeps its id, so that signals and accounting reach the command.
+"""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Enter all namespaces and become the command."""
+    end = sys.argv.index("--")
+    namespaces, command = sys.argv[1:end], sys.argv[end + 1 :]
+    here = os.getcwd()  # noqa: PTH109 (pathlib takes another 10 ms to import)
+    for namespace in namespaces:
+        os.setns(os.open(namespace, os.O_RDONLY | os.O_CLOEXEC))
+    os.chdir(here)
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError, IndexError) as error:
+        sys.exit(f"so101: the other host cannot be entered: {error}")

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the demo, and the seeds that follow from it."""
+
+import argparse
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from so101_sim.core.tasks import TASKS
+
+from so101_demo.execution_modes import MODES
+
+POLICIES = ("act", "expert")
+FILM_ENDINGS = (".mp4", ".webp", ".gif")
+OFF, ON = "off", "on"
+MOST_IN_FLIGHT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """One run of the demo.
+
+    policy_delay_s: the least time that an inference takes; wire_delay_s: how long each chunk travels; in_flight:
+    requests under way at once, at most; film: None for none; record: folder of the bag, or None; execution: one of
+    MODES; correction: OFF, ON (the file that ships for the task), or a file; link: whether one TLS connection alone
+    joins robot and server.
+    """
+
+    headless: bool
+    task: str
+    policy: str
+    checkpoint: Path | None
+    episodes: int
+    seed: int
+    policy_delay_s: float
+    report: Path | None
+    film: Path | None
+    record: Path | None = None
+    execution: str = MODES[0]
+    wire_delay_s: float = 0.0
+    in_flight: int = 1
+    correction: str = OFF
+    link: bool = False
+    view_port: int | None = None
+    """Where the browser view is served; None serves none, 0 the first free port from 9090 on."""
+
+    def scene_seeds(self) -> list[int]:
+        """Return one seed per episode; they follow from `seed` alone."""
+        source = random.Random(self.seed)
+        return [source.getrandbits(48) for _ in range(self.episodes)]
+
+
+def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
+    """Return the options; leaves the process with argparse's one line where they are wrong."""
+    parser = argparse.ArgumentParser(
+        prog="so101 demo",
+        description="A simulated SO-101 picks a cube, driven by a LeRobot policy over DDS and the servo protocol.",
+    )
+    parser.add_argument("--headless", action="store_true", help="plain lines instead of the live panel")
+    parser.add_argument("--task", choices=tuple(TASKS), default="static", help="what the arm has to do")
+    parser.add_argument(
+        "--policy", choices=POLICIES, default=POLICIES[0], help="LeRobot policy, or the scripted expert"
+    )
+    parser.add_argument("--checkpoint", type=Path, help="policy folder; default: the one that ships with the demo")
+    parser.add_argument("--episodes", type=_positive, default=5, help="episodes to run (default 5)")
+    parser.add_argument("--seed", type=_natural, help="where the cube lies in each episode; default: fresh ones")
+    parser.add_argument("--policy-delay", type=_seconds, default=0.0, help="least time of an inference, s")
+    parser.add_argument("--wire-delay", type=_seconds, default=0.0, help="how long each chunk travels to the robot, s")
+    parser.add_argument(
+        "--in-flight", type=_positive, default=1, metavar="N", help="requests under way at once, at most (default 1)"
+    )
+    parser.add_argument(
+        "--correction",
+        default=OFF,
+        metavar="on|off|FILE",
+        help="correct each row on the robot by the newest frames: on = with the file that ships for the task",
+    )
+    parser.add_argument(
+        "--link", action="store_true", help="join robot and server by one encrypted TCP connection alone, not by DDS"
+    )
+    parser.add_argument(
+        "--execution",
+        choices=MODES,
+        default=MODES[0],
+        help="how late chunks are executed (aligned)",
+    )
+    parser.add_argument("--report", type=Path, help="write the report of the run there, as JSON")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="record the run there as a rosbag2 bag")
+    view = parser.add_mutually_exclusive_group()
+    view.add_argument("--port", type=_port, help="serve the browser view there; default: from 9090, none if --headless")
+    view.add_argument("--no-view", action="store_true", help="serve no browser view")
+    film = parser.add_mutually_exclusive_group()
+    film.add_argument("--video", type=Path, default=Path("outputs/demo.mp4"), help=".mp4, .webp or .gif to write")
+    film.add_argument("--no-video", action="store_true", help="write no film")
+    given = parser.parse_args(arguments)
+    if not given.no_video and given.video.suffix not in FILM_ENDINGS:
+        parser.error(f"--video {given.video}: must end in {', '.join(FILM_ENDINGS)}")
+    if given.policy != "act" and given.checkpoint is not None:
+        parser.error(f"--checkpoint {given.checkpoint}: goes with --policy act, the {given.policy} has none")
+    if given.in_flight > MOST_IN_FLIGHT:
+        parser.error(f"--in-flight {given.in_flight}: must be at most {MOST_IN_FLIGHT}")
+    if given.policy != "act" and given.correction != OFF:
+        parser.error(f"--correction {given.correction}: goes with --policy act, the {given.policy} has none")
+    return DemoOptions(
+        headless=given.headless,
+        task=given.task,
+        policy=given.policy,
+        checkpoint=given.checkpoint,
+        episodes=given.episodes,
+        seed=secrets.randbits(31) if given.seed is None else given.seed,
+        policy_delay_s=given.policy_delay,
+        wire_delay_s=given.wire_delay,
+        in_flight=given.in_flight,
+        correction=given.correction,
+        link=given.link,
+        report=given.report,
+        film=None if given.no_video else given.video,
+        record=given.record,
+        execution=given.execution,
+        view_port=given.port or (None if given.no_view or given.headless else 0),
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 on")
+    return value
+
+
+def _natural(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 0 on")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not (text.isdigit() and 1 <= int(text) <= 65534):
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 to 65534")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 10.0:
+        raise argparse.ArgumentTypeError(f"{text}: must be 0 to 10 s")
+    return value

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+from setuptools import find_packages, setup
+
+package_name = "so101_doctor"
+
+setup(
+    name=package_name,
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    package_data={package_name: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
+        (f"share/{package_name}", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    extras_require={"test": ["pytest"]},
+    zip_safe=True,
+    maintainer="SO-101 remote policy maintainers",
+    maintainer_email="maintainers@example.org",
+    description="Checks robot, server and network before anything moves, with a remedy for each fault; finds cameras.",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "call = so101_doctor.call:main",
+            "cameras = so101_doctor.cameras.__main__:main",
+            "doctor = so101_doctor.__main__:main",
+        ],
+    },
+)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`./so101 doctor`: one line a check; exit code 0 if nothing is red."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from so101_doctor import check, environment
+from so101_doctor.check import Check, Checks, Light, Part
+
+_PARTS = ("robot", "server", "network")
+# By part: what brings the packages that it needs.
+_REMEDIES = {
+    "machine": "./so101 build; with ROS from apt: . /opt/ros/jazzy/setup.bash",
+    "robot": "./so101 setup robot; with ROS from apt: rosdep and pip as in README.md, A real arm",
+    "server": "./so101 setup server; with ROS from apt: rosdep and pip as in README.md, A real arm",
+    "network": "./so101 build; with ROS from apt: colcon build && . install/setup.bash",
+}
+_COLOURS = {Light.GREEN: "green", Light.YELLOW: "yellow", Light.RED: "bold red"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the chosen checks and return the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if bool(options.link) != (options.link_keys is not None):
+        parser.error("--link HOST:PORT and --link-keys DIR go together")
+    try:
+        return _examine(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _examine(options: argparse.Namespace) -> int:
+    console = Console(highlight=False, soft_wrap=True)
+
+    def show(one: Check) -> None:
+        console.print(one.line(), style=_COLOURS[one.state], markup=False)
+
+    done = check.run(_makers(options), show)
+    red = sum(one.state is Light.RED for one in done)
+    yellow = sum(one.state is Light.YELLOW for one in done)
+    console.print(f"{len(done)} checks: {red} red, {yellow} yellow", markup=False)
+    if options.report is not None:
+        try:
+            check.write_report(done, options.report)
+        except OSError as error:
+            print(f"so101 doctor: error: --report {options.report}: {error.strerror}", file=sys.stderr)
+            return 1
+    return 1 if red else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="so101 doctor",
+        description="Checks this computer, one line a check, each with what to do about it. Nothing moves.",
+    )
+    parser.add_argument("part", nargs="?", choices=_PARTS, help="only this half; default: all, as far as it is there")
+    parser.add_argument("--port", default="", help="serial port of the arm; default: the only one there is")
+    parser.add_argument("--robot-id", default="", help="id given to lerobot-calibrate")
+    parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; default: LeRobot's own place")
+    parser.add_argument("--checkpoint", default="", help="policy folder, run folder or hub id to look at")
+    parser.add_argument(
+        "--config", type=Path, help="YAML file of the deployment: units, task and cameras of the policy"
+    )
+    parser.add_argument("--peer", default="", help="address of the other computer")
+    parser.add_argument(
+        "--trusted-network", action="store_true", help="everybody on the arm's network may move it: yellow, not red"
+    )
+    parser.add_argument("--link", default="", metavar="HOST:PORT", help="look at the way to the server's link there")
+    parser.add_argument("--link-keys", type=Path, metavar="DIR", help="with --link: folder of this robot's keys")
+    parser.add_argument("--listen", type=float, default=3.0, metavar="S", help="how long to listen for nodes, s")
+    parser.add_argument("--report", type=Path, help="write the checks there, as JSON")
+    return parser
+
+
+def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
+    # Each half needs other packages: what is not checked is not imported.
+    def machine() -> Checks:
+        from so101_doctor.machine import check_machine
+
+        yield from check_machine()
+
+    def robot() -> Checks:
+        from so101_doctor.robot import RobotOptions, check_robot
+
+        expected = options.part == "robot" or bool(options.port)
+        yield from check_robot(RobotOptions(options.port, options.robot_id, options.calibration_dir, expected))
+
+    def server() -> Checks:
+        expected = options.part == "server" or bool(options.checkpoint)
+        if not expected and importlib.util.find_spec("so101_policy_server") is None:
+            yield Part("server").yellow("packages", "so101_policy_server is not built: no policy is served from here")
+            return
+        from so101_doctor.server import check_server
+
+        yield from check_server(options.checkpoint, options.config, expected=expected)
+
+    shell = dict(os.environ)
+    if environment.middleware_is_missing(shell):
+        del os.environ["RMW_IMPLEMENTATION"]  # importing rclpy would end this process
+
+    def network() -> Checks:
+        from so101_doctor.network import check_network
+
+        if options.link:
+            from so101_doctor.link import check_link
+
+            yield from check_link(options.link, options.link_keys)
+        yield from check_network(options.peer, options.listen, shell, trusted_network=options.trusted_network)
+
+    parts = {"machine": machine, "robot": robot, "server": server, "network": network}
+    chosen = parts if options.part is None else ("machine", options.part)
+    return [partial(check.or_missing, Part(name), _REMEDIES[name], parts[name]) for name in chosen]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program configure_servos: shows and writes settings of servos."""

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS arguments of a process, checked before ROS reads them: it tells where its parser stopped, not what to type."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
+from rclpy.validate_namespace import validate_namespace
+from rclpy.validate_node_name import validate_node_name
+
+from so101_node.errors import So101NodeError
+from so101_node.parameters.files import ros_words
+
+
+class CommandLineError(So101NodeError, ValueError):
+    """A ROS argument is not accepted. The message is one line for people."""
+
+
+def check(arguments: Sequence[str]) -> None:
+    """Refuse parameters, files, names and namespaces that ROS would refuse with a line for its developers.
+
+    Raises:
+        CommandLineError: naming the word and how it is written.
+    """
+    for option, value in pairwise([*ros_words(arguments)[0], ""]):
+        if option in ("-p", "--param") and not value.partition(":=")[1]:
+            meant = value.replace("=", ":=", 1) if "=" in value else f"{value or 'NAME'}:=VALUE"
+            raise CommandLineError(f"{option} {value}: is written -p {meant}".replace(" :", ":"))
+        if option == "--params-file" and not value:
+            raise CommandLineError("--params-file: no file is named; it is written --params-file FILE")
+        if option in ("-r", "--remap"):
+            _check_rule(value)
+
+
+def _check_rule(rule: str) -> None:
+    name, separator, value = rule.partition(":=")
+    if not separator:
+        raise CommandLineError(f"-r {rule}: is written -r FROM:=TO")
+    if name == "__ns":
+        check_namespace(value)
+    elif name in ("__node", "__name"):
+        check_node_name(value)
+
+
+def check_namespace(text: str) -> None:
+    """Raise CommandLineError unless `text` is a namespace, with its leading slash."""
+    _check(validate_namespace, text, "/left")
+
+
+def check_node_name(text: str) -> None:
+    """Raise CommandLineError unless `text` is a node's name."""
+    _check(validate_node_name, text, "front_camera")
+
+
+def _check(validate: Callable[[str], object], text: str, example: str) -> None:
+    try:
+        validate(text)
+    except (InvalidNamespaceException, InvalidNodeNameException) as error:
+        reason = str(error).splitlines()[0].partition(": ")[2].rstrip(":")
+        raise CommandLineError(f"{text!r}: {reason}; letters, digits and _ are allowed, as in {example}") from error

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named causes of PolicyStatus.cause. Programs compare these; people read PolicyStatus.message."""
+
+from typing import Final
+
+NO_POLICY: Final = "NO_POLICY"
+NOT_ACTIVE: Final = "NOT_ACTIVE"
+LOADING: Final = "LOADING"
+NO_CAMERAS: Final = "NO_CAMERAS"
+LOAD_FAILED: Final = "LOAD_FAILED"
+SPEC_REJECTED: Final = "SPEC_REJECTED"
+INFERENCE_STUCK: Final = "INFERENCE_STUCK"

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Observations of several robots, or of several cameras, as one batch. Part of the adaptor to LeRobot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from so101_policy_server.core.image import Pixels
+from so101_policy_server.inference.image_decode import resize_image
+from so101_policy_server.policy import Leftover, Observation, PolicyDescription
+
+
+def alike(observations: Sequence[Observation], leftovers: Sequence[Leftover | None]) -> list[list[int]]:
+    """The places of those that can share a pass: pictures of the same sizes, leftovers of the same rows and delay.
+
+    LeRobot has one delay and one horizon for all rows of a batch.
+    """
+    groups: dict[object, list[int]] = {}
+    for index, (observation, leftover) in enumerate(zip(observations, leftovers, strict=True)):
+        sizes = tuple((key, *(picture.shape for picture in pictures)) for key, pictures in observation.images.items())
+        continued = None if leftover is None else (len(leftover.rows), leftover.expected_delay_steps)
+        groups.setdefault((sizes, continued), []).append(index)
+    return list(groups.values())
+
+
+def stacked(frames: list[dict[str, Any]]) -> dict[str, Any]:
+    """Observations of one row each, as LeRobot prepares them, as one batch; a single one stays as it is."""
+    if len(frames) == 1:
+        return frames[0]
+    first = frames[0]
+    tensors = {key: torch.cat([frame[key] for frame in frames]) for key in first if torch.is_tensor(first[key])}
+    return {**first, **tensors, "task": [frame["task"] for frame in frames]}
+
+
+def of_one_size(
+    images: Mapping[str, tuple[Pixels, ...]], description: PolicyDescription
+) -> Mapping[str, tuple[Pixels, ...]]:
+    """Pictures of one size for policies that stack their cameras before they resize them: diffusion's kind."""
+    sizes = {picture.shape for pictures in images.values() for picture in pictures}
+    features = {image.key: image for image in description.images}
+    stacks = any(image.native and image.trained_size for image in features.values())
+    if len(sizes) < 2 or not stacks:
+        return images
+    return {
+        key: tuple(resize_image(picture, features[key].height, features[key].width) for picture in pictures)
+        for key, pictures in images.items()
+    }

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames of one request in every order; what is missing or not wanted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from so101_policy_server.core.pending_observation import PendingObservation
+
+MS = 1_000_000
+
+
+@pytest.fixture
+def pending(examples):
+    """Makes a request wait for the newest frame of these cameras, or for `history` steps."""
+
+    def make(*cameras: str, history: int = 1) -> PendingObservation:
+        request = examples.request(positions=np.zeros((history, 6)))
+        return PendingObservation(request, examples.needs(*cameras), 0)
+
+    return make
+
+
+def arrive(observation: PendingObservation, frame) -> str | None:
+    """The camera that a frame is decoded for, None where it is left out."""
+    need = observation.need_of(frame)
+    if need is None:
+        return None
+    observation.arrived(frame)
+    return need.camera
+
+
+def test_frames_that_follow_their_request_complete_it(pending, examples) -> None:
+    observation = pending("front", "wrist")
+    for camera, complete in (("wrist", False), ("front", True)):
+        frame = examples.frame(camera)
+        assert arrive(observation, frame) == camera
+        observation.decoded(frame, examples.picture(), 5)
+        assert (observation.complete_since_ns == 5) is complete
+    assert list(observation.complete(5).images) == ["observation.images.front", "observation.images.wrist"]
+
+
+def test_a_second_copy_of_a_frame_and_a_camera_nobody_asked_for_are_left_out(pending, examples) -> None:
+    observation = pending("front")
+    assert arrive(observation, examples.frame("front")) == "front"
+    assert arrive(observation, examples.frame("front")) is None
+    assert arrive(observation, examples.frame("top")) is None
+    assert arrive(observation, examples.frame("front", history_index=1)) is None
+
+
+def test_the_frames_of_several_steps_come_newest_last(pending, examples) -> None:
+    observation = pending("front", history=3)
+    for index in (1, 0, 2):
+        frame = examples.frame("front", history_index=index)
+        arrive(observation, frame)
+        observation.decoded(frame, np.full((1, 1, 3), index, np.uint8), 0)
+    assert observation.complete_since_ns == 0
+    steps = observation.complete(0).images["observation.images.front"]
+    assert [pixels[0, 0, 0] for pixels in steps] == [2, 1, 0]
+
+
+def test_missing_frames_are_named_after_the_timeout_and_not_before(pending, examples) -> None:
+    observation = pending("front", "wrist", "top")
+    arrive(observation, examples.frame("wrist"))
+    assert observation.missing(999 * MS, 1.0) == ""
+    assert observation.missing(1000 * MS, 1.0) == "no frame from camera front, top within obs_queue_timeout = 1 s"
+
+
+def test_a_policy_without_cameras_is_complete_at_once(pending) -> None:
+    observation = pending()
+    assert observation.complete_since_ns == 0
+    assert observation.complete(0).images == {}

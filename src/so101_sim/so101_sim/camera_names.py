@@ -1,3 +1,0 @@
-"""The names of the virtual arm's cameras."""
-
-CAMERAS = ("front", "top", "wrist")

@@ -1,1 +1,0 @@
-"""Our own nodes, started from the launch files that a user starts, and the node that takes notes."""

@@ -1,1 +1,0 @@
-"""LeRobot's stock PolicyServer and RobotClient, started as they are, with notes taken of when they do what."""

@@ -1,1 +1,0 @@
-"""Bags to a LeRobotDataset: state, action and camera pictures at a fixed rate, one episode per pair of markers."""

@@ -1,1 +1,0 @@
-"""`./so101 doctor`: checks robot, server and network, one line each, with a remedy for what is not right."""

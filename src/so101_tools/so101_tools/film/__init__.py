@@ -1,1 +1,0 @@
-"""A short film of a run: recorded while it goes, drawn and encoded after it."""
