@@ -24,5 +24,5 @@ def system_on(
         prefixes=dict.fromkeys(ROBOT_NODES, prefix) | {"policy_server": hosts.prefix("server")},
         environments=dict.fromkeys(ROBOT_NODES, dds | (robot or {})) | {"policy_server": dds | (server or {})},
         queue_parameters={"request_policy": "adaptive"},
-        network=prefix[-2],
+        network=hosts.network("robot"),
     )

@@ -66,6 +66,10 @@ class TwoHosts:
         """Return the words to put before a command that shall run on "robot" or "server"."""
         return (sys.executable, "-SE", str(ENTER), *self._namespaces[host], "--")
 
+    def network(self, host: str) -> str:
+        """Return the network namespace of "robot" or "server", a file in /proc."""
+        return self._namespaces[host][0]
+
     def address(self, host: str) -> str:
         """Return the IPv4 address of a host."""
         return ADDRESSES[host]
