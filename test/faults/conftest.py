@@ -25,8 +25,9 @@ def table(request: pytest.FixtureRequest) -> FaultTable:
     return request.config.stash[TABLE]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def only_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The system of this folder's tests; it ends with them, since it takes a third of a core."""
     with System(tmp_path_factory.mktemp("faults")).running() as system:
         yield system
 
