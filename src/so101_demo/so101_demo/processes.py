@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processes of a run: the chain from sim.launch.xml, and those that watch it, each in the run's own ROS domain."""
 
-import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import TextIO
 
 import psutil
 from ament_index_python.packages import get_package_prefix, get_package_share_directory
-from so101_launch_runner.domain import DomainLease, environment
+from so101_launch_runner.domain import JoinedDomain
 from so101_launch_runner.errors import NoFreeDomainError
 from so101_launch_runner.find_file import find_launch_file
 from so101_viewer.errors import ViewerError
@@ -52,12 +51,10 @@ class Chain:
         self._last: dict[str, deque[str]] = {}
         self._log_path, self._log = _open_log(folder)
         try:
-            self._lease = DomainLease()
+            # This process too: its own node must meet the others and nobody else.
+            self._domain = JoinedDomain()
         except NoFreeDomainError as error:
             raise DemoError(str(error)) from error
-        # This process too: its own node must meet the others and nobody else.
-        self._environment = environment(self.domain_id)
-        os.environ.update(self._environment)
         self.correction = chosen_correction(options, CAMERAS)
         self._link = LinkedChain(folder) if options.link else None
         self._chain = self._runner(self._resolve(options))
@@ -71,7 +68,7 @@ class Chain:
     @property
     def domain_id(self) -> int:
         """ROS_DOMAIN_ID of the run."""
-        return self._lease.id
+        return self._domain.id
 
     @property
     def separation(self) -> str | None:
@@ -150,7 +147,7 @@ class Chain:
         if self._link is not None:
             self._link.close()
         self._log.close()
-        self._lease.close()
+        self._domain.close()
 
     def pids(self) -> dict[str, int]:
         """Return the process id of each node of the chain by its name."""
@@ -191,7 +188,7 @@ class Chain:
         return specs if self._link is None else self._link.apart(specs, (*SERVERS, "late_wire"))
 
     def _runner(self, specs: list[ProcessSpec]) -> Runner:
-        return Runner(specs, show=self._show, environment=self._environment)
+        return Runner(specs, show=self._show, environment=self._domain.environment)
 
     def _show(self, label: str, line: str) -> None:
         self._last.setdefault(label, deque(maxlen=LAST_LINES)).append(line)

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from so101_launch_runner.domain import DomainLease, is_quiet, ports_in_use
+from so101_launch_runner.domain import DomainLease, JoinedDomain, is_quiet, ports_in_use
 from so101_launch_runner.errors import NoFreeDomainError
 
 
@@ -50,3 +50,15 @@ def test_a_socket_that_only_listens_to_a_group_takes_no_domain(tmp_path: Path):
         assert one.getsockname()[1] not in ports_in_use()
     table.write_text("  sl  local_address\n 1: 0100FFEF:1CE8 0:0 07\n 2: 0100007F:1CF2 0:0 07\n")
     assert ports_in_use((table,)) == {0x1CF2}
+
+
+def test_a_process_that_joined_a_domain_leaves_it_as_it_came(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "0")
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE")
+    joined = JoinedDomain()
+    assert {name: os.environ[name] for name in joined.environment} == joined.environment
+    assert os.environ["ROS_DOMAIN_ID"] == str(joined.id)
+    for _ in range(2):
+        joined.close()
+        assert os.environ["ROS_DOMAIN_ID"] == "0"
+        assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in os.environ

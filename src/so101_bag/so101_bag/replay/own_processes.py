@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from so101_launch_runner.domain import DomainLease, environment
+from so101_launch_runner.domain import JoinedDomain
 from so101_launch_runner.errors import NoFreeDomainError
 from so101_launch_runner.find_file import find_launch_file
 from so101_msgs.msg import PolicySpec
@@ -28,13 +28,10 @@ class OwnProcesses:
     def __init__(self, processes: Sequence[ProcessSpec]) -> None:
         self._last: dict[str, deque[str]] = {}
         try:
-            self._lease = DomainLease()
+            self._domain = JoinedDomain()
         except NoFreeDomainError as error:
             raise ReplayError(str(error)) from error
-        own = environment(self._lease.id)
-        self._before = {name: os.environ.get(name) for name in own}
-        os.environ.update(own)
-        self._runner = Runner(processes, show=self._show, environment=own)
+        self._runner = Runner(processes, show=self._show, environment=self._domain.environment)
 
     def __enter__(self) -> Self:
         self._runner.start()
@@ -44,12 +41,7 @@ class OwnProcesses:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._runner.stop()
-        self._lease.close()
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        self._domain.close()
 
     def check(self) -> None:
         """Raise ReplayError when a process has ended."""

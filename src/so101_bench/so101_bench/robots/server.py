@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy server of the bench: the real node, started from server.launch.xml, in a domain of its own."""
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 import yaml
-from so101_launch_runner.domain import DomainLease, environment
+from so101_launch_runner.domain import JoinedDomain
 from so101_launch_runner.errors import NoFreeDomainError
 from so101_launch_runner.find_file import find_launch_file
 
@@ -41,12 +40,11 @@ class Server:
         parameters = {"ros__parameters": _parameters(options, robots)}
         config.write_text(yaml.safe_dump({"/**/policy_server": parameters}), encoding="utf-8")
         try:
-            self._lease = DomainLease()
+            self._domain = JoinedDomain()
             processes = resolve(find_launch_file("server.launch.xml"), {"config": str(config), "dds_profile": "udp"})
         except (NoFreeDomainError, LaunchFileError, FileNotFoundError) as error:
             raise BenchError(str(error)) from error
-        variables = {**environment(self._lease.id), "HF_HUB_OFFLINE": "1"}
-        os.environ.update(variables)
+        variables = {**self._domain.environment, "HF_HUB_OFFLINE": "1"}
         self._runner = Runner(
             processes, show=self._show, sigint_grace_s=4.0, sigterm_grace_s=2.0, environment=variables
         )
@@ -54,7 +52,7 @@ class Server:
     @property
     def domain(self) -> int:
         """Where it can be reached."""
-        return self._lease.id
+        return self._domain.id
 
     def check(self) -> None:
         """Raise BenchError when it has ended."""
@@ -70,7 +68,7 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._runner.stop()
-        self._lease.close()
+        self._domain.close()
 
     def _show(self, label: str, line: str) -> None:
         self._lines.append(line)
