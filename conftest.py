@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Keep what the imports made, millions of objects, out of every later collection of garbage: each held up a second."""
+    """Keep what the imports made, millions of objects, out of every later garbage collection: each took half a second."""
     gc.collect()
     gc.freeze()
 
