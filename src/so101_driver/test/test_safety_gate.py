@@ -776,3 +776,18 @@ class AnythingHappens(RuleBasedStateMachine):
 
 AnythingHappens.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestAnythingHappens = AnythingHappens.TestCase
+
+
+def test_goals_keep_their_speed_over_resets_of_a_joint_that_its_load_holds_back() -> None:
+    """Resets move the goal to the unloaded side and back; commands then lead away from there."""
+    happens = AnythingHappens()
+    happens.reset()
+    happens.blocked(stuck=True)
+    happens.port_back(moved=0.0)
+    happens.sensible_commands(step=0.09375, times=6)
+    happens.fault(overload, 3)
+    assert happens.rig.gate.state is DriverState.LATCHED
+    happens.reset()
+    happens.reset()
+    happens.sensible_commands(step=-0.0625, times=1)
+    assert happens.rig.gate.state is DriverState.ENGAGED
