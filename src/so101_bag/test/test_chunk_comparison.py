@@ -69,6 +69,22 @@ def test_requests_are_found_with_their_frames_and_chunks_whatever_the_repeats(tm
     assert found[0].spec_id == 9
 
 
+def test_topics_that_the_recorder_heard_out_of_order_are_still_one_exchange(tmp_path):
+    maker = BagMaker(tmp_path / "run")
+    maker.write(*SPEC, PolicySpec(spec_id=9, task="wave"), 0.0)
+    asked = ObservationRequest(session=5, request_id=1, spec_id=9)
+    answer = ActionChunk(session=5, request_id=1, status=ActionChunk.OK, joint_names=["pan"], rows=1, positions=[0.1])
+    frame = ObservationImage(session=5, request_id=1, camera="top")
+    maker.write("top/observation", "so101_msgs/msg/ObservationImage", frame, 1.0)
+    for begin_s in (1.001, 1.2):  # the second copies of request and chunk, when the first chunk is already there
+        maker.write(*REQUEST, asked, begin_s)
+        maker.write(*CHUNK, answer, begin_s + 0.1)
+    with Bag(maker.close()) as bag:
+        found = list(exchanges(bag))
+    assert [list(exchange.frames) for exchange in found] == [["/top/observation"]]
+    assert found[0].round_trip_s == pytest.approx(0.1)
+
+
 def test_a_bag_without_observations_says_so(tmp_path):
     maker = BagMaker(tmp_path / "run")
     maker.write(*SPEC, PolicySpec(), 0.0)

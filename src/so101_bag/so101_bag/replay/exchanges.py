@@ -2,7 +2,7 @@
 """Requests of a bag, each with the frames that were sent for it and its chunk."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest
 
@@ -14,7 +14,9 @@ CHUNK = ("action_chunk", "so101_msgs/msg/ActionChunk")
 SPEC = ("policy_spec", "so101_msgs/msg/PolicySpec")
 STATUS = ("policy_status", "so101_msgs/msg/PolicyStatus")
 
-_OPEN_AT_MOST = 64  # requests without a chunk that are kept: one that never got a chunk must not stay forever
+_REMEMBERED = 64  # requests: one that never got a chunk must not stay forever
+Key = tuple[int, int]
+"""Session and request id."""
 
 
 @dataclass(slots=True)
@@ -22,7 +24,7 @@ class Exchange:
     """One request and its chunk as recorded.
 
     Attributes:
-        request: the request.
+        request: the request, and as it was serialized.
         spec: serialized PolicySpec in force.
         spec_id: its id.
         frames: camera topic -> its serialized frames.
@@ -32,16 +34,18 @@ class Exchange:
 
     request: ObservationRequest
     request_serialized: bytes
-    requested_ns: int
-    spec: bytes = b""
-    spec_id: int = 0
-    frames: dict[str, list[bytes]] = field(default_factory=dict)
-    chunk: ActionChunk | None = None
-    round_trip_s: float = 0.0
+    spec: bytes
+    spec_id: int
+    frames: dict[str, list[bytes]]
+    chunk: ActionChunk
+    round_trip_s: float
 
 
 def exchanges(bag: Bag) -> Iterator[Exchange]:
     """Give the requests of a bag that got a chunk, in the order of their chunks.
+
+    A recorder hears each topic apart: a frame may stand in the bag before its request, and the second copy of a request
+    after its chunk.
 
     Raises:
         BagError: a topic is missing, or of another version.
@@ -51,25 +55,34 @@ def exchanges(bag: Bag) -> Iterator[Exchange]:
     spec = bag.require(*SPEC, purpose)
     chunk = bag.require(*CHUNK, purpose)
     bag.require(*FRAMES, purpose)
-    frames = bag.find(*FRAMES)
-    gathering: dict[tuple[int, int], Exchange] = {}
+    requests: dict[Key, Received] = {}
+    frames: dict[Key, dict[str, list[bytes]]] = {}
+    done: dict[Key, None] = {}
     newest_spec: Received | None = None
-    for received in bag.messages([request, spec, chunk, *frames]):
+    for received in bag.messages([request, spec, chunk, *bag.find(*FRAMES)]):
         message = received.message
         if received.topic == spec.name:
             newest_spec = received
             continue
         key = (message.session, message.request_id)
+        if key in done:
+            continue
         if received.topic == request.name:
-            if key not in gathering:
-                gathering[key] = Exchange(message, received.serialized, received.time_ns)
-                while len(gathering) > _OPEN_AT_MOST:
-                    del gathering[next(iter(gathering))]
+            requests.setdefault(key, received)
         elif isinstance(message, ObservationImage):
-            if key in gathering:
-                gathering[key].frames.setdefault(received.topic, []).append(received.serialized)
-        elif message.status == ActionChunk.OK and key in gathering and newest_spec is not None:
-            done = gathering.pop(key)
-            done.chunk, done.round_trip_s = message, (received.time_ns - done.requested_ns) / 1e9
-            done.spec, done.spec_id = newest_spec.serialized, newest_spec.message.spec_id
-            yield done
+            frames.setdefault(key, {}).setdefault(received.topic, []).append(received.serialized)
+        elif message.status == ActionChunk.OK and key in requests and newest_spec is not None:
+            done[key] = None
+            asked = requests.pop(key)
+            yield Exchange(
+                request=asked.message,
+                request_serialized=asked.serialized,
+                spec=newest_spec.serialized,
+                spec_id=newest_spec.message.spec_id,
+                frames=frames.pop(key, {}),
+                chunk=message,
+                round_trip_s=(received.time_ns - asked.time_ns) / 1e9,
+            )
+        for remembered in (requests, frames, done):
+            while len(remembered) > _REMEMBERED:
+                del remembered[next(iter(remembered))]

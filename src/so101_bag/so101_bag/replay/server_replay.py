@@ -52,7 +52,6 @@ class ServerReplay:
         Raises:
             ReplayError: the server is in ERROR, silent, or refuses the recorded spec.
         """
-        assert exchange.chunk is not None
         self._announce(exchange, load_timeout_s)
         begin_s = time.monotonic()
         chunk = self._request(exchange)
