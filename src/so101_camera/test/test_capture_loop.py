@@ -73,7 +73,7 @@ def test_a_device_that_went_is_opened_again_and_its_frames_go_on() -> None:
     source = ScriptedSource(["frame"] + ["error"] * ERRORS_BEFORE_REOPENING + ["gone", "frame"])
     frames, errors, loop = run(source, lambda got: len(got) >= 3)
     assert frames[:3] == [1, 2, 3]
-    assert errors.count("it is gone") == 1
+    assert errors == ["no frame", "it is gone"]
     assert loop.state.openings == 2
     assert loop.state.error == ""
 
@@ -111,3 +111,10 @@ def test_a_fault_in_a_callback_ends_the_node_with_a_line() -> None:
     with pytest.raises(NodeError, match=r"^internal error in thread capture: ValueError: boom; camera front$"):
         fatal.check()
     assert source.closed == 1
+
+
+def test_reads_that_fail_alike_are_told_once_for_each_opening() -> None:
+    once = ["error"] * ERRORS_BEFORE_REOPENING
+    _, errors, loop = run(ScriptedSource([*once, *once, "frame", "error"]), lambda got: len(got) >= 3)
+    assert errors == ["no frame"] * 3
+    assert loop.state.openings == 3

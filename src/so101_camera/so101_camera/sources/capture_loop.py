@@ -45,7 +45,7 @@ class CaptureLoop:
         self._stop = threading.Event()
         self._thread = WatchedThread("capture", self._run, fatal)
         self._frames = self._openings = 0
-        self._error = ""
+        self._error = self._told = ""
 
     @property
     def state(self) -> CaptureState:
@@ -66,6 +66,7 @@ class CaptureLoop:
         try:
             while not self._stop.is_set():
                 frames_before = self._frames
+                self._told = ""
                 try:
                     self._source.open()
                     self._openings += 1
@@ -95,10 +96,13 @@ class CaptureLoop:
                 self._report(error)
                 continue
             failed = 0
-            self._error = ""
+            self._error = self._told = ""
             self._frames += 1
             self._on_frame(frame)
 
     def _report(self, error: SourceError) -> None:
+        """Tell an error once for each opening, not for each of the reads that fail alike."""
         self._error = str(error)
-        self._on_error(self._error)
+        if self._error != self._told:
+            self._told = self._error
+            self._on_error(self._error)
