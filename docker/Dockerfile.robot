@@ -22,14 +22,14 @@ COPY src/so101_link src/so101_link
 COPY src/so101_node src/so101_node
 COPY src/so101_viewer src/so101_viewer
 
-# Test dependencies stay out. rosdep does not bring the servo SDK, nor what the recorder writes bags with.
+# Test dependencies stay out. rosdep brings neither PyAV nor the servo SDK, nor what the recorder writes bags with.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-pip \
     && rosdep update \
     && rosdep install --from-paths msg config launch src --ignore-src -y \
         -t buildtool -t buildtool_export -t build -t build_export -t exec \
     && pip install --no-cache-dir --break-system-packages \
-        feetech-servo-sdk==1.0.0 mcap==1.6.0 zstandard==0.25.0 \
+        av==15.1.0 feetech-servo-sdk==1.0.0 mcap==1.6.0 zstandard==0.25.0 \
     && rm -rf /var/lib/apt/lists/*
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]

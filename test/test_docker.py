@@ -67,7 +67,7 @@ def test_a_package_that_a_launch_file_starts_something_of_is_copied(file: Path) 
 
 
 def test_the_robots_image_has_what_driver_and_recorder_import_beyond_rosdep() -> None:
-    assert set(pinned(ROOT / "docker" / "Dockerfile.robot")) >= {"feetech-servo-sdk", "mcap", "zstandard"}
+    assert set(pinned(ROOT / "docker" / "Dockerfile.robot")) >= {"av", "feetech-servo-sdk", "mcap", "zstandard"}
 
 
 @pytest.mark.parametrize("path", ["docker/Dockerfile.robot", "docs/how-to/deployment.md"])

@@ -12,7 +12,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{package_name}"]),
         (f"share/{package_name}", ["package.xml"]),
     ],
-    install_requires=["setuptools", "numpy"],
+    install_requires=["setuptools", "av", "numpy"],
     extras_require={"test": ["pytest", "hypothesis"]},
     zip_safe=True,
     maintainer="SO-101 remote policy maintainers",

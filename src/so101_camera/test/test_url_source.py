@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A camera in the network: a server of MJPEG over HTTP on the loopback interface."""
 
+import io
 import sys
 import threading
 import time
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from so101_camera.core.frame import Frame
@@ -32,6 +34,7 @@ class Camera(ThreadingHTTPServer):
     daemon_threads = True
     stalls = ends = False
     status, kind = 200, "multipart/x-mixed-replace; boundary=frame"
+    body = b"<html>Welcome</html>"
     period_s = 0.01
     connections = 0
 
@@ -45,7 +48,7 @@ class Stream(BaseHTTPRequestHandler):
         self.send_header("Content-Type", self.server.kind)
         self.end_headers()
         if "multipart" not in self.server.kind:
-            self.wfile.write(b"<html>Welcome</html>")
+            self.wfile.write(self.server.body)
             return
         sent = 0
         try:
@@ -122,8 +125,42 @@ def test_pictures_that_change_their_size_come_as_they_are(camera: Camera, monkey
     source.close()
 
 
+def h264(*sizes: tuple[int, int]) -> bytes:
+    """A stream that changes its size while it runs: two seconds of each, a grey left half and a dark right one."""
+    stream = b""
+    for width, height in sizes:
+        file = io.BytesIO()
+        with av.open(file, "w", format="h264") as container:
+            encoder = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "g": "5"})
+            encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+            pixels = np.full((height, width, 3), 30, np.uint8)
+            pixels[:, : width // 2] = 200
+            for _ in range(60):
+                container.mux(encoder.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
+            container.mux(encoder.encode())
+        stream += file.getvalue()
+    return stream
+
+
+def test_a_video_stream_that_changes_its_size_is_not_fitted_to_the_first_size(camera: Camera) -> None:
+    camera.kind, camera.body = "video/h264", h264((64, 48), (96, 96))
+    source = make_source(settings(camera))
+    source.open()
+    assert source.mismatch() == ""
+    frames: list[Frame] = []
+    with pytest.raises(SourceEndedError):
+        while True:
+            frames.append(source.read())
+    source.close()
+    sizes = [frame_size(frame) for frame in frames]
+    assert set(sizes) == {(64, 48), (96, 96)} and sizes == sorted(sizes)
+    last = frames[-1].bgr
+    assert last is not None and last.shape == (96, 96, 3)
+    assert abs(int(last[48, 24, 0]) - 200) < 10 and abs(int(last[48, 72, 0]) - 30) < 10
+
+
 def test_a_stream_that_stands_still_is_an_error_in_time(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(url_source, "READ_TIMEOUT_MS", 400)
+    monkeypatch.setattr(url_source, "READ_TIMEOUT_S", 0.4)
     source = make_source(settings(camera))
     source.open()
     source.read()
