@@ -22,6 +22,7 @@ ROBOT = "so101_bringup"
 DEPENDS = re.compile(r"<(?:depend|build_depend|buildtool_depend|exec_depend)>\s*([\w-]+)\s*<")
 _STAMP = ".so101.json"
 _PYTHON_MESSAGES_ONLY = "-DCMAKE_PROJECT_so101_msgs_INCLUDE={}/scripts/cmake/python_messages_only.cmake"
+_FOR_ONE_PACKAGE = "--no-warn-unused-cli"  # the others would warn of a variable that is not theirs
 _SKIPPED = {"__pycache__", "test", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 # Files whose text decides the outcome of a build. Of all others (linked into install/) only the names do.
 _READ = re.compile(r"(^|/)(package\.xml|setup\.py|setup\.cfg|CMakeLists\.txt)$|\.(msg|srv|action|cmake|in)$")
@@ -179,7 +180,7 @@ def run(layout: Layout, runner: Callable[..., Outcome] = run_shown, package: str
     colcon += ["--build-base", str(layout.build), "--install-base", str(layout.install)]
     colcon += ["--packages-select", *sorted(changed)]
     if not ros:  # apt's rviz and rosbag2 are C++ and want the messages too
-        colcon += ["--cmake-args", _PYTHON_MESSAGES_ONLY.format(layout.root)]
+        colcon += ["--cmake-args", _PYTHON_MESSAGES_ONLY.format(layout.root), _FOR_ONE_PACKAGE]
     outcome = runner(colcon, env, cwd=layout.root)
     if outcome.code != 0:
         if runner is not run_shown:
