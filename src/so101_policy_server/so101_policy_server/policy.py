@@ -38,7 +38,7 @@ class PolicySource:
         policy_type: LeRobot's type the checkpoint must have; "" = whatever it has.
         device: cuda, cpu or mps.
         torch_threads: CPU threads of the policy; 0 = torch's own choice.
-        min_inference_s: predict_action_chunk is made to take at least this long, s.
+        min_inference_s: an inference is made to take at least this long, s; the server sees to it, for every library.
         base_model_name_or_path: base policy of a PEFT adapter; "" = the one that the adapter names.
         allow_download: whether a local checkpoint may fetch parts that it names (such as a tokenizer) from the hub.
         statistics_from: which statistics to normalise with: `so100.buffer.*`, `action=KEY` or a dataset's stats.json.

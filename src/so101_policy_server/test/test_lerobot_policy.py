@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from so101_node.fingerprint import of_checkpoint
+from so101_policy_server.inference.checked_policy import CheckedPolicy
 from so101_policy_server.lerobot.checkpoint import find_checkpoint
 from so101_policy_server.policy import Leftover, Observation, PolicyError, PolicyLoadError, PolicySource
 
@@ -111,7 +112,7 @@ def test_state_and_every_camera_reach_the_policy(act) -> None:
 
 
 def test_the_minimum_time_counts_as_the_policys_own(tiny_act: Path) -> None:
-    slow = load(tiny_act, min_inference_s=0.3)
+    slow = CheckedPolicy(load(tiny_act), "lerobot", min_inference_s=0.3)
     began = time.monotonic()
     prediction = slow.infer(observe(slow), None)
     assert prediction.inference_s >= 0.3

@@ -121,7 +121,6 @@ class LeRobotPolicy:
         self._postprocessor = postprocessor
         self._source = source
         self._device = torch.device(source.device)
-        self._min_inference_s = source.min_inference_s
         self._supports_rtc = bool(policy.supports_rtc())
         if self._supports_rtc:
             policy.config.rtc_config = RTCConfig(enabled=False, execution_horizon=SOFT_ROWS)
@@ -161,7 +160,6 @@ class LeRobotPolicy:
             },
             task="warm-up",
         )
-        wanted, self._min_inference_s = self._min_inference_s, 0.0
         try:
             for _ in range(WARM_UP_PASSES):
                 prediction = self.infer(blank, None)
@@ -169,8 +167,6 @@ class LeRobotPolicy:
                 self.infer_batch([blank, blank], [None, None])
         except PolicyError as error:
             raise PolicyLoadError(f"{described.path} ({described.policy_type}) cannot run: {error}") from error
-        finally:
-            self._min_inference_s = wanted
         rows, columns = prediction.actions.shape
         if columns != described.action_dim:
             raise PolicyLoadError(
@@ -216,9 +212,6 @@ class LeRobotPolicy:
             prepared = time.monotonic()
             with torch.no_grad(), self._precision():
                 chunks = self._predict(batch, prefix, leftovers[0])
-            remaining = self._min_inference_s - (time.monotonic() - prepared)
-            if remaining > 0:
-                time.sleep(remaining)
             inferred = time.monotonic()
             # The whole chunk at once: bit-equal to row by row and 20 times faster.
             actions = self._postprocessor(chunks).to("cpu", torch.float32).numpy()
