@@ -115,6 +115,7 @@ def test_the_expert_places_the_cube_through_the_whole_chain_and_the_run_leaves_r
     assert "Traceback" not in demo.text
 
 
+@pytest.mark.long
 def test_the_expert_places_the_cube_over_the_link_alone(run):
     demo = run(
         "--link", "--policy", "expert", "--episodes", "1", "--seed", "1", "--report", "report.json", "--no-video"
@@ -126,6 +127,7 @@ def test_the_expert_places_the_cube_over_the_link_alone(run):
     assert "link to robot root is up" in demo.log and "Traceback" not in demo.text + demo.log
 
 
+@pytest.mark.long
 def test_a_policy_with_random_weights_moves_the_arm_within_its_limits_through_all_nodes(run, tmp_path, peer_in):
     checkpoint = tmp_path / "tiny_act"
     cameras = ("front", "wrist")  # others than the shipped policy reads: the chain takes those that a policy wants
