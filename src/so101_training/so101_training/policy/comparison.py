@@ -19,6 +19,8 @@ LABELS = {
     "stop_and_wait": "stop and wait: request, hold, execute all",
 }
 COLOURS = {"aligned": "#1b7837", "unaligned": "#d95f02", "stop_and_wait": "#5e3c99"}
+# Points from a point to its label: right of all three that fall together, one below the other.
+LABEL_OFFSETS = {"aligned": (6, 9), "unaligned": (17, -3), "stop_and_wait": (9, -15)}
 _Z = 1.96  # 95 %
 
 
@@ -83,16 +85,25 @@ def plot(path: Path, title: str, cells: Sequence[ModeCell]) -> None:
         mine = sorted((cell for cell in cells if cell.mode == mode), key=sort_key)
         if not mine:
             continue
-        x = [cell.delay_ms + 4.0 * (index - 1) for cell in mine]  # side by side where they fall together
+        x = [cell.delay_ms + 9.0 * (index - 1) for cell in mine]  # side by side where they fall together
         y = [100 * cell.ratio for cell in mine]
         below = [100 * (cell.ratio - cell.interval[0]) for cell in mine]
         above = [100 * (cell.interval[1] - cell.ratio) for cell in mine]
         axes.errorbar(x, y, yerr=[below, above], marker="o", capsize=4, color=COLOURS[mode], label=LABELS[mode])
         for cell, at_x, at_y in zip(mine, x, y, strict=True):
-            text, offset = f"{cell.successes}/{cell.episodes}", (9, 8 - 11 * index)  # one below the other
-            axes.annotate(text, (at_x, at_y), offset, textcoords="offset points", size=8, color=COLOURS[mode])
+            text = f"{cell.successes}/{cell.episodes}"
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
+            axes.annotate(
+                text,
+                (at_x, at_y),
+                LABEL_OFFSETS[mode],
+                textcoords="offset points",
+                size=8,
+                color=COLOURS[mode],
+                bbox=box,
+            )
     axes.set(xlabel="delay of the policy, ms", ylabel="episodes that succeeded, %", ylim=(-12, 112), title=title)
-    axes.margins(x=0.08)
+    axes.margins(x=0.1)
     axes.grid(alpha=0.3)
     axes.legend(loc="center right", fontsize=8)
     figure.savefig(path)
