@@ -477,8 +477,8 @@ def test_what_keeps_a_dataset_from_being_pushed_is_said_before_the_conversion(tm
 
 
 @pytest.mark.long
-def test_a_foreign_bag_is_appended_to_a_dataset_and_failures_leave_it_as_it_was(tmp_path):
-    """Through LeRobot, in processes of their own: what they print is part of it."""
+def test_a_foreign_bag_is_appended_to_a_dataset_and_failures_leave_it_as_it_was(tmp_path, monkeypatch, capsys):
+    """Through LeRobot; what is written in processes of their own: what those print is part of it."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     def dataset(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -495,13 +495,16 @@ def test_a_foreign_bag_is_appended_to_a_dataset_and_failures_leave_it_as_it_was(
     assert len(done.stdout.splitlines()) == 2 and "'Wave the arm'" in done.stdout
     before = content(tmp_path / "data")
 
-    for wrong, line in ((["--fps", "15"], "use --fps 30"), (["--units", "normalized"], "use --units degrees")):
-        done = dataset(*given, "--append", *wrong)
-        assert done.returncode == 1 and line in done.stderr
+    monkeypatch.chdir(tmp_path)
     other = make_run(tmp_path / "other", seconds=1.0, episodes=((0.1, 0.9, 1),))
-    done = dataset(str(other), "--out", "data", "--append")
-    assert done.returncode == 1 and "it lacks observation.images.top" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    for wrong, line in (
+        ([*given, "--append", "--fps", "15"], "use --fps 30"),
+        ([*given, "--append", "--units", "normalized"], "use --units degrees"),
+        ([str(other), "--out", "data", "--append"], "it lacks observation.images.top"),
+    ):
+        assert main(wrong) == 1
+        said = capsys.readouterr().err
+        assert line in said and len(said.splitlines()) == 1
     assert content(tmp_path / "data") == before and not list(tmp_path.glob(".*"))
 
     (tmp_path / "link").symlink_to("data")
