@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from so101_node.diagnostics import Level
 from so101_node.protocol import PolicyState
+from so101_policy_server.core import causes
 from so101_policy_server.ros.diagnosis import CAUSES, diagnose, entry_of
 
 
@@ -81,3 +82,9 @@ def test_the_entry_names_robot_counts_and_the_age_of_its_frames(report) -> None:
 
 def test_every_cause_that_is_no_good_has_a_remedy() -> None:
     assert all(cause.level is Level.OK or cause.remedy for cause in CAUSES)
+
+
+def test_every_name_that_the_core_gives_has_its_row() -> None:
+    named = {value for name, value in vars(causes).items() if name.isupper()}
+    assert len(named) >= 5
+    assert named <= {cause.name for cause in CAUSES}
