@@ -78,7 +78,7 @@ def test_a_fatal_error_is_one_line_and_exit_code_1() -> None:
 class Bad(Node):
     def __init__(self):
         super().__init__("bad")
-        self.create_timer(0.01, self.tick)
+        create_timer(self, 0.01, self.tick)
     def tick(self):
         raise NodeError("the thing is\\nmissing")
 sys.exit(run_node(Bad))
