@@ -60,9 +60,9 @@ class Trace:
 
     ticks: list[TraceTick] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
-    frame_ages: list[FrameAge] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
     marks: list[tuple[str, int]] = field(default_factory=list)
+    frame_ages: list[FrameAge] = field(default_factory=list)
 
 
 class TraceWriter:
