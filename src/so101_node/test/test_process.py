@@ -87,6 +87,14 @@ sys.exit(run_node(Bad))
     assert (process.returncode, err) == (1, "[bad] error: the thing is missing\n")
 
 
+def test_where_rclpy_has_no_executor_of_events_a_node_runs_on_the_other_one() -> None:
+    process = start("import sys; sys.modules['rclpy.experimental'] = None" + PLAIN)
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "left\n", "")
+
+
 def test_what_would_break_at_the_interpreters_exit_does_not_run() -> None:
     body = PLAIN.replace("sys.exit(run_node(Plain))", "run_process(Plain)").replace(
         'print("up", flush=True)',

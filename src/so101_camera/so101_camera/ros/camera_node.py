@@ -84,8 +84,8 @@ class CameraParameters:
     lossless: bool = parameter(False, "send PNG frames instead of JPEG on request")
     next_frame_within_s: float = parameter(
         0.0,
-        "a request waits for the next frame where that is due within this time, at most half a frame period, s: fresher "
-        "frames, chunks later by the wait; 0 = the newest frame at once",
+        "a request waits for the next frame where that is due within this time, half a frame period at most, s: frames "
+        "are fresher, chunks later; 0 = the newest frame at once",
         lower=0.0,
         upper=0.1,
     )

@@ -59,7 +59,9 @@ class ObservationPublisher:
         self._rule = AnsweringRule(camera)
         self._phase = FramePhase(round(next_frame_within_s * 1e9))
         self._wait_over = (
-            create_timer(node, next_frame_within_s, self._on_wait_over, autostart=False) if next_frame_within_s else None
+            create_timer(node, next_frame_within_s, self._on_wait_over, autostart=False)
+            if next_frame_within_s
+            else None
         )
         self.frames = self.observations = 0
 
