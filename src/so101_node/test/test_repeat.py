@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import rclpy
 from rclpy.executors import Executor, SingleThreadedExecutor
-from rclpy.experimental import EventsExecutor
+from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from so101_node.topics import qos
 from so101_node.topics.repeat import RepeatPublisher

@@ -149,7 +149,7 @@ def _make_executor() -> Executor:
     rclpy has only the one that asks.
     """
     try:
-        from rclpy.experimental import EventsExecutor
+        from rclpy.experimental.events_executor import EventsExecutor
     except ImportError:
         return SingleThreadedExecutor()
     return EventsExecutor()

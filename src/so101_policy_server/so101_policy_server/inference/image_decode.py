@@ -17,7 +17,7 @@ import numpy.typing as npt
 try:
     import simplejpeg
 except ImportError:  # ROS from apt without requirements/server.txt: the same pixels in twice the time
-    simplejpeg = None
+    simplejpeg = None  # type: ignore[assignment]
 
 from so101_policy_server.core.image import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, ImageDecodeError, Pixels
 
