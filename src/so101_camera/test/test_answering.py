@@ -115,7 +115,7 @@ def test_a_request_that_waits_for_the_next_frame_is_answered_when_that_comes() -
     camera = rule()
     assert camera.on_request(request(1), 0, wait_ns=10)
     assert camera.due(1, frame_ready=True) is None
-    assert not camera.on_request(request(1), 5, wait_ns=10), "its copy does not begin anew"
+    assert not camera.on_request(request(1), 5, wait_ns=10), "its copy does not begin again"
     camera.on_frame()
     assert camera.due(6, frame_ready=True) == request(1)
 

@@ -88,7 +88,7 @@ class AnsweringRule:
             wait_ns: how long it may wait for a newer frame.
 
         Returns:
-            Whether it begins to wait for one; its second copy does not begin anew.
+            Whether it begins to wait for one; its second copy does not begin again.
         """
         if (request.session, request.request_id) in self._answered:
             return False
