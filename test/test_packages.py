@@ -70,6 +70,7 @@ FROM_PIP = {
     "safetensors",
     "scipy",
     "scservo_sdk",
+    "simplejpeg",
     "so101_nexus",
     "tokenizers",
     "torch",

@@ -60,6 +60,7 @@ def side_report(turns: Sequence[Turn], server: str) -> dict[str, Any]:
     statistics = RunStatistics()
     statistics.start_episode("bench")
     blocked_s: list[float] = []
+    oldest_s: dict[tuple[int, int], float] = {}
     to_chunk_s: list[float] = []
     to_action_s: list[float] = []
     stages_s: dict[str, list[float]] = {}
@@ -86,6 +87,10 @@ def side_report(turns: Sequence[Turn], server: str) -> dict[str, Any]:
                 sizes.append(sent.size)
                 if sent.blocked_s is not None:
                     blocked_s.append(sent.blocked_s)
+        for frame in turn.trace.frame_ages:
+            if turn.begin_ns <= frame.at_ns <= turn.end_ns:
+                request = (frame.session, frame.request_id)
+                oldest_s[request] = max(frame.age_s, oldest_s.get(request, 0.0))
     seconds = sum(turn.end_ns - turn.begin_ns for turn in turns) * 1e-9
     cores = {name: sum(turn.cores.get(name, 0.0) for turn in turns) / len(turns) for name in turns[-1].cores}
     report = statistics.report(cores)
@@ -97,6 +102,7 @@ def side_report(turns: Sequence[Turn], server: str) -> dict[str, Any]:
         "observations_per_chunk": _round(_requests_per_chunk(turns)),
         "bytes_per_observation_sent": round(sum(sizes) / requests) if requests else None,
         "stages_ms": {name: _spread(values_s) for name, values_s in stages_s.items()},
+        "frame_age_ms": _spread(list(oldest_s.values())),
         "observation_to_chunk_ms": _spread(to_chunk_s),
         "observation_to_action_ms": _spread(to_action_s),
         "send_blocks_ms": {"p50": _ms(percentile(blocked_s, 50)), "max": _ms(max(blocked_s, default=None))},

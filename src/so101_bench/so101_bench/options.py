@@ -26,6 +26,7 @@ class BenchOptions:
         cut_s: how long the wire is cut after the last round; 0 = not.
         restart: whether the server is killed and started again after the last round.
         request_policy: of our queue.
+        next_frame_within_s: of our cameras.
         link: whether our side is measured a second time, robot and server joined by the link alone.
         report, plots: where to write JSON and plots; None = nowhere.
     """
@@ -40,6 +41,7 @@ class BenchOptions:
     request_policy: str = "threshold"
     chunk_size_threshold: float = 0.5
     actions_per_chunk: int = 50
+    next_frame_within_s: float = 0.0
     link: bool = False
     report: Path | None = None
     plots: Path | None = None
@@ -78,6 +80,9 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
         "--request-policy", choices=("threshold", "adaptive"), default="threshold", help="of our queue"
     )
     lerobot.add_argument("--threshold", type=Number(0, 1), default=0.5, help="chunk_size_threshold of both (0.5)")
+    lerobot.add_argument(
+        "--next-frame-within", type=Number(0, 0.1), default=0.0, metavar="S", help="of our cameras (default 0: never)"
+    )
     lerobot.add_argument("--actions-per-chunk", type=int, default=50, help="of both, 10 to 100 (default 50)")
     lerobot.add_argument(
         "--link",
@@ -112,6 +117,7 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
         request_policy=given.request_policy,
         chunk_size_threshold=given.threshold,
         actions_per_chunk=given.actions_per_chunk,
+        next_frame_within_s=given.next_frame_within,
         link=given.link,
         report=given.report,
         plots=given.plots,

@@ -30,6 +30,7 @@ ROWS = (
     Row("starved ticks", ("starved_ticks",), "{:.0f}"),
     Row("added latency p50, ms", ("added_latency_ms", "p50")),
     Row("added latency p99, ms", ("added_latency_ms", "p99")),
+    Row("age of the oldest frame, published, p50, ms", ("frame_age_ms", "p50")),
     Row("observation to chunk p50, ms", ("observation_to_chunk_ms", "p50")),
     Row("observation to first action p50, ms", ("observation_to_action_ms", "p50")),
     Row("inference p50, ms", ("inference_ms", "p50")),

@@ -31,6 +31,16 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameAge:
+    """How old a frame was when its camera published it, s, and for which request of which session."""
+
+    at_ns: int
+    session: int
+    request_id: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """One chunk that came into the queue: when, when it was requested, and what the server says of its making, s.
 
@@ -52,6 +62,7 @@ class Trace:
     sent: list[Sent] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
     marks: list[tuple[str, int]] = field(default_factory=list)
+    frame_ages: list[FrameAge] = field(default_factory=list)
 
 
 class TraceWriter:
@@ -67,6 +78,10 @@ class TraceWriter:
     def sent(self, at_ns: int, size: int, blocked_s: float | None = None) -> None:
         """Note one message to the server; bytes."""
         self._write({"kind": "sent", "at_ns": at_ns, "size": size, "blocked_s": blocked_s})
+
+    def frame_age(self, frame: FrameAge) -> None:
+        """Note the age of one frame."""
+        self._write({"kind": "frame_age", **asdict(frame)})
 
     def chunk(self, chunk: Chunk) -> None:
         """Note one accepted chunk."""
@@ -100,6 +115,8 @@ def read_trace(paths: Iterable[Path]) -> Trace:
             trace.ticks.append(TraceTick(TickSample(**entry), acting))
         elif kind == "sent":
             trace.sent.append(Sent(**entry))
+        elif kind == "frame_age":
+            trace.frame_ages.append(FrameAge(**entry))
         elif kind == "chunk":
             trace.chunks.append(Chunk(**entry))
         elif kind == "mark":

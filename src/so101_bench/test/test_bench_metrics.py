@@ -6,7 +6,7 @@ import json
 import pytest
 from so101_bench.goals import baseline_complaints, baseline_report, goals
 from so101_bench.metrics import Recovery, Turn, ratio, recovery, side_report
-from so101_bench.trace import Chunk, Sent, Trace, TraceTick
+from so101_bench.trace import Chunk, FrameAge, Sent, Trace, TraceTick
 from so101_bench.two_hosts.wire import NO_WIRE, Wire
 from so101_node.metrics.statistics import RunStatistics, TickSample
 
@@ -69,6 +69,12 @@ def test_added_latency_is_the_round_trip_less_the_policys_own_time() -> None:
     assert report["one_way_ms_estimate"] == pytest.approx(3, abs=0.01)
     # The chunk comes at 920 ms; the next tick is number 28, at 933.3 ms.
     assert 120 <= report["observation_to_action_ms"]["p50"] <= 120 + 33.4
+
+
+def test_the_age_of_an_observation_is_that_of_its_oldest_frame() -> None:
+    seen = turn()
+    seen.trace.frame_ages = [FrameAge(900 * MS, 7, 1, 0.005), FrameAge(901 * MS, 7, 1, 0.015)]
+    assert side_report([seen], "policy_server")["frame_age_ms"]["p50"] == pytest.approx(15.0)
 
 
 def test_two_turns_are_one_metric_and_the_gap_between_them_none() -> None:

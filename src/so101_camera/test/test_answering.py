@@ -109,3 +109,34 @@ def test_no_order_of_copies_makes_a_camera_answer_twice(arrivals: list[tuple[int
     camera = rule()
     got = [a for a in arrivals if answered(camera, request(a[1], session=a[0]))]
     assert len(got) == len(set(got)) == len(set(arrivals))
+
+
+def test_a_request_that_waits_for_the_next_frame_is_answered_when_that_comes() -> None:
+    camera = rule()
+    assert camera.on_request(request(1), 0, wait_ns=10)
+    assert camera.due(1, frame_ready=True) is None
+    assert not camera.on_request(request(1), 5, wait_ns=10), "its copy does not begin again"
+    camera.on_frame()
+    assert camera.due(6, frame_ready=True) == request(1)
+
+
+def test_a_request_that_waited_in_vain_gets_the_newest_frame() -> None:
+    camera = rule()
+    camera.on_request(request(1), 0, wait_ns=10)
+    camera.on_request(request(1), 9, wait_ns=10)
+    assert camera.due(9, frame_ready=True) is None
+    assert camera.due(10, frame_ready=True) == request(1)
+
+
+def test_a_robot_with_nothing_left_to_execute_waits_for_no_frame() -> None:
+    camera = rule()
+    asked = FrameRequest(1, 1, 7, must_go=True)
+    assert not camera.on_request(asked, 0, wait_ns=10)
+    assert camera.due(0, frame_ready=True) == asked
+
+
+def test_a_newer_request_has_a_wait_of_its_own() -> None:
+    camera = rule()
+    camera.on_request(request(1), 0, wait_ns=10)
+    assert not camera.on_request(request(2), 5)
+    assert camera.due(5, frame_ready=True) == request(2)

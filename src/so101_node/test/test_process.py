@@ -78,13 +78,21 @@ def test_a_fatal_error_is_one_line_and_exit_code_1() -> None:
 class Bad(Node):
     def __init__(self):
         super().__init__("bad")
-        self.create_timer(0.01, self.tick)
+        create_timer(self, 0.01, self.tick)
     def tick(self):
         raise NodeError("the thing is\\nmissing")
 sys.exit(run_node(Bad))
 """)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (1, "[bad] error: the thing is missing\n")
+
+
+def test_where_rclpy_has_no_executor_of_events_a_node_runs_on_the_other_one() -> None:
+    process = start("import sys; sys.modules['rclpy.experimental'] = None" + PLAIN)
+    assert process.stdout is not None and process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "left\n", "")
 
 
 def test_what_would_break_at_the_interpreters_exit_does_not_run() -> None:

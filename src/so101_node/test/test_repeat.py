@@ -2,20 +2,24 @@
 """Each message goes out twice."""
 
 import time
+from collections.abc import Callable
 
+import pytest
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
+from rclpy.experimental.events_executor import EventsExecutor
 from rclpy.node import Node
 from so101_node.topics import qos
 from so101_node.topics.repeat import RepeatPublisher
 from std_msgs.msg import UInt64
 
 
-def test_each_message_arrives_twice_and_in_order_of_first_arrival() -> None:
+@pytest.mark.parametrize("make_executor", [SingleThreadedExecutor, EventsExecutor], ids=["waits", "events"])
+def test_each_message_arrives_twice_and_in_order_of_first_arrival(make_executor: Callable[..., Executor]) -> None:
     context = rclpy.Context()
     rclpy.init(context=context)
     node = Node("repeat", context=context)
-    executor = SingleThreadedExecutor(context=context)
+    executor = make_executor(context=context)
     executor.add_node(node)
     heard: list[int] = []
     node.create_subscription(UInt64, "numbers", lambda message: heard.append(message.data), qos.CHUNK_READER)

@@ -56,6 +56,57 @@ def test_without_a_size_the_picture_stays_as_it_is() -> None:
     assert np.array_equal(decode_image(encode(rgb, ".png"), "png", None, None), rgb)
 
 
+SAMPLINGS = {"444": 0x111111, "422": 0x211111, "420": 0x221111, "440": 0x121111, "411": 0x411111}
+
+
+def by_opencv(data: bytes) -> np.ndarray:
+    """What policies were trained on: OpenCV's own pixels, RGB."""
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+@pytest.mark.parametrize("size", [(480, 640), (477, 637), (33, 17), (1, 1)])
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
+def test_every_kind_of_jpeg_has_opencvs_pixels_bit_for_bit(sampling: int, progressive: int, size) -> None:
+    noise = np.random.default_rng(3).integers(-20, 20, (*size, 3))
+    rgb = np.clip(picture(*size).astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    for quality in (40, 80, 100):
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+        data = cv2.imencode(".jpg", rgb, [*options, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])[1].tobytes()
+        assert np.array_equal(decode_image(data, "jpeg", None, None), by_opencv(data))
+
+
+def test_a_grey_jpeg_and_one_without_huffman_tables_have_opencvs_pixels_too() -> None:
+    grey = cv2.imencode(".jpg", picture()[..., 0])[1].tobytes()
+    for data in (grey, without_huffman_tables(encode(picture()))):
+        assert np.array_equal(decode_image(data, "jpeg", None, None), by_opencv(data))
+
+
+def test_a_jpeg_damaged_in_the_middle_is_what_opencv_makes_of_it() -> None:
+    data = bytearray(encode(picture(480, 640)))
+    data[len(data) // 2] ^= 0x55
+    assert np.array_equal(decode_image(data, "jpeg", None, None), by_opencv(bytes(data)))
+
+
+def without_huffman_tables(jpeg: bytes) -> bytes:
+    """As USB cameras send MJPG: decoders know the tables by heart."""
+    kept, at = bytearray(jpeg[:2]), 2
+    while jpeg[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+        if jpeg[at + 1] != 0xC4:
+            kept += jpeg[at:end]
+        at = end
+    return bytes(kept) + jpeg[at:]
+
+
+def test_without_the_faster_decoder_opencv_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(picture())
+    fast = decode_image(data, "jpeg", 48, 64)
+    monkeypatch.setattr(image_decode, "simplejpeg", None)
+    assert np.array_equal(decode_image(data, "jpeg", 48, 64), fast)
+
+
 @pytest.mark.parametrize(
     "buffer", [bytes, bytearray, memoryview, lambda b: array.array("B", b), lambda b: np.frombuffer(b, np.uint8)]
 )

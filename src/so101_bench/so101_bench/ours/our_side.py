@@ -109,6 +109,7 @@ class OurSide(Side):
 
     def _robot_parameters(self) -> dict[str, Any]:
         options = self._work.options
+        wait = {"next_frame_within_s": options.next_frame_within_s}
         return {
             "so101_driver": {
                 "port": str(self._sim_dir / "ttySO101"),
@@ -128,7 +129,7 @@ class OurSide(Side):
                 "connect_timeout_s": 120.0,
                 "start_on_activate": True,
             },
-            **{camera: {"device": str(self._work.frames / camera), "fps": FPS} for camera in CAMERAS},
+            **{camera: {"device": str(self._work.frames / camera), "fps": FPS, **wait} for camera in CAMERAS},
         }
 
     def _server_parameters(self) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from so101_node.parameters.declaring import declare
 from so101_node.process import run_process
 from so101_node.timing.timers import create_timer
 from so101_node.topics.qos import LATCHED
+from so101_node.topics.serialized import FrameHead
 
-from so101_bench.trace import Chunk, TraceWriter
+from so101_bench.trace import Chunk, FrameAge, TraceWriter
 
 STAGES = ("mailbox_wait", "wait_frames", "decode", "preprocess", "inference", "postprocess")
 
@@ -51,11 +52,16 @@ class TraceRecorderNode(Node):
         self.create_subscription(PolicyStatus, "policy_status", self._on_policy_status, LATCHED)
         for camera in settings.cameras:
             topic = f"{camera}/observation"
-            self.create_subscription(ObservationImage, topic, self._on_payload, deep(5, reliable=True), raw=True)
+            self.create_subscription(ObservationImage, topic, self._on_frame, deep(5, reliable=True), raw=True)
         create_timer(self, 1.0, lambda: None)  # without any timer two nodes of sixty did not end on SIGTERM
 
     def _on_payload(self, serialized: bytes) -> None:
         self._trace.sent(time.monotonic_ns(), len(serialized))
+
+    def _on_frame(self, serialized: bytes) -> None:
+        self._on_payload(serialized)
+        head = FrameHead.of(serialized)
+        self._trace.frame_age(FrameAge(time.monotonic_ns(), head.session, head.request_id, head.capture_age))
 
     def _on_status(self, status: QueueStatus) -> None:
         if status.state in COMMANDING:

@@ -3,7 +3,8 @@
 
 A request comes twice, 10 ms apart, so that one lost datagram costs 10 ms instead of a heartbeat period. The first copy
 that can be answered is, the other is not. A request that cannot be answered yet, because its PolicySpec or the first
-frame has not come, waits here for a moment: at start-up the latched spec and the first request race each other.
+frame has not come, waits here for a moment: at start-up the latched spec and the first request race each other. So does
+one that shall get the camera's next frame (`FramePhase`), until that comes or its time is over.
 """
 
 from collections import deque
@@ -29,12 +30,14 @@ class FrameRequest:
         session, request_id: identify the request; a copy has the same.
         spec_id: the PolicySpec it belongs to.
         history: observation steps wanted, 1 = now only; 0 is read as 1.
+        must_go: the robot has nothing left to execute, so that it waits for no frame.
     """
 
     session: int
     request_id: int
     spec_id: int
     history: int = 1
+    must_go: bool = False
 
     @property
     def steps(self) -> int:
@@ -60,6 +63,7 @@ class AnsweringRule:
         self._answered: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
         self._pending: tuple[FrameRequest, int] | None = None
         self._given: tuple[FrameRequest, int] | None = None
+        self._hold_until_ns = 0
 
     @property
     def spec(self) -> CameraSpec | None:
@@ -75,10 +79,29 @@ class AnsweringRule:
         """Take over the newest spec. Call `due` afterwards: a waiting request may have become answerable."""
         self._spec = spec
 
-    def on_request(self, request: FrameRequest, now_ns: int) -> None:
-        """Note a request or its copy. Call `due` afterwards."""
-        if (request.session, request.request_id) not in self._answered:
-            self._pending = (request, now_ns)
+    def on_request(self, request: FrameRequest, now_ns: int, wait_ns: int = 0) -> bool:
+        """Note a request or its copy. Call `due` afterwards, and once more after `wait_ns` where this returns True.
+
+        Args:
+            request: what came.
+            now_ns: monotonic clock, ns.
+            wait_ns: how long it may wait for a newer frame.
+
+        Returns:
+            Whether it begins to wait for one; its second copy does not begin again.
+        """
+        if (request.session, request.request_id) in self._answered:
+            return False
+        is_new = self._pending is None or self._pending[0] != request
+        self._pending = (request, now_ns)
+        if not is_new:
+            return False
+        self._hold_until_ns = 0 if request.must_go else now_ns + wait_ns
+        return self._hold_until_ns > now_ns
+
+    def on_frame(self) -> None:
+        """A newer frame came: what waited for it waits no more. Call `due` afterwards."""
+        self._hold_until_ns = 0
 
     def due(self, now_ns: int, frame_ready: bool) -> FrameRequest | None:
         """Return the request to answer now, at most once each; None when there is nothing to answer.
@@ -94,6 +117,8 @@ class AnsweringRule:
             self._pending = None
             return None
         if self._spec is None or request.spec_id != self._spec.spec_id or not frame_ready:
+            return None
+        if now_ns < self._hold_until_ns:
             return None
         self._given, self._pending = self._pending, None
         if not self.is_wanted:

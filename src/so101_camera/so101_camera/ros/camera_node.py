@@ -82,6 +82,13 @@ class CameraParameters:
         DEFAULT_JPEG_QUALITY, "JPEG quality for sources that give pixels, 1 to 100", lower=1, upper=100
     )
     lossless: bool = parameter(False, "send PNG frames instead of JPEG on request")
+    next_frame_within_s: float = parameter(
+        0.0,
+        "a request waits for the next frame where that is due within this time, half a frame period at most, s: frames "
+        "are fresher, chunks later; 0 = the newest frame at once",
+        lower=0.0,
+        upper=0.1,
+    )
     frame_id: str = parameter("", "tf frame in the headers; empty = <camera_name>_optical_frame")
     camera_info_url: str = parameter("", "YAML file of camera_calibration, a path or file:// URL; empty = uncalibrated")
     niceness: int = precedence.niceness(-5)
@@ -127,6 +134,7 @@ class CameraNode(Node):
             frame_id=parameters.frame_id,
             jpeg_quality=parameters.jpeg_quality,
             lossless=parameters.lossless,
+            next_frame_within_s=parameters.next_frame_within_s,
             camera_info=info,
         )
         self._device = without_password(parameters.device) or parameters.frame_source

@@ -37,6 +37,7 @@ class CameraPublisher:
         frame_id: str = "",
         jpeg_quality: int = DEFAULT_JPEG_QUALITY,
         lossless: bool = False,
+        next_frame_within_s: float = 0.0,
         camera_info: CameraInfo | None = None,
     ) -> None:
         """Create the topics.
@@ -47,6 +48,7 @@ class CameraPublisher:
             frame_id: tf frame in the headers; empty = `<camera>_optical_frame`.
             jpeg_quality: for frames that come as pixels, 1 to 100.
             lossless: answer requests with PNG of the pixels instead of JPEG.
+            next_frame_within_s: a request waits for the next frame where that is due within this time, s; 0 = never.
             camera_info: intrinsics; None publishes an uncalibrated one (K all zero, as REP 104 has it).
         """
         self._node = node
@@ -63,6 +65,7 @@ class CameraPublisher:
             frame_id=frame_id,
             jpeg_quality=jpeg_quality,
             lossless=lossless,
+            next_frame_within_s=next_frame_within_s,
         )
 
     @property

@@ -14,11 +14,13 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage
 from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
+from so101_node.timing.timers import create_timer
 from so101_node.topics import qos
 from std_msgs.msg import Header
 
 from so101_camera.core.answering import MAX_STEPS, AnsweringRule, CameraSpec, FrameRequest
 from so101_camera.core.frame import Frame
+from so101_camera.core.frame_phase import FramePhase
 from so101_camera.core.history import FrameHistory
 from so101_camera.errors import ImageCodecError
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, encode_png, jpeg_of, pixels_of
@@ -34,6 +36,7 @@ class ObservationPublisher:
         frame_id: tf frame in the headers; empty = `<camera>_optical_frame`. May be changed later.
         jpeg_quality: for frames that come as pixels, 1 to 100.
         lossless: serve requests with PNG of the pixels instead of JPEG.
+        next_frame_within_s: a request waits for the next frame where that is due within this time, s; 0 = never.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class ObservationPublisher:
         frame_id: str = "",
         jpeg_quality: int = DEFAULT_JPEG_QUALITY,
         lossless: bool = False,
+        next_frame_within_s: float = 0.0,
     ) -> None:
         self._node = node
         self._camera = camera
@@ -53,6 +57,12 @@ class ObservationPublisher:
         self._lock = threading.Lock()
         self._history = FrameHistory()
         self._rule = AnsweringRule(camera)
+        self._phase = FramePhase(round(next_frame_within_s * 1e9))
+        self._wait_over = (
+            create_timer(node, next_frame_within_s, self._on_wait_over, autostart=False)
+            if next_frame_within_s
+            else None
+        )
         self.frames = self.observations = 0
 
         self._sending = threading.Lock()  # guards the publisher and its depth, which a request may change
@@ -86,6 +96,8 @@ class ObservationPublisher:
         """
         with self._lock:
             self._history.add(frame)
+            self._phase.add(time.monotonic_ns())
+            self._rule.on_frame()
             self.frames += 1
         self._answer_due()
 
@@ -109,7 +121,7 @@ class ObservationPublisher:
         self._answer_due()
 
     def _on_request(self, message: ObservationRequest) -> None:
-        request = FrameRequest(message.session, message.request_id, message.spec_id, message.history)
+        request = FrameRequest(message.session, message.request_id, message.spec_id, message.history, message.must_go)
         if message.history > MAX_STEPS:
             self._node.get_logger().warning(
                 f"{self._camera}: a request asks for {message.history} observation steps: "
@@ -117,9 +129,20 @@ class ObservationPublisher:
                 throttle_duration_sec=10.0,
             )
         with self._lock:
-            self._rule.on_request(request, time.monotonic_ns())
+            now_ns = time.monotonic_ns()
+            wait_ns = self._phase.wait_ns(now_ns)
+            waits = self._rule.on_request(request, now_ns, wait_ns)
+        if waits and self._wait_over is not None:
+            self._wait_over.timer_period_ns = wait_ns
+            self._wait_over.reset()
         if request.steps > self._depth:
             self._deepen(request.steps)
+        self._answer_due()
+
+    def _on_wait_over(self) -> None:
+        """The next frame has not come in time: the newest one answers."""
+        assert self._wait_over is not None
+        self._wait_over.cancel()
         self._answer_due()
 
     def _deepen(self, steps: int) -> None:

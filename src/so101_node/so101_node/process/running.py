@@ -15,7 +15,7 @@ from typing import NoReturn
 import rclpy
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException, InvalidParameterTypeException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -31,6 +31,7 @@ from so101_node.process.command_line import CommandLineError
 from so101_node.process.last_line import name_in, say
 from so101_node.process.usage import reply_to_help
 from so101_node.threads import NodeError
+from so101_node.timing.timers import report_errors
 
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread that comes back from C (a decoded frame, a due tick) may wait for the Python code of another.
@@ -112,13 +113,15 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
         signal.signal(number, on_signal)
     name = name_in(sys.argv if args is None else args)
     node: Node | None = None
-    executor: SingleThreadedExecutor | None = None
+    executor: Executor | None = None
+    errors: list[NodeError] = []
     try:
         _start_ros(args)
         node = factory()
         name = node.get_name()
         refuse_unknown(node)
-        executor = SingleThreadedExecutor()
+        report_errors(node, errors.append)
+        executor = _make_executor()
         executor.add_node(node)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         # A full collection takes 4-8 ms with rclpy and cv2 loaded; what start-up made is never garbage.
@@ -126,6 +129,8 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
         gc.freeze()
         while not stop.is_set():
             executor.spin_once(timeout_sec=0.1)
+            if errors:
+                raise errors[0]
         return 0
     except _FATAL as error:
         hint = "; true or false, without quotes" if isinstance(error, InvalidParameterTypeException) else ""
@@ -135,6 +140,19 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
         return 0
     finally:
         _leave(node, executor)
+
+
+def _make_executor() -> Executor:
+    """The executor that is told what is ready instead of asking everything it knows, each time something is.
+
+    A message then takes 0.1 ms of a core instead of 0.43, and the action queue 0.06 of a core instead of 0.11. An older
+    rclpy has only the one that asks.
+    """
+    try:
+        from rclpy.experimental.events_executor import EventsExecutor
+    except ImportError:
+        return SingleThreadedExecutor()
+    return EventsExecutor()
 
 
 def _start_ros(args: Sequence[str] | None) -> None:
@@ -152,7 +170,7 @@ def _start_ros(args: Sequence[str] | None) -> None:
         raise CommandLineError(str(error)) from error
 
 
-def _leave(node: Node | None, executor: SingleThreadedExecutor | None) -> None:
+def _leave(node: Node | None, executor: Executor | None) -> None:
     try:
         if node is not None:
             on_exit = getattr(node, "on_exit", None)

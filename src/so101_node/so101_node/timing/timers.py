@@ -12,9 +12,33 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.timer import Timer
 
+from so101_node.threads import NodeError
+
 _STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+_REPORT = "report_node_error"
 
 
 def create_timer(node: Node, period_s: float, callback: Callable[[], object], *, autostart: bool = True) -> Timer:
-    """Call `callback` every `period_s` from the node's executor, for the first time after one period."""
-    return node.create_timer(period_s, callback, clock=_STEADY, autostart=autostart)
+    """Call `callback` every `period_s` from the node's executor, for the first time after one period.
+
+    A NodeError that it raises ends the node with its line; see `report_errors`.
+    """
+
+    def call() -> None:
+        try:
+            callback()
+        except NodeError as error:
+            report = getattr(node, _REPORT, None)
+            if report is None:
+                raise
+            report(error)
+
+    return node.create_timer(period_s, call, clock=_STEADY, autostart=autostart)
+
+
+def report_errors(node: Node, report: Callable[[NodeError], object]) -> None:
+    """Give each NodeError that a timer's callback raises to `report`.
+
+    Left to an executor of events it would be logged with its stack before it came out.
+    """
+    setattr(node, _REPORT, report)

@@ -19,6 +19,9 @@ class VirtualCamerasParameters:
     fps: float = parameter(30.0, "frames a second of each camera", lower=1.0, upper=120.0)
     jpeg_quality: int = parameter(DEFAULT_JPEG_QUALITY, "JPEG quality, 1 to 100", lower=1, upper=100)
     lossless: bool = parameter(False, "send PNG frames instead of JPEG on request")
+    next_frame_within_s: float = parameter(
+        0.0, "a request waits for the next frame where that is due within this time, s", lower=0.0, upper=0.1
+    )
     render_unwatched: bool = parameter(False, "render also the cameras that no policy and no listener wants")
     niceness: int = precedence.niceness(-5)
     render_niceness: int = parameter(10, "niceness of the rendering thread", lower=0, upper=19)

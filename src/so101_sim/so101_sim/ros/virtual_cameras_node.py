@@ -59,6 +59,7 @@ class VirtualCamerasNode(Node):
                 camera,
                 jpeg_quality=parameters.jpeg_quality,
                 lossless=parameters.lossless,
+                next_frame_within_s=parameters.next_frame_within_s,
                 camera_info=pinhole_camera_info(IMAGE_WIDTH, IMAGE_HEIGHT, math.radians(model.camera(camera).fovy[0])),
             )
             for camera in parameters.cameras
