@@ -146,7 +146,10 @@ def test_a_deployment_says_in_which_units_its_policy_was_trained(file: str, node
     assert parameters_of(file, node)["units"] in ("degrees", "normalized")
 
 
-@pytest.mark.parametrize(("file", "node"), [("robot.yaml", "action_queue"), ("pair.yaml", "action_queue"), ("action_queue.yaml", "action_queue")])
+@pytest.mark.parametrize(
+    ("file", "node"),
+    [("robot.yaml", "action_queue"), ("pair.yaml", "action_queue"), ("action_queue.yaml", "action_queue")],
+)
 def test_a_file_to_copy_leaves_the_task_to_be_set(file: str, node: str) -> None:
     assert parameters_of(file, node)["task"] == ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pair of arms as one robot: two virtual arms, two drivers, one queue, one policy server; one arm fails, both hold."""
+"""A pair of arms as one robot: two virtual arms and drivers, one queue, one policy server; one arm fails, both hold."""
 
 import signal
 import subprocess
@@ -18,6 +18,10 @@ from fault_rig.watcher import Heard, Watcher
 from how_to_page import HowToPage, environment_with
 from pair_rig import ARMS, PAIR_JOINTS, PairRig, pair_rig
 from sensor_msgs.msg import JointState
+from so101_action_queue.record.replay import replay
+from so101_bag.dataset.joint_streams import read_joints, read_limits
+from so101_bag.dataset.mapping import Mapping
+from so101_bag.storage.reader import Bag
 from so101_msgs.msg import DriverStatus, QueueStatus
 from so101_node.topics import qos
 
@@ -26,7 +30,7 @@ pytestmark = pytest.mark.faults
 PAGE = HowToPage("pair.md")
 WRIST = 4
 PATIENCE_S = 30.0
-# The other arm's way to its rest: `command_timeout_s`, or `arm_silent_s` before it; and the two ticks of a busy machine.
+# The other arm's way to HOLD: `arm_silent_s` where that comes first, `command_timeout_s`, and what a busy machine adds.
 COMMAND_TIMEOUT_S, SILENT_S, SLACK_S = 0.1, 0.15, 0.25
 
 
@@ -137,7 +141,9 @@ def test_both_arms_move_together_and_each_gets_its_own_half_of_every_command(pai
         assert pair.motion[arm].travelled(since_ns)[others].max() < 0.05
     assert np.corrcoef(ways)[0, 1] > 0.98
     whole = {tuple(one.position) for _, one in pair.commands["joint_command"].since(since_ns)}
-    halves = {arm: {tuple(one.position) for _, one in pair.commands[f"{arm}/joint_command"].since(since_ns)} for arm in ARMS}
+    halves = {
+        arm: {tuple(one.position) for _, one in pair.commands[f"{arm}/joint_command"].since(since_ns)} for arm in ARMS
+    }
     assert len(whole) > 60
     assert halves["left"] <= {row[:6] for row in whole} and len(halves["left"]) > 60
     assert halves["right"] <= {row[6:] for row in whole} and len(halves["right"]) > 60
@@ -157,6 +163,32 @@ def test_the_hop_through_the_pair_costs_little(pair: PairSystem) -> None:
     print(f"hop p50 {np.median(hops_s) * 1e3:.2f} ms, p95 {np.quantile(hops_s, 0.95) * 1e3:.2f} ms, n {len(hops_s)}")
     assert len(hops_s) > 50
     assert np.median(hops_s) < 0.02  # 1 ms on a quiet machine
+
+
+def test_what_the_queue_decided_about_twelve_joints_replays_and_a_bag_has_lerobots_columns(
+    pair: PairSystem, tmp_path: Path
+) -> None:
+    pair.rig.start("recorder", "so101_bag.record.recorder_node", folder=tmp_path / "bag")
+    pair.wait(lambda: (tmp_path / "bag" / "metadata.yaml").exists() or list(tmp_path.glob("bag/*.mcap")), "it records")
+    time.sleep(1.0)
+    since_ns = time.monotonic_ns()
+    pair.begin()
+    time.sleep(3.0)
+    pair.watcher.call("action_queue/stop")
+    time.sleep(0.5)
+    pair.rig.signal("recorder", signal.SIGINT)
+    assert pair.rig.processes["recorder"].wait(20.0) == 0, pair.rig.said("recorder")
+    session = pair.watcher.queue.newest.session
+    decisions = [one for _, one in pair.watcher.decisions.since(since_ns - 10**9) if one.session == session]
+    result = replay(decisions)
+    assert result.first_difference == ""
+    assert result.decisions > 60
+    with Bag(tmp_path / "bag") as bag:
+        limits = read_limits(bag, Mapping(), "a test")
+        positions = read_joints(bag, Mapping().joint_states, Mapping(), limits, "a test").rows
+    assert list(limits.names) == PAIR_JOINTS
+    assert positions.shape[1] == 12
+    assert np.ptp(positions[:, WRIST]) > 0.2 and np.ptp(positions[:, 6 + WRIST]) > 0.2
 
 
 def kill_driver(pair: PairSystem) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate of a pair: a command goes to both arms or to none, and what one arm does not do the other does not either."""
+"""The gate of a pair: a command goes to both arms or to neither, and what one cannot do the other does not."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from so101_node.protocol import DriverState
 ARMS = ("left", "right")
 CONFIG = PairConfig(ARMS, engage_tolerance_rad=0.2, engage_within_s=0.3, arm_silent_s=0.15)
 HERE = np.zeros(6)
-NEAR = {arm: HERE + 0.1 for arm in ARMS}
+NEAR = dict.fromkeys(ARMS, HERE + 0.1)
 WATCH_S = 0.02
 
 

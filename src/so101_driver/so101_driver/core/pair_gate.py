@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate before the drivers of a pair of arms: a command goes to both arms or to none, and one arm's HOLD is the pair's.
+"""The gate before the drivers of a pair of arms: a command goes to both arms or to neither.
 
 Each driver keeps a gate of its own, with its own limits; this one only decides whether a command goes on to both. It
 lets one arm hold by being silent: a driver without commands brakes within its limits and holds, which no goal sent from

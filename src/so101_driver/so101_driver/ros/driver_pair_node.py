@@ -27,8 +27,8 @@ from so101_node.timing.timers import create_timer
 from so101_node.topics import graph
 from so101_node.topics.qos import JOINT_COMMAND, JOINT_STATES_READER, JOINT_STATES_WRITER, LATCHED, TELEMETRY
 
-from so101_driver.core.paired_messages import PairedMessages
 from so101_driver.core.pair_gate import PairConfig, PairGate, PairShown
+from so101_driver.core.paired_messages import PairedMessages
 from so101_driver.ros import pair_messages as messages
 from so101_driver.ros.diagnosis import FOREIGN_COMMANDS, ONE_COMMANDER
 from so101_driver.ros.pair_diagnosis import diagnose
@@ -72,7 +72,9 @@ class DriverPairNode(Node):
         }
         self._sender = NewestValueThread("publish", outlets, self._fatal)
         self._sender.start()
-        self._commands = {arm: self.create_publisher(JointState, f"{arm}/joint_command", JOINT_COMMAND) for arm in p.arms}
+        self._commands = {
+            arm: self.create_publisher(JointState, f"{arm}/joint_command", JOINT_COMMAND) for arm in p.arms
+        }
         for arm in p.arms:
             for kind, topic, heard, qos in (
                 (JointState, "joint_states", self._on_joint_state, JOINT_STATES_READER),
@@ -203,7 +205,10 @@ class DriverPairNode(Node):
         values = {"mode": self._gate.mode.name, "joint_states_left_out": self._states.left_out}
         alarm = FOREIGN_COMMANDS if self._foreign else ONE_COMMANDER
         self._diagnostics.offer(
-            [entry(f"{name}: arms", cause, self._shown.message, values), entry(f"{name}: commands", alarm, self._foreign)]
+            [
+                entry(f"{name}: arms", cause, self._shown.message, values),
+                entry(f"{name}: commands", alarm, self._foreign),
+            ]
         )
 
 

@@ -13,7 +13,7 @@ class DriverPairParameters:
 
     arms: tuple[str, ...] = parameter(
         ("left", "right"),
-        "namespaces of the two drivers, which also begin the names of their joints (left_gripper), in the policy's order",
+        "namespaces of the two drivers, with which their joints' names begin too (left_gripper), in the policy's order",
     )
     engage_tolerance_rad: float = parameter(
         0.2,
@@ -23,7 +23,10 @@ class DriverPairParameters:
         upper=1.0,
     )
     engage_within_s: float = parameter(
-        0.3, "both drivers must follow within this long after the first command, or neither does, s", lower=0.1, upper=2.0
+        0.3,
+        "both drivers must follow within this long after the first command, or neither does, s",
+        lower=0.1,
+        upper=2.0,
     )
     arm_silent_s: float = parameter(
         0.15,

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
 from so101_node.timing import clock
@@ -24,9 +25,15 @@ class PairServices:
         self._node = node
         self._log: Any = node.get_logger()  # type: ignore[no-untyped-call]
         self._waiting: dict[Future, int] = {}
+        # The node's own group runs one callback at a time, and one that waits is running: replies, commands and all
+        # else would wait for it.
+        group = ReentrantCallbackGroup()
         for name, refusal in refusals.items():
-            clients = {arm: node.create_client(Trigger, f"{arm}/so101_driver/{name}") for arm in arms}
-            node.create_service(Trigger, f"so101_driver/{name}", self._service(name, clients, refusal))
+            clients = {
+                arm: node.create_client(Trigger, f"{arm}/so101_driver/{name}", callback_group=group) for arm in arms
+            }
+            respond = self._service(name, clients, refusal)
+            node.create_service(Trigger, f"so101_driver/{name}", respond, callback_group=group)
 
     def watch(self, now_ns: int) -> None:
         """Give up on drivers that do not reply; call often."""
