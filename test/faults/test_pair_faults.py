@@ -61,7 +61,7 @@ class PairSystem:
             newest = self.watcher.drivers.newest
             if newest is not None and newest.state == DriverStatus.LATCHED:
                 self.watcher.call("so101_driver/reset")
-            return newest is not None and newest.state in up and not newest.message.count("silent")
+            return newest is not None and newest.state in up
 
         self.wait(holds, "both arms hold")
         self.watcher.call("action_queue/stop")

@@ -22,7 +22,7 @@ ARM_NOT_ENGAGED: Final = "ARM_NOT_ENGAGED"
 ARM_NOT_HOLDING: Final = "ARM_NOT_HOLDING"
 
 PAUSES: Final = (causes.COMMAND_TIMEOUT, causes.ANSWERS_LATE)
-"""HOLD with these is no fault: the action queue goes on by itself."""
+"""HOLD with these is no fault: the action queue resumes automatically."""
 
 LOST_S: Final = 0.5
 """A driver says its status at 10 Hz in every state; older than five of them and nothing is known."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of a pair of drivers on /diagnostics. What is the matter with an arm is in the entry of its own driver."""
+"""The part of a pair of drivers on /diagnostics. What is wrong with an arm is in the entry of its own driver."""
 
 from typing import Final
 
