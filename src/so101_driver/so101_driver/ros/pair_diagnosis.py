@@ -6,7 +6,7 @@ from typing import Final
 from so101_node.diagnostics import Cause, Level
 from so101_node.protocol import DriverState
 
-from so101_driver.core import pair_gate
+from so101_driver.core import causes, pair_gate
 from so101_driver.core.pair_gate import PairShown
 from so101_driver.ros.diagnosis import FOREIGN_COMMANDS, ONE_COMMANDER
 
@@ -58,5 +58,5 @@ def diagnose(shown: PairShown) -> Cause:
         return _BY_NAME[shown.cause]
     if shown.state is DriverState.ENGAGED:
         return _BOTH_ENGAGED
-    calm = shown.state is DriverState.HOLD and shown.cause in ("", pair_gate.causes.PARKING, *pair_gate.PAUSES)
+    calm = shown.state is DriverState.HOLD and shown.cause in ("", causes.PARKING, *pair_gate.PAUSES)
     return _BOTH_HOLD if calm else _ARM_DOWN
