@@ -20,6 +20,7 @@ FILES = sorted(set(CONFIG.glob("*.yaml")) - {CONFIG / "view_diagnostics.yaml"}) 
 # The dataclass behind each executable. Cameras are named by the robot, hence listed by executable.
 DECLARED = {
     ("so101_driver", "so101_driver"): "so101_driver.ros.driver_parameters:DriverParameters",
+    ("so101_driver", "driver_pair"): "so101_driver.ros.pair_parameters:DriverPairParameters",
     ("so101_action_queue", "action_queue"): "so101_action_queue.ros.parameters:QueueParameters",
     ("so101_camera", "camera"): "so101_camera.ros.camera_node:CameraParameters",
     ("so101_policy_server", "policy_server"): "so101_policy_server.parameters:ServerParameters",
@@ -38,8 +39,9 @@ CAMERAS = {"front", "top", "wrist", "camera1", "camera2", "camera3"}
 
 
 def declared_by(node: str) -> type[Any]:
-    """The parameter dataclass of the node of that name."""
-    executable = "camera" if node in CAMERAS else node
+    """The parameter dataclass of the node of that name, `left/so101_driver` in a namespace."""
+    name = node.rpartition("/")[2]
+    executable = "camera" if name in CAMERAS else name
     path = next(path for (_package, name), path in DECLARED.items() if name == executable)
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
@@ -75,8 +77,10 @@ def test_ros_reads_a_parameter_file_for_a_node_in_any_namespace(file: Path) -> N
     rclpy.init(args=[], context=context)
     try:
         for name, values in sections(file):
-            arguments = ["--ros-args", "-r", f"__node:={name}", "--params-file", str(file)]
-            for namespace in ("/", "/lab/left"):
+            inner, _, own = name.rpartition("/")
+            arguments = ["--ros-args", "-r", f"__node:={own}", "--params-file", str(file)]
+            for outer in ("/", "/lab/left"):
+                namespace = f"{outer.rstrip('/')}/{inner}" if inner else outer
                 node = rclpy.create_node(
                     "any",
                     context=context,
@@ -97,6 +101,7 @@ def test_ros_reads_a_parameter_file_for_a_node_in_any_namespace(file: Path) -> N
 @pytest.mark.parametrize("file", list(launch_files().values()), ids=lambda file: file.name)
 def test_every_value_in_a_launch_file_is_accepted_by_its_node(file: Path) -> None:
     choices: dict[str, list[dict[str, str]]] = {
+        "robot.launch.xml": [{}, {"pair": "true"}],
         "sim.launch.xml": [{"policy": "act"}, {"policy": "expert"}],
         "replay.launch.xml": [
             {"bag": "bag", "play": "false", "to": "arm", "sim": "true"},
@@ -113,7 +118,8 @@ def test_every_value_in_a_launch_file_is_accepted_by_its_node(file: Path) -> Non
             values: dict[str, Any] = {}
             for source in spec.parameters:
                 if isinstance(source, Path):
-                    found = [section for name, section in sections(source) if name in (spec.name, spec.executable)]
+                    names = {str(spec.name), str(spec.executable), f"{spec.namespace}/{spec.name}".lstrip("/")}
+                    found = [section for name, section in sections(source) if name in names]
                     assert found, f"{source.name} has nothing for {spec.name}"
                     values.update(flat(found[0]))
                 else:
@@ -130,6 +136,8 @@ def parameters_of(file: str, node: str) -> dict[str, Any]:
     [
         ("robot.yaml", "action_queue"),
         ("server.yaml", "policy_server"),
+        ("pair.yaml", "action_queue"),
+        ("pair.yaml", "policy_server"),
         ("so101_lab.yaml", "action_queue"),
         ("so101_lab.yaml", "policy_server"),
     ],
@@ -138,7 +146,10 @@ def test_a_deployment_says_in_which_units_its_policy_was_trained(file: str, node
     assert parameters_of(file, node)["units"] in ("degrees", "normalized")
 
 
-@pytest.mark.parametrize(("file", "node"), [("robot.yaml", "action_queue"), ("action_queue.yaml", "action_queue")])
+@pytest.mark.parametrize(
+    ("file", "node"),
+    [("robot.yaml", "action_queue"), ("pair.yaml", "action_queue"), ("action_queue.yaml", "action_queue")],
+)
 def test_a_file_to_copy_leaves_the_task_to_be_set(file: str, node: str) -> None:
     assert parameters_of(file, node)["task"] == ""
 

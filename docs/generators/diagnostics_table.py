@@ -12,6 +12,7 @@ from so101_node.diagnostics import Cause, Level
 
 NODES = (
     ("so101_driver", "so101_driver.ros.diagnosis"),
+    ("driver_pair", "so101_driver.ros.pair_diagnosis"),
     ("action_queue", "so101_action_queue.ros.diagnosis"),
     ("policy_server", "so101_policy_server.ros.diagnosis"),
     ("camera", "so101_camera.ros.camera_node"),

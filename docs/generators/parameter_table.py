@@ -13,6 +13,7 @@ from so101_node.parameters import Rule, item_type
 
 NODES = (
     ("so101_driver", "so101_driver.ros.driver_parameters", "DriverParameters"),
+    ("driver_pair", "so101_driver.ros.pair_parameters", "DriverPairParameters"),
     ("action_queue", "so101_action_queue.ros.parameters", "QueueParameters"),
     ("camera", "so101_camera.ros.camera_node", "CameraParameters"),
     ("frame_gate", "so101_camera.ros.frame_gate_node", "FrameGateParameters"),

@@ -24,10 +24,12 @@ setup(
     entry_points={
         "console_scripts": [
             "so101_driver = so101_driver.ros.start:main",
+            "driver_pair = so101_driver.ros.start_pair:main",
             "configure_servos = so101_driver.configure.configure_servos:main",
         ],
         "so101.parameters": [
             "so101_driver = so101_driver.ros.driver_parameters:DriverParameters",
+            "driver_pair = so101_driver.ros.pair_parameters:DriverPairParameters",
         ],
     },
 )

@@ -47,6 +47,30 @@ def test_columns_are_put_in_the_policys_order_by_name(examples, spy_policy) -> N
     assert answer.joint_names == examples.joints
 
 
+def test_a_pair_of_arms_has_the_columns_of_lerobots_bi_follower_and_two_grippers(examples, spy_policy) -> None:
+    joints = tuple(f"{arm}_{joint}" for arm in ("left", "right") for joint in examples.joints)
+    description = examples.description(state_dim=12, action_dim=12)
+    changes = {"range_lower": (-1.5,) * 12, "range_upper": (1.5,) * 12, "drive_mode": (0,) * 12}
+    source = PolicySource("/models/pick")
+    served = examples.served(joint_names=joints)
+    accepted = check_spec(
+        examples.spec(joint_names=joints, **changes), served, source, description, PolicyChoice(source)
+    )
+    names = joints[6:] + joints[:6]  # a robot that lists its right arm first
+    positions = np.concatenate([np.full((1, 6), 0.75), np.full((1, 6), 0.15)], axis=1)
+    request = examples.request(joint_names=names, positions=positions, leftover=np.zeros((0, 12)))
+    images = {need.key: (examples.picture(),) for need in accepted.cameras}
+    policy = spy_policy(description)
+    answer = infer_chunk(policy, PreparedRequest(CompleteRequest(request, images, ChunkTiming()), accepted, "pick"))
+    state = policy.asked[0][0].state[0]
+    assert state[:5] == pytest.approx(np.degrees([0.15] * 5))
+    assert state[6:11] == pytest.approx(np.degrees([0.75] * 5))
+    assert state[[5, 11]] == pytest.approx([55.0, 75.0])  # both grippers: ratio of their range, percent
+    assert answer.joint_names == joints
+    assert answer.positions.shape == (50, 12)
+    assert answer.positions[10, [5, 11]] == pytest.approx([-1.2, -1.2])
+
+
 def test_rows_come_back_in_radians_as_many_as_were_wanted(examples, spy_policy) -> None:
     answer = infer_chunk(
         spy_policy(examples.description()), prepare(examples, examples.request(), actions_per_chunk=20)
