@@ -25,7 +25,7 @@ class DemoOptions:
     policy_delay_s: the least time that an inference takes; wire_delay_s: how long each chunk travels; in_flight:
     requests under way at once, at most; film: None for none; record: folder of the bag, or None; execution: one of
     MODES; correction: OFF, ON (the file that ships for the task), or a file; link: whether one TLS connection alone
-    joins robot and server.
+    joins robot and server; cut: the link is cut for so long, s, once in so long, s, or None.
     """
 
     headless: bool
@@ -43,6 +43,7 @@ class DemoOptions:
     in_flight: int = 1
     correction: str = OFF
     link: bool = False
+    cut: tuple[float, float] | None = None
     view_port: int | None = None
     """Where the browser view is served; None serves none, 0 the first free port from 9090 on."""
 
@@ -81,6 +82,12 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         "--link", action="store_true", help="join robot and server by one encrypted TCP connection alone, not by DDS"
     )
     parser.add_argument(
+        "--cut",
+        type=_cut,
+        metavar="S/EVERY",
+        help="with --link: let nothing through for S of each EVERY seconds (root)",
+    )
+    parser.add_argument(
         "--execution",
         choices=MODES,
         default=MODES[0],
@@ -103,6 +110,8 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         parser.error(f"--in-flight {given.in_flight}: must be at most {MOST_IN_FLIGHT}")
     if given.policy != "act" and given.correction != OFF:
         parser.error(f"--correction {given.correction}: goes with --policy act, the {given.policy} has none")
+    if given.cut is not None and not given.link:
+        parser.error(f"--cut {given.cut[0]:g}/{given.cut[1]:g}: goes with --link")
     return DemoOptions(
         headless=given.headless,
         task=given.task,
@@ -115,6 +124,7 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         in_flight=given.in_flight,
         correction=given.correction,
         link=given.link,
+        cut=given.cut,
         report=given.report,
         film=None if given.no_video else given.video,
         record=given.record,
@@ -140,6 +150,17 @@ def _port(text: str) -> int:
     if not (text.isdigit() and 1 <= int(text) <= 65534):
         raise argparse.ArgumentTypeError(f"{text}: must be 1 to 65534")
     return int(text)
+
+
+def _cut(text: str) -> tuple[float, float]:
+    cut, _, every = text.partition("/")
+    try:
+        times_s = float(cut), float(every)
+    except ValueError:
+        times_s = 0.0, 0.0
+    if not 0.0 < times_s[0] < times_s[1] <= 600.0:
+        raise argparse.ArgumentTypeError(f"{text}: must be S/EVERY, such as 3/12 s, S below EVERY, EVERY at most 600")
+    return times_s
 
 
 def _seconds(text: str) -> float:

@@ -56,7 +56,7 @@ class Chain:
         except NoFreeDomainError as error:
             raise DemoError(str(error)) from error
         self.correction = chosen_correction(options, CAMERAS)
-        self._link = LinkedChain(folder) if options.link else None
+        self._link = LinkedChain(folder, options.cut) if options.link else None
         self._chain = self._runner(self._resolve(options))
         self._watchers: Runner | None = None
         self._bag = options.record

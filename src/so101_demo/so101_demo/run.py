@@ -117,6 +117,8 @@ class DemoRun:
         )
         if self._chain.separation is not None:
             self._display.event(f"  robot and server: {self._chain.separation}, joined by one TLS connection alone")
+        if options.cut is not None:
+            self._display.event(f"  cut for {options.cut[0]:g} s in every {options.cut[1]:g} s")
         self._display.start()
         self._chain.start()
         os.nice(NICE)  # from here on: the chain's processes must not inherit it
@@ -217,6 +219,7 @@ class DemoRun:
         metrics["delay_s"] = self._options.policy_delay_s + self._options.wire_delay_s
         metrics["requests_in_flight"] = self._options.in_flight
         metrics["link"] = (self._chain.separation if self._chain else None) or OFF
+        metrics["link_cut_s"] = list(self._options.cut or ())
         metrics["correction"] = str(self._chain.correction) if self._chain and self._chain.correction else OFF
         if self._options.report is not None:
             try:

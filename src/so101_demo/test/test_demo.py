@@ -127,6 +127,38 @@ def test_the_expert_places_the_cube_over_the_link_alone(run):
     assert "link to robot root is up" in demo.log and "Traceback" not in demo.text + demo.log
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
+@pytest.mark.long
+def test_a_link_that_is_cut_again_and_again_costs_no_cube_no_hold_of_the_driver_and_no_start(run, peer_in):
+    demo = run(
+        "--link", "--cut", "3/12", "--policy", "expert", "--episodes", "3", "--seed", "1", "--report", "report.json",
+        "--no-video",
+    )  # fmt: skip
+    demo.wait_for("ROS_DOMAIN_ID=")
+    peer = peer_in(int(demo.text.partition("ROS_DOMAIN_ID=")[2].split()[0]))
+    told: list[DriverStatus | QueueStatus] = []
+    peer.node.create_subscription(DriverStatus, "driver_status", told.append, LATCHED)
+    peer.node.create_subscription(QueueStatus, "action_queue/status", told.append, STATUS)
+    assert peer.spin_until(lambda: demo.process.poll() is not None, START_TIMEOUT_S)
+    report = finish(demo)
+    assert (report["episodes"], report["successes"]) == (3, 3), f"{demo.text}\n{demo.log}"
+    assert demo.log.count("no link to") >= 2, "the link was not cut"
+    states = [one.state for one in told if isinstance(one, QueueStatus)]
+    assert states.count(QueueStatus.HOLDING) + states.count(QueueStatus.STARVED) > 0, "no cut was felt"
+    commands = followed = False
+    for one in told:
+        if isinstance(one, QueueStatus):
+            commands = one.state in (QueueStatus.RUNNING, QueueStatus.STARVED, QueueStatus.HOLDING)
+            followed = followed and commands
+        elif one.state == DriverStatus.ENGAGED:
+            followed = commands
+        elif "the driver itself stood still" in one.message:  # this machine has too much to do
+            followed = False
+        else:
+            assert not followed, f"the driver follows no more: {one.cause}, {one.message}"
+    assert any(isinstance(one, DriverStatus) and one.state == DriverStatus.ENGAGED for one in told)
+
+
 @pytest.mark.long
 def test_a_policy_with_random_weights_moves_the_arm_within_its_limits_through_all_nodes(run, tmp_path, peer_in):
     checkpoint = tmp_path / "tiny_act"

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,39 @@ def test_only_the_forwarded_port_reaches_the_far_host(tmp_path):
         far.stdout.close()
     finally:
         outside.close()
+        chain.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
+def test_a_cut_lets_nothing_through_and_loses_nothing(tmp_path):
+    chain = LinkedChain(tmp_path, (0.8, 1.2))
+    try:
+        specs = {spec.name: spec for spec in chain.apart(CHAIN, ("policy_server",))}
+        code = (
+            f"import socket; s = socket.create_server(('127.0.0.1', {DEFAULT_PORT})); print('listens', flush=True);"
+            "c, _ = s.accept(); [c.sendall(block) for block in iter(lambda: c.recv(100), b'')]"
+        )
+        command = [*specs["policy_server"].prefix, sys.executable, "-c", code]
+        far = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert far.stdout is not None and far.stdout.readline() == "listens\n"
+            (values,) = specs["link_robot"].parameters
+            host, _, port = values["server_link"].rpartition(":")
+            took_s: list[float] = []
+            with socket.create_connection((host, int(port)), timeout=5.0) as near:
+                end_s = time.monotonic() + 3.6
+                while time.monotonic() < end_s:
+                    begun_s = time.monotonic()
+                    near.sendall(b"%05d" % len(took_s))
+                    assert near.recv(100) == b"%05d" % len(took_s)
+                    took_s.append(time.monotonic() - begun_s)
+                    time.sleep(0.02)
+            assert 2 <= sum(one_s > 0.4 for one_s in took_s) <= 4, took_s
+            assert far.wait(5.0) == 0
+        finally:
+            far.kill()
+            far.communicate()
+    finally:
         chain.close()
 
 

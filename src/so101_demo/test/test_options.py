@@ -61,6 +61,8 @@ def test_the_server_is_reached_by_the_link_alone_only_where_that_is_wanted():
         (["--in-flight", "9"], "--in-flight 9: must be at most 8"),
         (["--wire-delay", "-1"], "--wire-delay: -1: must be 0 to 10 s"),
         (["--policy", "expert", "--correction", "on"], "--correction on: goes with --policy act, the expert has none"),
+        (["--cut", "3/12"], "--cut 3/12: goes with --link"),
+        (["--link", "--cut", "12/3"], "--cut: 12/3: must be S/EVERY"),
         (["--port", "80000"], "--port: 80000: must be 1 to 65534"),
         (["--port", "9090", "--no-view"], "not allowed with argument"),
     ],

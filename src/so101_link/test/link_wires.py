@@ -12,11 +12,15 @@ import os
 import statistics
 import tempfile
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from link_rig import link_rig
+from link_cuts import cut_and_watch
+from link_nat import OUTSIDE_PORT, behind_nat, set_mtu
+from link_rig import LinkProcess, link_rig
 from so101_bench.two_hosts.hosts import TwoHosts
 from so101_bench.two_hosts.wire import NO_WIRE, Wire
 from test_link_faults import Echo
@@ -34,40 +38,64 @@ DOMAIN = 7
 WARM_UP = 5
 
 
-def measure(name: str, wire: Wire, period_s: float, count: int) -> str:
-    """One row of the table."""
+@dataclass
+class Flow:
+    """Requests and chunks that cross a wire."""
+
+    hosts: TwoHosts
+    robot: Echo
+    server_end: LinkProcess
+    robot_end: LinkProcess
+
+
+@contextmanager
+def flow(wire: Wire, options: argparse.Namespace) -> Iterator[Flow]:
+    """Both ends joined, the first chunk there; behind NAT and with short packets where the options say so."""
     with (
         tempfile.TemporaryDirectory() as folder,
         TwoHosts(wire) as hosts,
         link_rig(Path(folder), lambda: nullcontext(DOMAIN)) as rig,
+        behind_nat(hosts, rig.port) if options.nat else nullcontext(hosts.prefix("server")) as far,
     ):
-        near, far = hosts.prefix("robot"), hosts.prefix("server")
-        echoes = [Echo(far, DOMAIN, "server"), Echo(near, DOMAIN, "robot", "--period", str(period_s))]
+        near = hosts.prefix("robot")
+        if options.mtu:
+            set_mtu(hosts, options.mtu)
+        waits = ["--wait"] if options.wait else []
+        echoes = [Echo(far, DOMAIN, "server"), Echo(near, DOMAIN, "robot", "--period", str(options.period), *waits)]
         try:
-            ends = [rig.server(prefix=far), rig.robot(prefix=near, address=f"{hosts.address('server')}:{rig.port}")]
-            ends[1].wait_for("is up", 30.0)
-            robot = echoes[1]
-            robot.first_asked_after(time.monotonic(), 30.0)
-            begun_s, first = time.monotonic(), len(robot.chunks)
-            used_s = [sum(psutil.Process(end.process.pid).cpu_times()[:2]) for end in ends]
-            while time.monotonic() - begun_s < (count + WARM_UP) * period_s:
-                time.sleep(0.1)
-            took_s = time.monotonic() - begun_s
-            cores = [
-                (sum(psutil.Process(end.process.pid).cpu_times()[:2]) - before) / took_s
-                for end, before in zip(ends, used_s, strict=True)
-            ]
-            memory = [psutil.Process(end.process.pid).memory_info().rss >> 20 for end in ends]
-            times = sorted(chunk["took_s"] * 1e3 for chunk in robot.chunks[first + WARM_UP :])
-            asked = round(took_s / period_s) - WARM_UP
+            port = OUTSIDE_PORT if options.nat else rig.port
+            server_end, robot_end = (
+                rig.server(prefix=far),
+                rig.robot(prefix=near, address=f"{hosts.address('server')}:{port}"),
+            )
+            robot_end.wait_for("is up", 30.0)
+            echoes[1].first_asked_after(time.monotonic(), 30.0)
+            yield Flow(hosts, echoes[1], server_end, robot_end)
         finally:
             for echo in echoes:
                 echo.close()
-    if not times:
-        return f"{name:30} none of {asked} came"
+
+
+def measure(name: str, wire: Wire, options: argparse.Namespace) -> str:
+    """One row of the table."""
+    with flow(wire, options) as one:
+        ends = [psutil.Process(end.process.pid) for end in (one.server_end, one.robot_end)]
+        begun_s, first = time.monotonic(), len(one.robot.chunks)
+        used_s = [sum(end.cpu_times()[:2]) for end in ends]
+        while time.monotonic() - begun_s < (options.count + WARM_UP) * options.period:
+            time.sleep(0.1)
+        took_s = time.monotonic() - begun_s
+        cores = [(sum(end.cpu_times()[:2]) - before) / took_s for end, before in zip(ends, used_s, strict=True)]
+        memory = [end.memory_info().rss >> 20 for end in ends]
+        chunks = one.robot.chunks[first + WARM_UP :]
+        if not chunks:
+            return f"{name:30} none came"
+        times = sorted(chunk["took_s"] * 1e3 for chunk in chunks)
+        asked = chunks[-1]["request"] - chunks[0]["request"] + 1
     p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
     return (
-        f"{name:30} p50 {statistics.median(times):6.0f} ms  p99 {p99:6.0f} ms  {len(times):3} of {asked}  "
+        f"{name:30} p50 {statistics.median(times):6.0f} ms  p99 {p99:6.0f} ms  {len(times):3} of {asked:.0f} "
+        f"({len(times) / took_s:.1f} a second)  "
         f"cores {cores[1]:.3f} robot {cores[0]:.3f} server  {memory[1]} and {memory[0]} MB"
     )
 
@@ -75,15 +103,26 @@ def measure(name: str, wire: Wire, period_s: float, count: int) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--period", type=float, default=0.333)
+    parser.add_argument("--period", type=float, default=0.333, help="between requests, s")
+    parser.add_argument("--wait", action="store_true", help="ask no sooner than the chunk before has come")
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--wire", action="append", choices=tuple(WIRES), help="one or more of them; default all")
+    parser.add_argument("--nat", action="store_true", help="the server behind NAT, another port outside (iptables)")
+    parser.add_argument("--mtu", type=int, default=0, help="of the wire, bytes; default 1500")
+    parser.add_argument("--cut", type=float, action="append", default=[], help="cut the wire for so long instead, s")
+    parser.add_argument("--watch", type=float, default=60.0, help="after each cut, s")
     options = parser.parse_args()
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SYSTEM_DEFAULT"
     config = Path(__file__).parents[3] / "config" / "fastdds_loopback.xml"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(config)
     for name in options.wire or WIRES:
-        print(measure(name, WIRES[name], options.period, options.count), flush=True)
+        if not options.cut:
+            print(measure(name, WIRES[name], options), flush=True)
+            continue
+        with flow(WIRES[name], options) as one:
+            for cut_s in options.cut:
+                result = cut_and_watch(one.hosts, one.robot, (one.robot_end, one.server_end), cut_s, options.watch)
+                print(f"{name:30} {result}", flush=True)
 
 
 if __name__ == "__main__":

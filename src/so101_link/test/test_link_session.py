@@ -14,7 +14,7 @@ from so101_link.core.framing import FrameKind, FrameReader, MessageAssembler
 from so101_link.core.hello import Hello, name_of_namespace, namespace_of_name, refusal, version_fault
 from so101_link.core.outbox import LinkRequestKey, Outbox
 from so101_link.core.redial import Redial
-from so101_link.core.session import LinkSession, MessageReceived, PeerUp, SessionEnded, SessionEvent
+from so101_link.core.session import FILL_BYTES, LinkSession, MessageReceived, PeerUp, SessionEnded, SessionEvent
 from so101_link.core.strangers import Strangers
 from so101_link.core.topics import LinkRole, frames_of
 from so101_link.errors import LinkProtocolError
@@ -127,6 +127,39 @@ def test_a_request_overtakes_a_frame_that_is_half_sent() -> None:
     assert [names[0][1] for names in order] == [
         "front/observation", "observation_request", "policy_spec", "front/observation",
     ]  # fmt: skip
+
+
+def sent_by(session: LinkSession, now_ns: int) -> list[FrameKind]:
+    return [frames_in(data)[0][0] for data in iter(lambda: session.next_bytes(now_ns) or b"", b"")]
+
+
+@pytest.mark.parametrize("role", [LinkRole.ROBOT, LinkRole.PROBE])
+def test_each_end_fills_the_path_once_behind_all_else_but_not_before_a_probe(role: LinkRole) -> None:
+    outbox = Outbox()
+    server = LinkSession(SERVER, lambda _: "", outbox, 0)
+    server.receive(framing.encode(FrameKind.HELLO, Hello(role, "arm1", TYPES).encode()), 0)
+    greeting = [frames_in(server.next_bytes(0) or b"")[0][0] for _ in range(2)]
+    assert greeting == [FrameKind.HELLO, FrameKind.WELCOME]
+    if role is LinkRole.PROBE:
+        assert sent_by(server, 0) == []
+        return
+    assert frames_in(server.next_bytes(0) or b"")[0][0] is FrameKind.FILL
+    outbox.open(0)
+    outbox.put(topics.ACTION_CHUNK, b"chunk", 0)
+    sent = sent_by(server, 1)
+    assert sent[0] is FrameKind.LAST_PART and set(sent[1:]) == {FrameKind.FILL}
+    assert (len(sent) + 1) * framing.PART_BYTES == pytest.approx(FILL_BYTES, abs=2 * framing.PART_BYTES)
+    assert sent_by(server, 2) == []
+
+
+def test_a_slow_path_is_filled_for_no_longer_than_a_second() -> None:
+    ends = Ends()
+    ends.robot.receive(ends.server.next_bytes(0) or b"", 0)
+    ends.robot.receive(framing.encode(FrameKind.WELCOME), 0)
+    assert frames_in(ends.robot.next_bytes(0) or b"")[0][0] is FrameKind.HELLO
+    assert frames_in(ends.robot.next_bytes(S - 1) or b"")[0][0] is FrameKind.PING
+    assert frames_in(ends.robot.next_bytes(S - 1) or b"")[0][0] is FrameKind.FILL
+    assert ends.robot.next_bytes(S) is None
 
 
 def test_nothing_but_the_greeting_is_sent_before_the_other_end_is_up() -> None:

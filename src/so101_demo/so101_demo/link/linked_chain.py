@@ -35,11 +35,15 @@ class LinkedChain:
         separation: what keeps the two sides' DDS apart: NAMESPACES, or DOMAINS where there is no root.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cut: tuple[float, float] | None = None) -> None:
         """Make keys in `folder`, and a far side.
 
+        Args:
+            folder: of the run.
+            cut: the way to the far side lets nothing through for so long, s, once in so long, s; None: it always does.
+
         Raises:
-            DemoError: keys cannot be made, or no second domain is free.
+            DemoError: keys cannot be made, no second domain is free, or no namespace in which there is a way to cut.
         """
         now_s = time.time()
         self._keys = folder / "keys"
@@ -51,11 +55,16 @@ class LinkedChain:
         self._prefix: tuple[str, ...] = ()
         self._environment: dict[str, str] = {}
         self._host = subprocess.Popen(
-            [sys.executable, "-m", "so101_demo.link.far_host", str(DEFAULT_PORT)],
+            [sys.executable, "-m", "so101_demo.link.far_host", str(DEFAULT_PORT), *map(str, cut or ())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0,
         )  # fmt: skip
         assert self._host.stdout is not None
         reply = json.loads(self._host.stdout.readline() or '{"error": "it has ended"}')
+        if "error" in reply and cut is not None:
+            self.close()
+            raise DemoError(
+                f"--cut {cut[0]:g}/{cut[1]:g}: needs a network namespace ({reply['error']}): run it as root"
+            )
         if "error" in reply:
             self._separate_by_domain()
         else:
