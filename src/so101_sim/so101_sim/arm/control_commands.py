@@ -8,7 +8,8 @@ fault status ID BITS      fault temperature ID C    fault voltage V            f
 fault corrupt PCT         fault drop PCT            fault late_ms MS           fault unplug SECONDS
 fault slip ID STEPS       fault clear
 
-`hold_scene` does what `reset_scene` does, with the belt at a stand until `start_belt`. The reply to a fault is the monotonic time at which it was there, ns.
+`hold_scene` does what `reset_scene` does, with the belt at a stand until `start_belt`. The reply to a fault is the
+monotonic time at which it was there, ns.
 """
 
 from __future__ import annotations
