@@ -16,10 +16,13 @@ class SpyHost:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
 
-    def reset_scene(self, task: str, seed: int) -> None:
+    def reset_scene(self, task: str, seed: int, *, holds_belt: bool = False) -> None:
         if task == "impossible":
             raise CommandError("task = impossible: no such task")
-        self.calls.append(("reset_scene", task, seed))
+        self.calls.append(("hold_scene" if holds_belt else "reset_scene", task, seed))
+
+    def start_belt(self) -> None:
+        self.calls.append(("start_belt",))
 
     def advance(self, duration_ns: int) -> None:
         self.calls.append(("advance", duration_ns))
@@ -64,6 +67,8 @@ def bench(model: mujoco.MjModel) -> Bench:
         ("ping", "ok", []),
         ("stats", "ok packets=3", []),
         ("reset_scene static 7", "ok", [("reset_scene", "static", 7)]),
+        ("hold_scene belt 7", "ok", [("hold_scene", "belt", 7)]),
+        ("start_belt", "ok", [("start_belt",)]),
         ("advance 33333333", "ok", [("advance", 33_333_333)]),
     ],
 )

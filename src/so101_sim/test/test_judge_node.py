@@ -4,10 +4,10 @@
 from collections.abc import Iterator
 
 import pytest
-from so101_msgs.msg import EpisodeEvent
+from so101_msgs.msg import EpisodeEvent, QueueStatus
 from so101_msgs.srv import ResetEpisode
 from so101_node.topics import qos
-from so101_sim.core.tasks import STATIC
+from so101_sim.core.tasks import BELT_CHANGING, CONVEYOR, STATIC
 from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
 
 SECOND_NS = 1_000_000_000
@@ -44,6 +44,35 @@ def test_an_episode_begins_with_the_reset_and_fails_when_simulated_time_is_up(ar
     assert (events[1].event, events[1].episode) == (EpisodeEvent.FAILED, 3)
     assert events[1].duration == pytest.approx(2.1, abs=0.01)
     assert "after 2 s the cube is at" in events[1].message
+    assert node.interrupt() == 0
+
+
+def test_a_belt_that_changes_stands_until_the_queue_commands_the_arm(arm: RunningVirtualArm, peer) -> None:
+    events = peer.collect(EpisodeEvent, "episode", qos.EVENTS)
+    node = peer.start("judge_node", sim_dir=arm.sim_dir)
+    queue = peer.node.create_publisher(QueueStatus, "action_queue/status", qos.STATUS)
+    assert peer.wait(lambda: queue.get_subscription_count() == 1)
+    request = ResetEpisode.Request(task_name="belt_changing", seed=4, episode=1, timeout=2.0)
+    assert peer.call(ResetEpisode, "judge/reset_episode", request).success
+    assert peer.wait(lambda: events)
+
+    def travelled() -> float:
+        place = arm.state.read().qpos[6:9] - BELT_CHANGING.cube_start(4).position
+        return float(place @ CONVEYOR.direction)
+
+    queue.publish(QueueStatus(state=QueueStatus.STOPPED))
+    peer.spin_for(0.3)
+    arm.client.advance(3 * SECOND_NS)  # more than its time
+    assert travelled() == pytest.approx(0.0, abs=1e-3)
+    queue.publish(QueueStatus(state=QueueStatus.WAITING))
+    peer.spin_for(0.5)
+    arm.client.advance(SECOND_NS)
+    assert travelled() > 0.015
+    assert len(events) == 1
+    arm.client.advance(int(1.1 * SECOND_NS))
+    assert peer.wait(lambda: len(events) == 2)
+    assert events[1].event == EpisodeEvent.FAILED
+    assert events[1].duration == pytest.approx(2.1, abs=0.02)
     assert node.interrupt() == 0
 
 

@@ -112,6 +112,22 @@ def test_a_belt_that_changes_carries_the_cube_as_far_as_its_motion_says(model: m
     )
 
 
+def test_a_held_belt_stands_with_its_cube_and_then_runs_as_one_that_was_not_held(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "belt_changing", 4)
+    start = scene.cube_pose(model, data.qpos).position
+    scene.hold_belt(model, data)
+    run(model, data, 1.3)
+    np.testing.assert_allclose(scene.cube_pose(model, data.qpos).position, start, atol=1e-4)
+    np.testing.assert_array_equal(scene.carrying_velocity(model, data.qpos, data.qvel), np.zeros(3))
+    scene.start_belt(data)
+    run(model, data, 2.5)
+    motion = BELT_CHANGING.belt_motion(4)
+    expected = sum(motion.speed_at(time_s) for time_s in np.arange(0.0, 2.5, model.opt.timestep)) * model.opt.timestep
+    way = (scene.cube_pose(model, data.qpos).position - start) @ CONVEYOR.direction
+    assert way == pytest.approx(expected, abs=1e-3)
+
+
 def test_a_nudge_moves_the_cube_once_and_leaves_it_on_the_belt(model: mujoco.MjModel) -> None:
     data = scene.new_data(model)
     scene.place_objects(model, data, "belt_nudged", 6)

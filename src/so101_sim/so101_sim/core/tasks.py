@@ -104,6 +104,11 @@ class Task:
     belt: Belt | None = None
     draw_motion: Callable[[int, float], BeltMotion] = belt_motion.steady
 
+    @property
+    def changes(self) -> bool:
+        """Whether the belt does what cannot be seen beforehand."""
+        return self.draw_motion is not belt_motion.steady
+
     def cube_start(self, seed: int) -> CubePose:
         """The cube's start pose; the same for the same seed, on every machine."""
         draw = np.random.default_rng(seed).uniform

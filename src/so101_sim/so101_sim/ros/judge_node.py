@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lays out the scene for an episode and tells from the simulator's state how it ended."""
+"""Lays out the scene for an episode and tells from the simulator's state how it ended.
+
+A belt that changes its speed stands until the action queue commands the arm, as it does in virtual time: how long a
+busy machine takes from the one to the other is no part of the task.
+"""
 
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ["MUJOCO_GL"] = "disable"  # importing mujoco must not look for a GL library
 
 from rclpy.node import Node
-from so101_msgs.msg import EpisodeEvent
+from so101_msgs.msg import EpisodeEvent, QueueStatus
 from so101_msgs.srv import ResetEpisode
 from so101_node.parameters.declaring import declare
 from so101_node.process import NodeError, run_process
 from so101_node.process.precedence import take_precedence
 from so101_node.timing.timers import create_timer
-from so101_node.topics.qos import EVENTS
+from so101_node.topics.qos import EVENTS, STATUS
 
 from so101_sim.core.judge import Judge, Moment, TaskVerdict
 from so101_sim.core.tasks import Task, task_named
@@ -27,6 +31,8 @@ from so101_sim.world.scene import build_model, cube_pose, cube_velocity
 from so101_sim.world.world_view import WorldView
 
 _LOOK_PERIOD_S = 0.02
+_QUEUE_TIMEOUT_S = 12.0  # somebody may want the scene without a queue; the demo tries to start one for 10 s
+_COMMANDING = (QueueStatus.WAITING, QueueStatus.RUNNING, QueueStatus.STARVED, QueueStatus.HOLDING)
 _EVENTS = {
     TaskVerdict.SUCCEEDED: EpisodeEvent.SUCCEEDED,
     TaskVerdict.FAILED: EpisodeEvent.FAILED,
@@ -39,7 +45,11 @@ class _Episode:
     number: int
     seed: int
     task: Task
+    timeout_s: float
     judge: Judge
+    """While the belt is held, of the wait for the queue."""
+    held_until_s: float | None
+    """On the monotonic clock; None = nothing is held."""
 
 
 class JudgeNode(Node):
@@ -59,6 +69,7 @@ class JudgeNode(Node):
         self._episode: _Episode | None = None
         self._events = self.create_publisher(EpisodeEvent, "episode", EVENTS)
         self.create_service(ResetEpisode, "~/reset_episode", self._reset_episode)
+        self.create_subscription(QueueStatus, "action_queue/status", self._on_queue, STATUS)
         create_timer(self, _LOOK_PERIOD_S, self._look)
 
     def on_exit(self) -> None:
@@ -82,16 +93,40 @@ class JudgeNode(Node):
             raise SimulationError(f"timeout = {request.timeout:g}: expected seconds, 0 = {task.timeout_s:g}")
         self._end(TaskVerdict.ABORTED, "another episode was asked for")
         with VirtualArmClient(self._sim_dir) as arm:
-            arm.reset_scene(task.name, request.seed)
+            arm.reset_scene(task.name, request.seed, holds_belt=task.changes)
+        self._task = task
+        timeout_s = request.timeout or task.timeout_s
+        held_until_s = time.monotonic() + _QUEUE_TIMEOUT_S if task.changes else None
+        judge = self._new_judge(task, timeout_s)
+        self._episode = _Episode(request.episode, request.seed, task, timeout_s, judge, held_until_s)
+        self._publish(self._episode, EpisodeEvent.STARTED, "")
+
+    def _new_judge(self, task: Task, timeout_s: float) -> Judge:
         moment = self._moment()
         if moment is None:
             raise SimulationError(self._world.problem)
-        self._task = task
-        judge = Judge(request.timeout or task.timeout_s, moment, task.belt)
-        self._episode = _Episode(request.episode, request.seed, task, judge)
-        self._publish(self._episode, EpisodeEvent.STARTED, "")
+        return Judge(timeout_s, moment, task.belt)
+
+    def _on_queue(self, status: QueueStatus) -> None:
+        if self._episode is not None and self._episode.held_until_s is not None and status.state in _COMMANDING:
+            self._start_belt(self._episode)
+
+    def _start_belt(self, episode: _Episode) -> None:
+        """Begin what happens in the scene, and the time that it may take."""
+        try:
+            with VirtualArmClient(self._sim_dir) as arm:
+                arm.start_belt()
+            judge = self._new_judge(episode.task, episode.timeout_s)
+            self._episode = replace(episode, judge=judge, held_until_s=None)
+        except SimulationError as error:
+            self._end(TaskVerdict.ABORTED, str(error)[:256])
 
     def _look(self) -> None:
+        episode = self._episode
+        if episode is not None and episode.held_until_s is not None:
+            if time.monotonic() < episode.held_until_s:
+                return
+            self._start_belt(episode)
         moment = self._moment() if self._episode is not None else None
         if self._episode is not None and moment is not None:
             verdict, why = self._episode.judge.look(moment)

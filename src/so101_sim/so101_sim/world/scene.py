@@ -10,8 +10,6 @@ belt, the conveyor lies below the table, out of sight and touch.
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from pathlib import Path
 
 import mujoco
@@ -20,25 +18,21 @@ from numpy.typing import NDArray
 from so101_description.errors import AssetError
 from so101_description.meshes import arm_model_dir, thinned_meshes
 
-from so101_sim.core import belt_motion
-from so101_sim.core.belt_motion import BeltMotion
 from so101_sim.core.camera_names import CAMERAS as CAMERAS
 from so101_sim.core.joints import HOME
 from so101_sim.core.tasks import BIN_CENTRE_M, BIN_HALF_M, CONVEYOR, CUBE_HALF_M, CubePose, task_named
 from so101_sim.errors import SceneError
+from so101_sim.world.belt_drive import CUBE_JOINT, PITCH_M, TRAVEL, USERDATA_LENGTH, place_belt
+from so101_sim.world.belt_drive import before_step as before_step
+from so101_sim.world.belt_drive import has_belt as has_belt
+from so101_sim.world.belt_drive import hold_belt as hold_belt
+from so101_sim.world.belt_drive import start_belt as start_belt
 
 IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480
 
 TOOL_SITE = "tool"
 """Site midway between the finger tips; the expert puts it into the cube."""
 
-_CUBE_JOINT = "cube"
-_LIFT, _TRAVEL = -2, -1  # the conveyor's two joints are the last of the model
-# In the data's userdata, so that a scene's motion goes with its state: when the scene was laid out, when the belt does
-# something else next, its speed until then, and its whole motion, less a nudge that is done. s, s, m/s, BeltMotion.
-_LAID_OUT, _NEXT_CHANGE, _SPEED, _MOTION = 0, 1, 2, slice(3, 3 + belt_motion.ARRAY_SIZE)
-_LOWERED_M = -0.1  # where the conveyor lies while no task needs it
-_PITCH_M = 0.04  # of the marks on the belt, by which one sees it run
 _BIN_WALL_M, _BIN_HEIGHT_M = 0.003, 0.02
 _TABLE, _BLUE, _RED = (0.60, 0.56, 0.51), (0.13, 0.33, 0.72), (0.85, 0.1, 0.1)
 _RUBBER, _MARK, _HOUSING = (0.12, 0.12, 0.13), (0.24, 0.24, 0.26), (0.36, 0.37, 0.39)
@@ -61,7 +55,7 @@ def build_spec(*, timestep_s: float = 0.002, cache_dir: Path | None = None) -> m
     except ValueError as error:
         raise SceneError(f"{path}: {str(error).splitlines()[0]}; reinstall so101-nexus") from error
     spec.option.timestep = timestep_s
-    spec.nuserdata = _MOTION.stop
+    spec.nuserdata = USERDATA_LENGTH
     _add_light(spec)
     _add_table(spec.worldbody)
     _add_bin(spec.worldbody)
@@ -88,62 +82,18 @@ def place_objects(model: mujoco.MjModel, data: mujoco.MjData, task: str, seed: i
     """
     asked = task_named(task)
     pose = asked.cube_start(seed)
-    joint = model.joint(_CUBE_JOINT)
+    joint = model.joint(CUBE_JOINT)
     position, velocity = int(joint.qposadr[0]), int(joint.dofadr[0])
     half = pose.yaw / 2
     data.qpos[position : position + 7] = [*pose.position, np.cos(half), 0.0, 0.0, np.sin(half)]
     data.qvel[velocity : velocity + 6] = 0.0
-    data.userdata[_LAID_OUT] = data.userdata[_NEXT_CHANGE] = data.time
     motion = asked.belt_motion(seed)
     if asked.belt is not None and motion is not None:
-        data.userdata[_MOTION] = motion.to_array()
         data.qvel[velocity : velocity + 3] = motion.speed_at(0.0) * asked.belt.direction
-    data.qpos[_TRAVEL] = 0.0
-    data.qpos[_LIFT] = _LOWERED_M if asked.belt is None else 0.0
+    place_belt(data, motion)
     before_step(model, data)
     data.qacc_warmstart[velocity:] = 0.0  # so that the same seed gives the same motion
     mujoco.mj_forward(model, data)
-
-
-def before_step(model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    """To be called before each mj_step: drives the conveyor, which weighs nothing against its motor.
-
-    The belt is a slab that begins each step with its speed; after each pitch of its marks it is put back by one, which
-    nothing on it notices and nobody sees. A nudge moves the cube at once, and never off the belt.
-    """
-    if has_belt(data.qpos):
-        if data.time >= data.userdata[_NEXT_CHANGE]:
-            _change(model, data)
-        data.qpos[_LIFT], data.qpos[_TRAVEL] = 0.0, data.qpos[_TRAVEL] % _PITCH_M
-        data.qvel[_LIFT], data.qvel[_TRAVEL] = 0.0, data.userdata[_SPEED]
-    else:
-        data.qpos[_LIFT], data.qpos[_TRAVEL] = _LOWERED_M, 0.0
-        data.qvel[_LIFT:] = 0.0
-
-
-def _change(model: mujoco.MjModel, data: mujoco.MjData) -> None:
-    """Begins what the belt does from now on; nudges the cube if it is time."""
-    laid_out_s = float(data.userdata[_LAID_OUT])
-    motion, since_s = BeltMotion.from_array(data.userdata[_MOTION]), data.time - laid_out_s
-    if since_s >= motion.nudge_s:
-        _nudge(model, data, motion.nudge_m)
-        motion = replace(motion, nudge_s=math.inf)
-        data.userdata[_MOTION] = motion.to_array()
-    data.userdata[_SPEED] = motion.speed_at(since_s)
-    data.userdata[_NEXT_CHANGE] = laid_out_s + motion.next_change_s(since_s)
-
-
-def _nudge(model: mujoco.MjModel, data: mujoco.MjData, way_m: float) -> None:
-    """Moves the cube along the belt if the belt carries it."""
-    at = int(model.joint(_CUBE_JOINT).qposadr[0])
-    here = data.qpos[at : at + 3].copy()
-    if CONVEYOR.carries(here):
-        data.qpos[at : at + 3] = CONVEYOR.kept_on(here + way_m * CONVEYOR.direction)
-
-
-def has_belt(qpos: NDArray[np.float64]) -> bool:
-    """Whether the conveyor stands on the table in this configuration, qpos: (nq,)."""
-    return bool(qpos[_LIFT] > _LOWERED_M / 2)
 
 
 def carrying_velocity(
@@ -154,12 +104,12 @@ def carrying_velocity(
     To 0.01 mm/s: by less does the cube slow the belt within a step.
     """
     carried = has_belt(qpos) and CONVEYOR.carries(cube_pose(model, qpos).position)
-    return round(float(qvel[_TRAVEL]), 5) * CONVEYOR.direction if carried else np.zeros(3)
+    return round(float(qvel[TRAVEL]), 5) * CONVEYOR.direction if carried else np.zeros(3)
 
 
 def cube_pose(model: mujoco.MjModel, qpos: NDArray[np.float64]) -> CubePose:
     """The cube's pose out of a configuration, qpos: (nq,)."""
-    at = int(model.joint(_CUBE_JOINT).qposadr[0])
+    at = int(model.joint(CUBE_JOINT).qposadr[0])
     w, x, y, z = qpos[at + 3 : at + 7]
     yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
     return CubePose(np.array(qpos[at : at + 3]), float(yaw))
@@ -167,7 +117,7 @@ def cube_pose(model: mujoco.MjModel, qpos: NDArray[np.float64]) -> CubePose:
 
 def cube_velocity(model: mujoco.MjModel, qvel: NDArray[np.float64]) -> NDArray[np.float64]:
     """The cube's linear (m/s) and angular (rad/s) velocity, (6,), out of qvel: (nv,)."""
-    at = int(model.joint(_CUBE_JOINT).dofadr[0])
+    at = int(model.joint(CUBE_JOINT).dofadr[0])
     return np.array(qvel[at : at + 6])
 
 
@@ -221,7 +171,7 @@ def _add_bin(world: mujoco.MjsBody) -> None:
 
 def _add_cube(world: mujoco.MjsBody) -> None:
     cube = world.add_body(name="cube", pos=[0.23, 0.04, CUBE_HALF_M])
-    cube.add_freejoint(name=_CUBE_JOINT)
+    cube.add_freejoint(name=CUBE_JOINT)
     cube.add_geom(
         name="cube",
         type=_BOX,
@@ -247,22 +197,22 @@ def _add_conveyor(spec: mujoco.MjSpec) -> None:
         frame.add_geom(
             name=f"conveyor_housing_{'in' if end < 0 else 'out'}",
             type=_BOX,
-            pos=[end * (along + _PITCH_M / 2), 0, high + 0.001],
-            size=[_PITCH_M / 2 + 0.002, across + 0.004, high + 0.001],
+            pos=[end * (along + PITCH_M / 2), 0, high + 0.001],
+            size=[PITCH_M / 2 + 0.002, across + 0.004, high + 0.001],
             rgba=[*_HOUSING, 1],
             contype=0,
             conaffinity=0,
         )
     belt = frame.add_body(name="belt")
     belt.add_joint(name="belt_travel", axis=[1, 0, 0], **slide)
-    middle = -_PITCH_M / 2  # one pitch longer than what is seen of it, so that its ends stay in the housings
-    size = [along + _PITCH_M / 2, across, high]
+    middle = -PITCH_M / 2  # one pitch longer than what is seen of it, so that its ends stay in the housings
+    size = [along + PITCH_M / 2, across, high]
     belt.add_geom(name="belt", type=_BOX, pos=[middle, 0, high], size=size, rgba=[*_RUBBER, 1], mass=1.0)
-    for mark in range(round(2 * along / _PITCH_M) + 1):
+    for mark in range(round(2 * along / PITCH_M) + 1):
         belt.add_geom(
             name=f"belt_mark_{mark}",
             type=_BOX,
-            pos=[-along - _PITCH_M / 2 + mark * _PITCH_M, 0, 2 * high],
+            pos=[-along - PITCH_M / 2 + mark * PITCH_M, 0, 2 * high],
             size=[0.004, across - 0.004, 0.0003],
             rgba=[*_MARK, 1],
             contype=0,

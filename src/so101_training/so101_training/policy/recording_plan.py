@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from so101_sim.core.belt_motion import steady
 from so101_sim.core.tasks import task_named
 
 from so101_training.policy.recording import RecordingError
@@ -46,7 +45,7 @@ def plan_for(tasks: tuple[str, ...], expert: str | None, noise: bool) -> Recordi
     """
     if len(set(tasks)) != len(tasks):
         raise RecordingError(f"--task {','.join(tasks)}: expected each task once")
-    changing = [name for name in tasks if task_named(name).draw_motion is not steady]
+    changing = [name for name in tasks if task_named(name).changes]
     if expert == "planned" and changing:
         raise RecordingError(f"--expert planned: cannot do {changing[0]}, which changes; expected --expert reactive")
     return RecordingPlan(tasks, expert or ("reactive" if changing else "planned"), noise)
