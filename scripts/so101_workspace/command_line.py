@@ -235,7 +235,7 @@ def _help(layout: Layout) -> str:
     lines = [
         "./so101 VERB ...   every verb sets up and builds what it needs the first time",
         "",
-        "  setup [robot|server|all]      make .venv; robot: no torch, on ROS from apt if it is there",
+        "  setup [robot|server|ray|all]  make .venv; robot: no torch, on ROS from apt if there; ray: a server on Ray",
         "        [--ros apt|wheels|FOLDER] which ROS 2 it is made on (or SO101_ROS in the environment)",
         "  build                         build the workspace",
         "  test [PYTEST ARGUMENTS]       run the tests; --all adds the long ones",

@@ -22,9 +22,10 @@ from .terminal import run_quiet, run_shown, say
 PROFILES: dict[str, frozenset[str]] = {
     "robot": frozenset({"base", "robot"}),
     "server": frozenset({"base", "server"}),
+    "ray": frozenset({"base", "server", "ray"}),
     "all": frozenset({"base", "robot", "server", "sim", "tools", "view", "dev"}),
 }
-_ORDER = ("base", "robot", "server", "sim", "tools", "view", "dev")
+_ORDER = ("base", "robot", "server", "ray", "sim", "tools", "view", "dev")
 
 
 def groups_installed(layout: Layout) -> frozenset[str]:

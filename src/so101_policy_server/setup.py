@@ -18,7 +18,7 @@ setup(
     ],
     # LeRobot has no rosdep key; it brings torch.
     install_requires=["setuptools", "numpy", "lerobot==0.6.1"],
-    extras_require={"test": ["pytest", "hypothesis"]},
+    extras_require={"test": ["pytest", "hypothesis"], "ray": ["ray==2.60.0"]},
     zip_safe=False,
     maintainer="SO-101 remote policy maintainers",
     maintainer_email="maintainers@example.org",

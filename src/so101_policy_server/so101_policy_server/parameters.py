@@ -101,6 +101,16 @@ class ServerParameters:
         lower=0.0,
         upper=60.0,
     )
+    replicas: int = parameter(
+        0,
+        "replicas of the policy, each in a process of a Ray cluster, with its own GPU where policy_device is cuda; 0 = "
+        "no Ray: the policy runs in the server's own process",
+        lower=0,
+        upper=64,
+    )
+    ray_address: str = parameter(
+        "127.0.0.1:6379", "host:port of the Ray cluster that runs the replicas; this computer must be a part of it"
+    )
     max_batch: int = parameter(
         8,
         "most robots that are served in one forward pass, where the policy allows it; 1 = one by one",
@@ -136,6 +146,13 @@ class ServerParameters:
         """Cross-field rules."""
         if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.policy_device):
             raise ParameterError(f"policy_device = {self.policy_device!r}: must be cpu, cuda, cuda:N or mps")
+        if self.replicas and self.policy_device not in ("cpu", "cuda"):
+            raise ParameterError(
+                f"policy_device = {self.policy_device!r}: must be cpu or cuda where replicas is above 0: Ray gives "
+                "each its own GPU"
+            )
+        if self.replicas and not re.fullmatch(r"[^:\s]+:\d{1,5}", self.ray_address):
+            raise ParameterError(f"ray_address = {self.ray_address!r}: must be host:port, such as 127.0.0.1:6379")
         if len(self.rename_from) != len(self.rename_to):
             raise ParameterError(
                 f"rename_from = {shown(self.rename_from)}: must have as many keys as rename_to ({len(self.rename_to)})"

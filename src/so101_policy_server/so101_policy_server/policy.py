@@ -25,6 +25,10 @@ class PolicyError(PolicyServerError):
     """The policy could not predict. The message is one line."""
 
 
+class ReplicaLostError(PolicyServerError):
+    """The process that the policy runs in is gone, or did not reply. The message is one line."""
+
+
 class PolicyNotReadyError(PolicyError):
     """The policy cannot predict yet; the robot asks again. The message is one line that says what it waits for."""
 
@@ -125,6 +129,8 @@ class PolicyDescription:
             matters to it.
         any_fps: whether it predicts rows for any rate, see `Observation.period_s`; else the parameter fps must fit.
         batches: whether it is a `BatchingPolicy`: answers several robots in one pass, and keeps their sessions apart.
+        remembers: whether a chunk may depend on earlier observations of its session beyond those in its own request; a
+            session then stays with the replica that served it.
         fingerprint: of its configuration and weights, 64 hex digits, see `so101_node.fingerprint`; "" = none known.
         optimization: what was tried to make it faster: what came of it in one line, then a line for each thing tried;
             empty = nothing was tried.
@@ -149,6 +155,7 @@ class PolicyDescription:
     any_fps: bool = False
     fingerprint: str = ""
     batches: bool = False
+    remembers: bool = True
     optimization: tuple[str, ...] = ()
 
 

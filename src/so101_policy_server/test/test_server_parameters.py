@@ -61,6 +61,8 @@ def test_the_core_gets_every_parameter() -> None:
         ),
         ({"joint_names": []}, r"joint_names = \[\]: must name the policy's joints"),
         ({"server_name": ""}, "server_name = '': must have 1 to 64 characters"),
+        ({"replicas": 2, "policy_device": "cuda:1"}, "policy_device = 'cuda:1': must be cpu or cuda where replicas"),
+        ({"replicas": 2, "ray_address": "auto"}, "ray_address = 'auto': must be host:port"),
         ({"min_inference_s": 20.0}, "min_inference_s = 20: must be below inference_timeout_s"),
     ],
 )

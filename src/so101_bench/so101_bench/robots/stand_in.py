@@ -38,6 +38,7 @@ class StandIn:
         state_dim=JOINTS,
         action_dim=JOINTS,
         batches=True,
+        remembers=False,
     )
 
     def infer(self, observation: Observation, leftover: Leftover | None) -> Prediction:

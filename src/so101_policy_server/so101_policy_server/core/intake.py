@@ -7,6 +7,7 @@ before their request wait among the `EarlyFrames`, and `CameraFreshness` says wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from so101_node.protocol import ChunkStatus
@@ -14,7 +15,7 @@ from so101_node.protocol import ChunkStatus
 from so101_policy_server.core.camera_freshness import CameraFreshness, FrameError
 from so101_policy_server.core.early_frames import EarlyFrames
 from so101_policy_server.core.image import Pixels
-from so101_policy_server.core.mailbox import Arrival, Mailbox
+from so101_policy_server.core.mailbox import Arrival, Mailbox, every_session
 from so101_policy_server.core.pending_observation import PendingObservation
 from so101_policy_server.core.request import (
     CameraNeed,
@@ -23,6 +24,7 @@ from so101_policy_server.core.request import (
     ReceivedFrame,
     RequestKey,
     ServedChunk,
+    SessionKey,
 )
 
 
@@ -105,17 +107,19 @@ class Intake:
         ]
         return [effect for key, message in overdue if message for effect in self.refuse(key, message)]
 
-    def ready_since_ns(self) -> dict[str, int]:
-        """The robots that have a complete request, and since when."""
-        return {pending.request.key.session.robot: since_ns for since_ns, pending in self._mailbox.ready()}
+    def ready_since_ns(self, admits: Callable[[SessionKey], bool] = every_session) -> dict[str, int]:
+        """The robots that have a complete request of a session that `admits` admits, and since when."""
+        return {pending.request.key.session.robot: since_ns for since_ns, pending in self._mailbox.ready(admits)}
 
     def collecting(self) -> set[str]:
         """The robots that have a request here whose frames are still to come."""
         return self._mailbox.collecting()
 
-    def take(self, now_ns: int, largest: int = 1) -> list[CompleteRequest]:
-        """Hand up to `largest` complete observations, each of another robot, to the inference thread."""
-        return [pending.complete(now_ns) for pending in self._mailbox.take(largest)]
+    def take(
+        self, now_ns: int, largest: int = 1, admits: Callable[[SessionKey], bool] = every_session
+    ) -> list[CompleteRequest]:
+        """Hand up to `largest` complete observations, each of another robot, to an inference thread."""
+        return [pending.complete(now_ns) for pending in self._mailbox.take(largest, admits)]
 
     def give_up(
         self, status: ChunkStatus, message: str, retry_after_s: float, robot: str | None = None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +28,11 @@ IDS_REMEMBERED: Final = 64
 
 WAITING_PER_SESSION: Final = 8
 """As many as an action queue may have under way; one more, and the oldest gives way."""
+
+
+def every_session(_session: SessionKey) -> bool:
+    """No session is left out."""
+    return True
 
 
 class Arrival(enum.Enum):
@@ -122,25 +128,28 @@ class Mailbox:
         slot = self._slots.get(key.session)
         return slot.waiting.get(key.request_id) if slot is not None else None
 
-    def ready(self) -> list[tuple[int, PendingObservation]]:
+    def ready(self, admits: Callable[[SessionKey], bool] = every_session) -> list[tuple[int, PendingObservation]]:
         """The complete requests in the order in which they are taken, one for each robot, and since when it has one.
+
+        Args:
+            admits: which sessions count.
 
         First those that were overtaken, then those with an empty queue (must_go), then the others; among equals the
         session goes first that has waited longest.
         """
         ready = [
             (0 if slot.overtaken else 1 if one.request.must_go else 2, slot.ready_since_ns, one)
-            for slot in self._slots.values()
-            if (one := slot.complete) is not None and slot.ready_since_ns is not None
+            for session, slot in self._slots.items()
+            if (one := slot.complete) is not None and slot.ready_since_ns is not None and admits(session)
         ]
         first: dict[str, tuple[int, PendingObservation]] = {}
         for _, since_ns, pending in sorted(ready, key=lambda entry: entry[:2]):
             first.setdefault(pending.request.key.session.robot, (since_ns, pending))
         return list(first.values())
 
-    def take(self, largest: int) -> list[PendingObservation]:
+    def take(self, largest: int, admits: Callable[[SessionKey], bool] = every_session) -> list[PendingObservation]:
         """Hand out up to `largest` complete requests, see `ready`; none when there is none."""
-        taken = [pending for _, pending in self.ready()[:largest]]
+        taken = [pending for _, pending in self.ready(admits)[:largest]]
         for pending in taken:
             self.drop(pending.request.key)
         for slot in self._slots.values():

@@ -86,6 +86,12 @@ class PolicySlot:
         self.message = f"Failed to load policy: {reason}"
         self._loaded_for = None
 
+    def lose(self, reason: str) -> bool:
+        """No replica of it is left; it is loaded again as soon as that can be. Returns whether that is new."""
+        before = self.cause, self.message
+        self.policy, self.state, self.cause, self.message = None, PolicyState.ERROR, causes.REPLICAS_LOST, reason
+        return before != (self.cause, self.message)
+
     def stick(self, message: str) -> None:
         """An inference does not return; the process ends."""
         self.state, self.cause, self.message = PolicyState.ERROR, causes.INFERENCE_STUCK, message

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from so101_node.log_lines import LogLevel, LogLine
@@ -24,8 +25,7 @@ from so101_policy_server.core.request import PolicyRequest, ReceivedFrame, Serve
 from so101_policy_server.core.request_check import RETRY_ERROR_S, RETRY_LOADING_S, RETRY_SPEC_S, find_refusal
 from so101_policy_server.core.served_robot import ServedRobot
 from so101_policy_server.core.server_config import ServerConfig
-from so101_policy_server.core.spec_check import camera_names
-from so101_policy_server.core.status_report import StatusReport
+from so101_policy_server.core.status_report import StatusReport, report
 from so101_policy_server.core.topic_observations import TopicFrame, TopicObservations
 from so101_policy_server.policy import PolicyDescription, PolicyLoadError, PolicySource
 
@@ -71,36 +71,53 @@ class PolicyServer:
         """Note what loading does now."""
         self._slot.progress(progress)
 
-    def loaded(self, policy: PolicyDescription, now_ns: int) -> list[Effect]:
-        """The policy is loaded and warm."""
+    def loaded(self, policy: PolicyDescription, now_ns: int, replica: int = 0) -> list[Effect]:
+        """The policy is loaded and warm in this replica."""
+        self._turn.join(replica)
+        if self._turn.replicas > 1 and self._slot.policy is not None:
+            return [LogLine(LogLevel.INFO, f"Replica {replica} ready: {self._turn.replicas} take requests")]
         try:
             effects: list[Effect] = [*self._slot.fill(policy, now_ns)]
         except PolicyLoadError as error:
             return self.load_failed(str(error))
         self._distortions.clear()
-        self._turn.another_policy()
+        self._turn.another_policy(policy.remembers)
         for robot in self._robots.values():
             effects += self._check(robot)
         return effects
 
-    def load_failed(self, reason: str) -> list[Effect]:
+    def load_failed(self, reason: str, replica: int = 0) -> list[Effect]:
         """The policy could not be loaded; the server stays and says why."""
+        if self._turn.leave(replica):
+            return [LogLine(LogLevel.ERROR, f"Replica {replica}: {reason}")]
         self._slot.fail(reason)
-        message = self._slot.message
-        self._forget_acceptance()
-        replies = self._give_up(ChunkStatus.POLICY_ERROR, message, RETRY_ERROR_S)
-        return [LogLine(LogLevel.ERROR, message), *replies]
+        return self._refuse_all()
+
+    def replica_lost(self, reason: str, replica: int) -> list[Effect]:
+        """A replica is gone; where it was the last, the server stays and says why."""
+        if self._turn.leave(replica):
+            return [LogLine(LogLevel.ERROR, f"Replica {replica} lost, {self._turn.replicas} left: {reason}")]
+        return self._refuse_all() if self._slot.lose(reason) else []
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas of the policy take requests."""
+        return self._turn.replicas
+
+    def _refuse_all(self) -> list[Effect]:
+        for robot in self._robots.values():
+            robot.forget_acceptance()
+        replies = self._give_up(ChunkStatus.POLICY_ERROR, self._slot.message, RETRY_ERROR_S)
+        return [LogLine(LogLevel.ERROR, self._slot.message), *replies]
 
     def _load(self, source: PolicySource, robot: str | None = None) -> list[Effect]:
+        self._turn.dismiss()
         self._slot.begin(source, robot)
-        self._forget_acceptance()
+        for served in self._robots.values():
+            served.forget_acceptance()
         replies = self._give_up(ChunkStatus.NOT_READY, self._slot.message, RETRY_LOADING_S)
         line = LogLine(LogLevel.INFO, f"Loading policy {source.label} on {source.device}")
         return [*replies, line, LoadPolicy(source)]
-
-    def _forget_acceptance(self) -> None:
-        for robot in self._robots.values():
-            robot.forget_acceptance()
 
     # -- specs --------------------------------------------------------------------------------------------------------
 
@@ -117,9 +134,8 @@ class PolicyServer:
             if user is None:
                 return replies + self._load(source, name)
             robot.awaits_policy = True
-            named = self._config.choice.describe(path)
             held = f"'{self._slot.source.label}' is in use by robot {user}"
-            reason = f"{named}: {held} until it has not asked for {IN_USE_S:g} s"
+            reason = f"{self._config.choice.describe(path)}: {held} until it has not asked for {IN_USE_S:g} s"
             return [*replies, *robot.reject(reason)]
         if self._slot.state is PolicyState.UNCONFIGURED and path:
             reason = f"pretrained_name_or_path is '{path}': the server's allowed_policies does not admit it"
@@ -223,72 +239,58 @@ class PolicyServer:
 
     # -- inference ----------------------------------------------------------------------------------------------------
 
-    def batch_wait_ns(self, now_ns: int) -> int | None:
+    def batch_wait_ns(self, now_ns: int, replica: int = 0) -> int | None:
         """How long to wait before `take`, unless something happens before, ns; None while no request is complete."""
-        ready = self._intake.ready_since_ns()
+        ready = self._intake.ready_since_ns(partial(self._turn.may_serve, replica))
         if not ready:
             return None
-        window_ns = self._turn.gathering.window_ns
-        about = {robot.name for robot in self._robots.values() if robot.is_about_to_ask(now_ns, window_ns)}
+        if self._turn.idle > 1:  # the others that are about to ask have a replica of their own
+            return 0
+        within_ns = self._turn.gathering.window_ns
+        about = {robot.name for robot in self._robots.values() if robot.is_about_to_ask(now_ns, within_ns)}
         expected = len(ready) < self._slot.largest_batch and bool((about | self._intake.collecting()) - ready.keys())
         return self._turn.gathering.wait_ns(min(ready.values()), expected, now_ns)
 
-    def take(self, now_ns: int) -> list[PreparedRequest]:
+    def take(self, now_ns: int, replica: int = 0) -> list[PreparedRequest]:
         """Hand out complete requests, each of another robot, at most one where the policy does not batch.
 
         The caller must come back with `finished`, if there are any.
         """
-        batch = []
-        for complete in self._intake.take(now_ns, self._slot.largest_batch):
+        batch, admits = [], partial(self._turn.may_serve, replica)
+        share = -(-len(self._intake.ready_since_ns(admits)) // max(1, self._turn.idle))
+        for complete in self._intake.take(now_ns, min(share, self._slot.largest_batch), admits):
             accepted = self._robots[complete.request.key.session.robot].accepted
             # Whatever revokes an acceptance answers the requests that wait under it first.
             assert accepted is not None and accepted.received.spec_id == complete.request.spec_id
             batch.append(PreparedRequest(complete, accepted, instruction(complete.request.task, self._config.task)))
+        return self.begin(batch, now_ns, replica)
+
+    def begin(self, batch: list[PreparedRequest], now_ns: int, replica: int) -> list[PreparedRequest]:
+        """This replica has these in hand now, which it took, or which one had that was lost."""
         if batch:
-            self._turn.begin([prepared.complete.request.key for prepared in batch], now_ns)
+            self._turn.begin([prepared.complete.request.key for prepared in batch], now_ns, replica)
         return batch
 
-    def finished(self, replies: Sequence[ServedChunk], now_ns: int) -> list[Effect]:
+    def finished(self, replies: Sequence[ServedChunk], now_ns: int, replica: int = 0) -> list[Effect]:
         """The inference thread made these chunks of what it took."""
         for reply in replies:
             if reply.status is ChunkStatus.OK:
                 self._robot(reply.request.key.session.robot).frame_ages.add(reply.timing.frame_age)
-        return [*self._count(replies), *self._turn.end(replies, now_ns)]
+        return [*self._count(replies), *self._turn.end(replies, now_ns, replica)]
 
     def stuck(self, now_ns: int) -> str | None:
         """A line that says so when one inference takes longer than inference_timeout_s, else None."""
         message = self._turn.find_stuck(now_ns)
-        if not message:
-            return None
-        self._slot.stick(message)
-        return message
+        if message:
+            self._slot.stick(message)
+        return message or None
 
     # -- status -------------------------------------------------------------------------------------------------------
 
     def status(self, name: str) -> StatusReport:
         """What to tell the robot in namespace `name`."""
         robot = self._robots.get(name) or ServedRobot(name)
-        received, slot = robot.received, self._slot
-        state, cause, message = slot.told(robot, self._active)
-        return StatusReport(
-            spec_id=received.spec_id if received else 0,
-            state=state,
-            cause=cause,
-            message=message,
-            busy=self._turn.busy_for(name),
-            source=slot.source,
-            policy=slot.policy,
-            cameras=camera_names(received.spec if received else None, slot.applied.served, slot.policy)
-            if slot.policy
-            else (),
-            joint_names=self._config.served.joint_names,
-            inference_p50_s=self._turn.times.percentile(50),
-            inference_p95_s=self._turn.times.percentile(95),
-            frame_age_p50_s=robot.frame_ages.percentile(50),
-            frame_age_p95_s=robot.frame_ages.percentile(95),
-            answered=self._answered,
-            failed=self._failed,
-        )
+        return report(robot, self._slot, self._turn, self._config, self._active, self._answered, self._failed)
 
     def _count(self, effects: Sequence[Effect]) -> list[Effect]:
         for effect in effects:

@@ -25,6 +25,7 @@ class ServerConfig:
         inference_latency_s: a slower median is warned about.
         inference_timeout_s: an inference that takes longer is stuck.
         from_topics: frames and joint positions are the newest of plain sensor_msgs topics, not a request's own.
+        replicas: how many replicas of the policy there are to be; 0 = it runs in this process.
         max_batch: most requests that go to a policy in one pass, each of another robot.
         batch_window_s: how long complete requests wait at most for those of robots that are about to ask.
         refuses_distortion: whether frames of another aspect ratio than the policy's are refused, not only warned of.
@@ -41,6 +42,7 @@ class ServerConfig:
     inference_timeout_s: float = 10.0
     from_topics: bool = False
     refuses_distortion: bool = True
+    replicas: int = 0
     max_batch: int = 8
     batch_window_s: float = 0.01
 

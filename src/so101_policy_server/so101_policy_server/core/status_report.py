@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from so101_node.protocol import PolicyState
 
+from so101_policy_server.core.inference_turn import InferenceTurn
+from so101_policy_server.core.policy_slot import PolicySlot
 from so101_policy_server.core.request import RequestKey
+from so101_policy_server.core.served_robot import ServedRobot
+from so101_policy_server.core.server_config import ServerConfig
+from so101_policy_server.core.spec_check import camera_names
 from so101_policy_server.policy import PolicyDescription, PolicySource
 
 
@@ -32,6 +37,7 @@ class StatusReport:
         frame_age_p95_s: the same, 95th percentile.
         answered: chunks answered with OK.
         failed: explicit error chunks.
+        replicas: how many replicas of the policy take requests; 1 where it runs in the server's own process.
     """
 
     spec_id: int
@@ -49,3 +55,37 @@ class StatusReport:
     frame_age_p95_s: float
     answered: int
     failed: int
+    replicas: int = 1
+
+
+def report(
+    robot: ServedRobot,
+    slot: PolicySlot,
+    turn: InferenceTurn,
+    config: ServerConfig,
+    active: bool,
+    answered: int,
+    failed: int,
+) -> StatusReport:
+    """What to tell this robot; `active` = whether the server takes requests."""
+    received = robot.received
+    state, cause, message = slot.told(robot, active)
+    cameras = camera_names(received.spec if received else None, slot.applied.served, slot.policy) if slot.policy else ()
+    return StatusReport(
+        spec_id=received.spec_id if received else 0,
+        state=state,
+        cause=cause,
+        message=message,
+        busy=turn.busy_for(robot.name),
+        source=slot.source,
+        policy=slot.policy,
+        cameras=cameras,
+        joint_names=config.served.joint_names,
+        inference_p50_s=turn.times.percentile(50),
+        inference_p95_s=turn.times.percentile(95),
+        frame_age_p50_s=robot.frame_ages.percentile(50),
+        frame_age_p95_s=robot.frame_ages.percentile(95),
+        answered=answered,
+        failed=failed,
+        replicas=turn.replicas,
+    )

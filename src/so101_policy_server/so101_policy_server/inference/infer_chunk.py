@@ -48,9 +48,7 @@ def infer_chunk(policy: Policy, prepared: PreparedRequest) -> ServedChunk:
     try:
         prediction = policy.infer(asked.observation, asked.leftover)
     except PolicyNotReadyError as error:
-        return replace(
-            failed_chunk(prepared, str(error)), status=ChunkStatus.NOT_READY, retry_after_s=RETRY_NOT_READY_S
-        )
+        return ask_again(prepared, str(error))
     except PolicyError as error:
         return failed_chunk(prepared, str(error))
     return asked.chunk(prediction)
@@ -106,6 +104,11 @@ class _Asked:
             period_s=accepted.period_s,
             timing=timing,
         )
+
+
+def ask_again(prepared: PreparedRequest, message: str) -> ServedChunk:
+    """A NOT_READY after which the robot asks again shortly."""
+    return replace(failed_chunk(prepared, message), status=ChunkStatus.NOT_READY, retry_after_s=RETRY_NOT_READY_S)
 
 
 def failed_chunk(prepared: PreparedRequest, message: str) -> ServedChunk:

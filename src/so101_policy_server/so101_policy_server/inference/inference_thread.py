@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The threads of the server: one that loads and infers, a few that decode, and the lock around the core."""
+"""The threads of the server: one for each replica that loads and infers, a few that decode, and the lock."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, cast
+from dataclasses import dataclass, replace
+from typing import Final
 
 import cv2
-from so101_node.log_lines import LogLevel, LogLine
+from so101_node.log_lines import LogLine
 
 from so101_policy_server.core.aspect import find_distortion
 from so101_policy_server.core.clock import NS_PER_S
@@ -18,41 +20,47 @@ from so101_policy_server.core.effects import Effect, LoadPolicy
 from so101_policy_server.core.image import ImageDecodeError
 from so101_policy_server.core.intake import DecodeFrame
 from so101_policy_server.core.prepared_request import PreparedRequest
-from so101_policy_server.core.request import ServedChunk, SessionKey
-from so101_policy_server.core.served_sessions import ServedSessions
+from so101_policy_server.core.request import ServedChunk
 from so101_policy_server.core.server import PolicyServer
 from so101_policy_server.core.status_report import StatusReport
 from so101_policy_server.errors import one_line
 from so101_policy_server.inference.image_decode import decode_image, frame_size
-from so101_policy_server.inference.infer_chunk import failed_chunk, infer_batch, infer_chunk
+from so101_policy_server.inference.infer_chunk import ask_again
 from so101_policy_server.inference.raw_image import decode_raw
-from so101_policy_server.policy import (
-    BatchingPolicy,
-    Loader,
-    Policy,
-    PolicyLoadError,
-    PolicyNotReadyError,
-    PolicySource,
-)
+from so101_policy_server.inference.replica_worker import ReplicaWorker
+from so101_policy_server.policy import Loader, Policy, PolicyLoadError, PolicySource, ReplicaLostError
 
 DECODE_THREADS: Final = 4
 """One per camera of a usual arm and one to spare; decoding releases the interpreter."""
+
+LOST_RETRY_S: Final = 2.0
+"""How long after a replica was lost, or could not be made, it is made again."""
 
 CoreCall = Callable[[PolicyServer, int], list[Effect]]
 """A call of the core, given the core and the server's monotonic time, ns."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Requests that a replica has in hand, and whether another one had them before."""
+
+    requests: list[PreparedRequest]
+    was_handed_over: bool = False
+
+
 class InferenceThread:
     """Runs the core's effects.
 
-    Loading and inference happen on one thread, so a policy is only ever touched by the thread that made it.
+    Loading and inference happen on one thread, so a policy is only ever touched by the thread that made it. Where there
+    are replicas each has such a thread, and takes requests when it has nothing in hand.
 
     Args:
         core: the decisions; only ever called with this object's lock held.
         loader: loads a policy; imports what it needs when it is called.
         publish: sends a chunk; called from any thread.
         log: writes a line; called from any thread.
-        announce: tells the robots the state; called when loading has ended.
+        announce: tells the robots the state; called when loading has ended, or a replica is lost.
+        replicas: how many policies are loaded, each by a thread of its own that answers with it.
     """
 
     def __init__(
@@ -62,6 +70,7 @@ class InferenceThread:
         publish: Callable[[ServedChunk], None],
         log: Callable[[LogLine], None],
         announce: Callable[[], None],
+        replicas: int = 1,
     ) -> None:
         self._core = core
         self._loader = loader
@@ -70,18 +79,21 @@ class InferenceThread:
         self._announce = announce
         self._condition = threading.Condition()
         self._to_load: PolicySource | None = None
+        self._generation = 0  # counts the policies that were wanted
+        self._orphans: deque[_Batch] = deque()
         self._stopping = False
-        self._policy: Policy | None = None
-        self._session: SessionKey | None = None
-        self._sessions = ServedSessions()
         # Frames are the unit of parallelism; OpenCV's own threads on top would only take turns with the policy's.
         cv2.setNumThreads(1)
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
-        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(replica,), name=f"inference {replica}", daemon=True)
+            for replica in range(replicas)
+        ]
 
     def start(self) -> None:
         """Start the thread and let the core begin with its policy."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         self.call(lambda core, _now: core.start())
 
     def stop(self, timeout_s: float) -> bool:
@@ -90,9 +102,11 @@ class InferenceThread:
             self._stopping = True
             self._condition.notify_all()
         self._decoders.shutdown(wait=False, cancel_futures=True)
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        deadline_s = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, deadline_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def call(self, call: CoreCall) -> None:
         """Call the core under its lock and do what it asks for."""
@@ -101,6 +115,7 @@ class InferenceThread:
             for effect in effects:
                 if isinstance(effect, LoadPolicy):
                     self._to_load = effect.source
+                    self._generation += 1
             self._condition.notify_all()
         self._perform(effects)
 
@@ -139,84 +154,93 @@ class InferenceThread:
             return
         self.call(lambda core, _now: core.not_decoded(frame, reason))
 
-    def _run(self) -> None:
+    def _run(self, replica: int) -> None:
+        generation, worker = 0, None
         while True:
-            source, batch = self._next()
+            source, batch, wanted = self._next(replica, generation)
             if source is not None:
-                self._load(source)
-            elif batch:
-                self._infer(batch)
+                worker = None  # its memory is needed for the next
+                worker = self._load(source, replica, wanted)
+                generation = wanted
+            elif batch is not None and worker is not None:
+                if not self._infer(worker, batch, replica):
+                    worker, generation = None, 0  # loaded again
             else:
                 return
 
-    def _next(self) -> tuple[PolicySource | None, list[PreparedRequest]]:
+    def _next(self, replica: int, generation: int) -> tuple[PolicySource | None, _Batch | None, int]:
         """Wait for what is to be done next: a policy to load or requests to answer; neither when the thread ends."""
         with self._condition:
             while not self._stopping:
-                if self._to_load is not None:
-                    source, self._to_load = self._to_load, None
-                    return source, []
+                if self._generation != generation and self._to_load is not None:
+                    return self._to_load, None, self._generation
                 now_ns = time.monotonic_ns()
-                wait_ns = self._core.batch_wait_ns(now_ns)
+                if self._orphans:
+                    batch = self._orphans.popleft()
+                    self._core.begin(batch.requests, now_ns, replica)
+                    return None, batch, generation
+                wait_ns = self._core.batch_wait_ns(now_ns, replica)
                 if wait_ns == 0:
-                    return None, self._core.take(now_ns)
+                    return None, _Batch(self._core.take(now_ns, replica)), generation
                 self._condition.wait(None if wait_ns is None else wait_ns / NS_PER_S)
-            return None, []
+            return None, None, generation
 
-    def _load(self, source: PolicySource) -> None:
-        self._policy = None  # its memory is needed for the next
-        try:
-            policy = self._loader(source, self._progress)
-        except PolicyLoadError as error:
-            reason = str(error)
-        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a policy's code raises
-            reason = f"{source.label}: {type(error).__name__}: {one_line(error)}"
-        else:
-            self._policy, self._session, reason = policy, None, ""
-            self._sessions.clear()
-        # A newer policy may be wanted by now; then this one's fate is of no interest.
-        if reason:
-            self.call(lambda core, _now: [] if self._to_load else core.load_failed(reason))
-        else:
-            self.call(lambda core, now: [] if self._to_load else core.loaded(policy.description, now))
-        self._announce()
+    def _load(self, source: PolicySource, replica: int, generation: int) -> ReplicaWorker | None:
+        """Load until it is loaded or cannot be, or another policy is wanted, whose fate then is of no interest."""
+        while True:
+            policy, lost = None, False
+            try:
+                policy = self._loader(source, self._progress)
+                reason = ""
+            except PolicyLoadError as error:
+                reason = str(error)
+            except ReplicaLostError as error:
+                reason, lost = str(error), True
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a policy's code raises
+                reason = f"{source.label}: {type(error).__name__}: {one_line(error)}"
+
+            def tell(core: PolicyServer, now_ns: int, policy: Policy | None = policy) -> list[Effect]:
+                if generation != self._generation:
+                    return []
+                if policy is not None:
+                    return core.loaded(policy.description, now_ns, replica)
+                return core.replica_lost(reason, replica) if lost else core.load_failed(reason, replica)  # noqa: B023
+
+            self.call(tell)
+            self._announce()
+            if not lost:
+                return ReplicaWorker(policy, self._log) if policy is not None else None
+            with self._condition:
+                if self._condition.wait_for(lambda: self._is_over(generation), LOST_RETRY_S):
+                    return None
+
+    def _is_over(self, generation: int) -> bool:
+        return self._stopping or generation != self._generation
 
     def _progress(self, text: str) -> None:
         with self._condition:
             self._core.loading(text)
 
-    def _infer(self, batch: list[PreparedRequest]) -> None:
-        assert self._policy is not None  # the core hands out jobs only after `loaded`
-        replies = self._alone(self._policy, batch[0]) if len(batch) == 1 else self._together(self._policy, batch)
-        self.call(lambda core, now: core.finished(replies, now))
-
-    def _alone(self, policy: Policy, prepared: PreparedRequest) -> list[ServedChunk]:
+    def _infer(self, worker: ReplicaWorker, batch: _Batch, replica: int) -> bool:
+        """Answer these requests; False where the replica was lost, and another one answers them."""
         try:
-            self._begin_sessions(policy, [prepared])
-            return [infer_chunk(policy, prepared)]
-        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a policy's code raises
-            text = f"{type(error).__name__}: {one_line(error)}"
-            self._log(LogLine(LogLevel.ERROR, text))
-            return [failed_chunk(prepared, text)]
+            replies = worker.infer(batch.requests)
+        except ReplicaLostError as error:
+            reason = str(error)
+            self.call(lambda core, now: self._hand_over(core, batch, reason, replica, now))
+            self._announce()
+            return False
+        self.call(lambda core, now: core.finished(replies, now, replica))
+        return True
 
-    def _together(self, policy: Policy, batch: list[PreparedRequest]) -> list[ServedChunk]:
-        """Infer in one pass; where that fails each alone: what the policy cannot bear fails only its own robot."""
-        try:
-            self._begin_sessions(policy, batch)
-            return infer_batch(cast(BatchingPolicy, policy), batch)
-        except PolicyNotReadyError:
-            pass
-        except Exception as error:  # noqa: BLE001 - as above
-            text = f"a pass for {len(batch)} robots failed, each is served alone: {type(error).__name__}"
-            self._log(LogLine(LogLevel.WARNING, f"{text}: {one_line(error)}"))
-        return [reply for prepared in batch for reply in self._alone(policy, prepared)]
-
-    def _begin_sessions(self, policy: Policy, batch: list[PreparedRequest]) -> None:
-        """What a policy remembers of one session is nothing to another."""
-        sessions = [prepared.complete.request.key.session for prepared in batch]
-        if policy.description.batches:
-            for over in self._sessions.serve(sessions):
-                cast(BatchingPolicy, policy).forget(over.label)
-        elif sessions[-1] != self._session:
-            policy.reset()
-            self._session = sessions[-1]
+    def _hand_over(self, core: PolicyServer, batch: _Batch, reason: str, replica: int, now_ns: int) -> list[Effect]:
+        """What a lost replica had in hand goes to another one, once; else each robot is told to ask again."""
+        effects = core.replica_lost(reason, replica)
+        given_up = [] if core.replicas and not batch.was_handed_over else [batch]
+        if not given_up:
+            self._orphans.append(replace(batch, was_handed_over=True))
+        if not core.replicas:
+            given_up += self._orphans
+            self._orphans.clear()
+        replies = [ask_again(prepared, reason) for one in given_up for prepared in one.requests]
+        return effects + core.finished(replies, now_ns, replica)

@@ -132,6 +132,8 @@ class LeRobotPolicy:
             supports_rtc=self._supports_rtc,
             rename_map=dict(rename.rename_map) if rename is not None else {},
             batches=config.type in BATCHES,
+            # LeRobot's own read nothing but the observation and the leftover; a plugin may.
+            remembers=not type(config).__module__.startswith("lerobot."),
         )
         self._largest_pass = sys.maxsize  # lowered where memory does not suffice
 

@@ -38,11 +38,17 @@ SPEC_REJECTED: Final = Cause(
     causes.SPEC_REJECTED, Level.ERROR, "a robot's policy_spec does not fit the policy",
     "correct what the message names, on the robot or the server",
 )  # fmt: skip
+REPLICAS_LOST: Final = Cause(
+    causes.REPLICAS_LOST, Level.ERROR, "no replica of the policy is left, or no Ray cluster to run them",
+    "see that the Ray cluster runs: the replicas are then loaded again by themselves",
+)  # fmt: skip
 INFERENCE_STUCK: Final = Cause(
     causes.INFERENCE_STUCK, Level.ERROR, "an inference has not returned within inference_timeout_s; the server ends",
     "see that the launch file starts it again; look at the device",
 )  # fmt: skip
-CAUSES: Final = (READY, SLOW, LOADING, NO_CAMERAS, NO_POLICY, NOT_ACTIVE, LOAD_FAILED, SPEC_REJECTED, INFERENCE_STUCK)
+CAUSES: Final = (
+    READY, SLOW, LOADING, NO_CAMERAS, NO_POLICY, NOT_ACTIVE, LOAD_FAILED, SPEC_REJECTED, REPLICAS_LOST, INFERENCE_STUCK,
+)  # fmt: skip
 BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 
 
@@ -63,6 +69,7 @@ def entry_of(name: str, robot: str, report: StatusReport, inference_latency_s: f
         "inference_p95_s": f"{report.inference_p95_s:.3f}",
         "frame_age_p50_s": f"{report.frame_age_p50_s:.3f}",
         "frame_age_p95_s": f"{report.frame_age_p95_s:.3f}",
+        "replicas": report.replicas,
         "answered": report.answered,
         "failed": report.failed,
     }

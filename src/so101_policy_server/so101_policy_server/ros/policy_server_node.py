@@ -29,6 +29,8 @@ from so101_policy_server.core.request import ServedChunk
 from so101_policy_server.core.server import PolicyServer
 from so101_policy_server.inference.inference_thread import CoreCall, InferenceThread
 from so101_policy_server.inference.policy_libraries import PolicyLibraryError, find_loader, installed
+from so101_policy_server.on_ray.cluster import Cluster
+from so101_policy_server.on_ray.ray_policy import ray_loader
 from so101_policy_server.parameters import ServerParameters
 from so101_policy_server.policy import Loader
 from so101_policy_server.ros.diagnosis import entry_of
@@ -69,6 +71,8 @@ class PolicyServerNode(AutostartNode):
         self.log.info(f"Policy libraries installed: {', '.join(installed())}")
         try:
             self._loader = loader or find_loader(self._settings.policy_library)
+            if self._settings.replicas:
+                self._loader = self._on_ray()
         except PolicyLibraryError as error:
             raise ParameterError(str(error)) from error
         self._server_id = secrets.randbits(64) or 1
@@ -81,6 +85,11 @@ class PolicyServerNode(AutostartNode):
         self._diagnostics = DiagnosticsPublisher(self)
         self._tick_timer = create_timer(self, TICK_S, self._on_tick)
 
+    def _on_ray(self) -> Loader:
+        settings = self._settings
+        cluster = Cluster(settings.ray_address)
+        return ray_loader(settings.policy_library, settings.replicas, cluster, settings.inference_timeout_s)
+
     # -- lifecycle ----------------------------------------------------------------------------------------------------
 
     def on_configure(self, state: Any) -> TransitionCallbackReturn:
@@ -92,7 +101,12 @@ class PolicyServerNode(AutostartNode):
             self.failure = f"robots = {shown(self._settings.robots)}: must be namespaces such as /arm1"
             return TransitionCallbackReturn.FAILURE
         self._inference = InferenceThread(
-            core, self._loader, self._publish_chunk, partial(write_line, self.log), self._publish_status
+            core,
+            self._loader,
+            self._publish_chunk,
+            partial(write_line, self.log),
+            self._publish_status,
+            replicas=self._settings.replicas or 1,
         )
         self._inference.start()
         self._heartbeat = FixedRateThread("heartbeat", HEARTBEAT_NS, self._beat, self._fatal, at_once=True)
