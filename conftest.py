@@ -45,21 +45,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Keep what the imports made, millions of objects, out of every later garbage collection: each took half a second."""
+    """Keep what the imports made out of later garbage collections, each of which took half a second."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def _same_middleware() -> Iterator[None]:
-    """A test that leaves other variables of ROS behind makes later ones deaf to the processes that they start."""
-    before = _middleware()
+def _same_process() -> Iterator[None]:
+    """A test leaves this process as it was.
+
+    With other variables of ROS later ones would not hear the processes that they start; with a real-time priority they
+    would starve them.
+    """
+    before, scheduler = _middleware(), os.sched_getscheduler(0)
     yield
-    after = _middleware()
+    after, scheduler_after = _middleware(), os.sched_getscheduler(0)
+    if scheduler_after != scheduler:
+        os.sched_setscheduler(0, scheduler, os.sched_param(0))
     for name in after.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
     assert after == before, "this test left other variables of the middleware behind"
+    assert scheduler_after == scheduler, "this test left this process under another scheduling policy"
 
 
 def _middleware() -> dict[str, str]:

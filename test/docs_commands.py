@@ -36,6 +36,7 @@ _FOREIGN = {
     "docker": "docker",
     "scp": "network",
     "ssh": "network",
+    "ray": "gpu",
     ".": "apt",
     "printf": "",
     "tee": "",

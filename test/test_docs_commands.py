@@ -21,6 +21,7 @@ NEEDS = {
     "apt": "ROS 2 from apt",
     "root": "the rights of root",
     "docker": "a container runtime",
+    "gpu": "GPUs and Ray",
     "network": "an account or a host elsewhere",
 }
 TUTORIAL = DOCS / "tutorial/first_motion.md"

@@ -102,7 +102,7 @@ def test_help_shows_only_verbs_that_exist(so101: Run) -> None:
 
 
 def test_a_wrong_profile_is_named(so101: Run) -> None:
-    assert "robot, server, all (default all), not 'robots'" in complaint(so101("setup", "robots"))
+    assert "robot, server, ray, all (default all), not 'robots'" in complaint(so101("setup", "robots"))
 
 
 def test_a_machine_without_python_is_told_what_to_install(workspace: Path, bin_folder: Path, tmp_path: Path) -> None:

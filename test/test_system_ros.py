@@ -101,7 +101,7 @@ def test_a_raspberry_pi_without_ros_is_told_what_to_do(
         (["robot", "--ros", "/no/ros"], "no ROS 2 in /no/ros (no setup.bash there)"),
         (["--ros", "apt"], "sets up a robot computer"),
         (["server", "--ros", "apt"], "sets up a robot computer"),
-        (["robots", "--ros", "apt"], "robot, server, all"),
+        (["robots", "--ros", "apt"], "robot, server, ray, all"),
     ],
 )
 def test_what_cannot_be_set_up_on_it_is_refused_with_a_line(

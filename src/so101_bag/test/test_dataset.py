@@ -212,3 +212,19 @@ def test_bags_become_a_dataset_that_lerobot_loads_and_trains_on(tmp_path, capsys
     assert main([str(second), str(other_size), "--out", str(tmp_path / "mixed")]) == 1
     assert "do not go with those before" in capsys.readouterr().err
     assert not list(tmp_path.glob(".*.part")) and not (tmp_path / "mixed").exists()
+
+
+def test_no_encoder_gives_this_process_a_real_time_priority(tmp_path: Path) -> None:
+    """SVT-AV1 does where it may, which is beside a robot's control loop."""
+    before = os.sched_getscheduler(0)
+    for codec in ("h264", "libsvtav1"):
+        encoder = VideoEncoder(30, codec, "yuv420p", {})
+        encoder.start_episode(["top"], tmp_path)
+        for _ in range(40):
+            encoder.feed_frame("top", np.zeros((64, 64, 3), np.uint8))
+        threads = {int(task.name) for task in Path("/proc/self/task").iterdir()}
+        found = {os.sched_getscheduler(thread) for thread in threads}
+        assert os.SCHED_FIFO not in found and os.SCHED_RR not in found, codec
+        ((path, _),) = encoder.finish_episode().values()
+        assert path.stat().st_size > 0
+    assert os.sched_getscheduler(0) == before

@@ -65,7 +65,7 @@ class Head:
         with Path(folder, f"head{port}.log").open("a") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         end = time.monotonic() + WAIT_S
-        while not (Cluster(f"127.0.0.1:{port}").answers() and self.named("raylet")):
+        while not (Cluster(f"127.0.0.1:{port}").is_up() and self.named("raylet")):
             assert time.monotonic() < end
             assert self._process.poll() is None, Path(folder, f"head{port}.log").read_text()
             time.sleep(0.2)

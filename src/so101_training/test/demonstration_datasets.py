@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from lerobot.configs.video import RGBEncoderConfig
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from so101_node.protocol import JOINT_NAMES
 from so101_policy_server.policy import ImageFeature, Observation, PolicyDescription, Prediction
@@ -28,7 +29,11 @@ def record(
     image = {"dtype": kind, "shape": (*SIZE, 3), "names": ["height", "width", "channels"]}
     features = {"observation.state": column, "action": dict(column)}
     features |= {f"observation.images.{camera}": dict(image) for camera in cameras}
-    dataset = LeRobotDataset.create("local/test", fps, features, root=root, use_videos=videos, video_backend="pyav")
+    # The encoder of LeRobot's choice, SVT-AV1, puts this process under SCHED_FIFO where it may.
+    encoder = RGBEncoderConfig(vcodec="h264")
+    dataset = LeRobotDataset.create(
+        "local/test", fps, features, root=root, use_videos=videos, video_backend="pyav", rgb_encoder=encoder
+    )
     for _ in range(episodes):
         for frame in range(FRAMES):
             at = np.full(len(joints), (4.0 * frame - 40.0) * scale, np.float32)

@@ -19,6 +19,7 @@ import av
 import numpy as np
 from lerobot.datasets.compute_stats import RunningQuantileStats, auto_downsample_height_width
 from numpy.typing import NDArray
+from so101_node.threads.priority import unraised
 
 from so101_bag.errors import DatasetError
 
@@ -135,6 +136,8 @@ class _Video:
         stream.height, stream.width = image.shape[:2]
         stream.pix_fmt = self._pixel_format
         stream.time_base = Fraction(1, self._fps)
+        with unraised():
+            container.start_encoding()
         return stream
 
     def _sample(self, image: NDArray[np.uint8]) -> None:

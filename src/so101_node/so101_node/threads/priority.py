@@ -13,7 +13,7 @@ Niceness counts only among the processes of one terminal or service: between the
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _TASKS = Path("/proc/self/task")
@@ -75,6 +75,32 @@ def use_realtime_everywhere(priority: int) -> bool:
             os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(priority))
 
     return _for_all_threads(raise_one)
+
+
+@contextlib.contextmanager
+def unraised() -> Iterator[None]:
+    """What runs inside may give no thread of this process another scheduling policy: it is put back.
+
+    The video encoder SVT-AV1, where it may, puts its caller and its own threads under SCHED_FIFO at 99: beside a robot's
+    control loop they would take every core, and all that this process did afterwards would.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+
+    def scheduling(thread: int) -> None:
+        before[thread] = os.sched_getscheduler(thread), os.sched_getparam(thread)
+
+    def put_back(thread: int) -> None:
+        os.sched_setscheduler(thread, *before.get(thread, own))
+
+    before: dict[int, tuple[int, os.sched_param]] = {}
+    own = os.sched_getscheduler(0), os.sched_getparam(0)
+    _for_all_threads(scheduling)
+    try:
+        yield
+    finally:
+        _for_all_threads(put_back)
 
 
 def raise_process(niceness: int, thread_priority: int = 0) -> str:

@@ -17,7 +17,7 @@ from so101_policy_server.errors import one_line
 from so101_policy_server.policy import PolicyLoadError, ReplicaLostError
 
 INSTALL: Final = "./so101 setup ray"
-ANSWER_S: Final = 1.0
+CONNECT_S: Final = 1.0
 """How long a cluster has to accept a TCP connection."""
 
 NEVER_S: Final = "1000000000"
@@ -45,7 +45,7 @@ class Cluster:
         """
         with self._lock:
             ray = self._ray = self._ray or _import_ray(self.address)
-            if not self.answers():
+            if not self.is_up():
                 _leave(ray)
                 raise ReplicaLostError(
                     f"no Ray cluster answers at ray_address = {self.address}: start it "
@@ -61,21 +61,21 @@ class Cluster:
                     raise ReplicaLostError(f"Ray cluster at {self.address}: {one_line(error)}") from error
             return ray
 
-    def answers(self) -> bool:
+    def is_up(self) -> bool:
         """Whether something accepts connections at the address."""
         host, _, port = self.address.partition(":")
         try:
-            with socket.create_connection((host, int(port)), ANSWER_S):
+            with socket.create_connection((host, int(port)), CONNECT_S):
                 return True
         except OSError:
             return False
 
     def lost(self, what: str) -> ReplicaLostError:
-        """Say why a replica is gone; where the whole cluster is, the connection is given up, to be made anew."""
-        if self.answers():
+        """Say why a replica is gone; where the whole cluster is, the connection is given up, to be made again."""
+        if self.is_up():
             return ReplicaLostError(what)
         with self._lock:
-            if self._ray is not None and not self.answers():
+            if self._ray is not None and not self.is_up():
                 _leave(self._ray)
         return ReplicaLostError(f"the Ray cluster at {self.address} is gone")
 

@@ -24,7 +24,7 @@ from so101_policy_server.policy import (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallResult:
     """What a call gave: a value, or the name of an error and its text, one line."""
 
     value: Any = None
@@ -38,22 +38,22 @@ class PolicyActor:
     def __init__(self) -> None:
         self._policy: BatchingPolicy | None = None
 
-    def load(self, library: str, source: PolicySource) -> Outcome:
+    def load(self, library: str, source: PolicySource) -> CallResult:
         """Load it; its value is the PolicyDescription."""
 
         def loaded() -> Any:
             self._policy = cast(BatchingPolicy, find_loader(library)(source, lambda _text: None))
             return self._policy.description
 
-        return _outcome(loaded)
+        return _result_of(loaded)
 
-    def infer(self, observation: Observation, leftover: Leftover | None) -> Outcome:
+    def infer(self, observation: Observation, leftover: Leftover | None) -> CallResult:
         """Its value is the Prediction."""
-        return _outcome(lambda: self._loaded().infer(observation, leftover))
+        return _result_of(lambda: self._loaded().infer(observation, leftover))
 
-    def infer_batch(self, observations: Sequence[Observation], leftovers: Sequence[Leftover | None]) -> Outcome:
+    def infer_batch(self, observations: Sequence[Observation], leftovers: Sequence[Leftover | None]) -> CallResult:
         """Its value is the list of Predictions."""
-        return _outcome(lambda: list(self._loaded().infer_batch(observations, leftovers)))
+        return _result_of(lambda: list(self._loaded().infer_batch(observations, leftovers)))
 
     def reset(self) -> None:
         """Forget everything."""
@@ -68,12 +68,12 @@ class PolicyActor:
         return self._policy
 
 
-def _outcome(call: Callable[[], Any]) -> Outcome:
+def _result_of(call: Callable[[], Any]) -> CallResult:
     try:
-        return Outcome(call())
+        return CallResult(call())
     except (PolicyLoadError, PolicyNotReadyError) as error:
-        return Outcome(error=type(error).__name__, text=str(error))
+        return CallResult(error=type(error).__name__, text=str(error))
     except PolicyError as error:
-        return Outcome(error=PolicyError.__name__, text=str(error))
+        return CallResult(error=PolicyError.__name__, text=str(error))
     except Exception as error:  # noqa: BLE001 - a policy is other people's code
-        return Outcome(error=type(error).__name__, text=f"{type(error).__name__}: {one_line(error)}")
+        return CallResult(error=type(error).__name__, text=f"{type(error).__name__}: {one_line(error)}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from so101_policy_server.on_ray.cluster import Cluster
-from so101_policy_server.on_ray.policy_actor import Outcome, PolicyActor
+from so101_policy_server.on_ray.policy_actor import CallResult, PolicyActor
 from so101_policy_server.policy import (
     Leftover,
     Loader,
@@ -126,7 +126,7 @@ class RayPolicy:
         """Forget a session; done before the next call."""
         self._actor.forget.remote(session)
 
-    def _call(self, method: str, limit_s: float | None, *arguments: Any) -> Outcome:
+    def _call(self, method: str, limit_s: float | None, *arguments: Any) -> CallResult:
         """Call the process and wait; without a limit for as long as the cluster is there."""
         end_s = None if limit_s is None else time.monotonic() + limit_s
         try:
@@ -135,8 +135,8 @@ class RayPolicy:
                 wait_s = LOOK_S if end_s is None else max(0.0, min(LOOK_S, end_s - time.monotonic()))
                 done, _ = self._ray.wait([reply], timeout=wait_s)
                 if done:
-                    outcome: Outcome = self._ray.get(reply, timeout=LOOK_S)
-                    return outcome
+                    result: CallResult = self._ray.get(reply, timeout=LOOK_S)
+                    return result
                 if end_s is None and not self._cluster.answers():
                     raise self._cluster.lost("")
                 if end_s is not None and time.monotonic() >= end_s:
@@ -147,7 +147,7 @@ class RayPolicy:
         except Exception as error:  # Ray raises a dozen types
             raise self._cluster.lost(f"the process of a replica ended ({type(error).__name__})") from error
 
-    def _value(self, outcome: Outcome) -> Any:
-        if outcome.error:
-            raise ERRORS.get(outcome.error, PolicyError)(outcome.text)
-        return outcome.value
+    def _value(self, result: CallResult) -> Any:
+        if result.error:
+            raise ERRORS.get(result.error, PolicyError)(result.text)
+        return result.value
