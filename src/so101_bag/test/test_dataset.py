@@ -2,6 +2,7 @@
 """Bags to datasets: episodes, alignment, units; and what LeRobot itself makes of the result."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,8 @@ def test_bags_become_a_dataset_that_lerobot_loads_and_trains_on(tmp_path, capsys
 
 def test_no_encoder_gives_this_process_a_real_time_priority(tmp_path: Path) -> None:
     """SVT-AV1 does where it may, which is beside a robot's control loop."""
+    from so101_bag.dataset.video_encoder import VideoEncoder  # imports LeRobot
+
     before = os.sched_getscheduler(0)
     for codec in ("h264", "libsvtav1"):
         encoder = VideoEncoder(30, codec, "yuv420p", {})

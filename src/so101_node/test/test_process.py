@@ -73,22 +73,26 @@ def test_a_node_that_hangs_on_its_way_out_is_ended_by_the_kernel() -> None:
     assert process.returncode == -signal.SIGALRM
 
 
-def test_a_fatal_error_is_one_line_and_exit_code_1() -> None:
-    process = start("""
+@pytest.mark.parametrize("events", [False, True])
+def test_a_fatal_error_is_one_line_and_exit_code_1(events: bool) -> None:
+    process = start(
+        """
 class Bad(Node):
     def __init__(self):
         super().__init__("bad")
         create_timer(self, 0.01, self.tick)
     def tick(self):
         raise NodeError("the thing is\\nmissing")
-sys.exit(run_node(Bad))
-""")
+sys.exit(run_node(Bad, events=EVENTS))
+""".replace("EVENTS", str(events))
+    )
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (1, "[bad] error: the thing is missing\n")
 
 
 def test_where_rclpy_has_no_executor_of_events_a_node_runs_on_the_other_one() -> None:
-    process = start("import sys; sys.modules['rclpy.experimental'] = None" + PLAIN)
+    body = PLAIN.replace("run_node(Plain)", "run_node(Plain, events=True)")
+    process = start("import sys; sys.modules['rclpy.experimental'] = None" + body)
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=10)

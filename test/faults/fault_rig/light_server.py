@@ -87,7 +87,7 @@ def main() -> None:
         time.sleep(LOAD_S)
         return WavingPolicy(source.path, own.mood)
 
-    sys.exit(run_node(lambda: PolicyServerNode(load)))
+    sys.exit(run_node(lambda: PolicyServerNode(load), events=True))
 
 
 if __name__ == "__main__":

@@ -256,7 +256,7 @@ class ActionQueueNode(AutostartNode):
 
 def main() -> None:
     """Run the node as a process."""
-    run_process(ActionQueueNode)
+    run_process(ActionQueueNode, events=True)
 
 
 if __name__ == "__main__":

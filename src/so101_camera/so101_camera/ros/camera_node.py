@@ -220,7 +220,7 @@ def _plain_path(url: str) -> Path:
 
 def main() -> None:
     """Run the node until it is told to stop."""
-    run_process(CameraNode)
+    run_process(CameraNode, events=True)
 
 
 if __name__ == "__main__":

@@ -60,10 +60,10 @@ _FATAL = (
 )
 
 
-def run_process(factory: Callable[[], Node], args: Sequence[str] | None = None) -> NoReturn:
+def run_process(factory: Callable[[], Node], args: Sequence[str] | None = None, *, events: bool = False) -> NoReturn:
     """`run_node`, and end the process with its code. Without `args`, words of the command line are answered first."""
     code = reply_to_help(factory, sys.argv) if args is None else None
-    end_process(run_node(factory, args) if code is None else code)
+    end_process(run_node(factory, args, events=events) if code is None else code)
 
 
 def end_process(code: int) -> NoReturn:
@@ -93,11 +93,17 @@ def wait_until_heard(publishers: Iterable[Publisher]) -> list[str]:
     return unheard
 
 
-def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> int:
+def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None, *, events: bool = False) -> int:
     """Create the node, spin it on one thread until a signal, and leave cleanly.
 
     The node may define `on_exit()`: called once on every way out, before it is destroyed, to leave hardware safe and
     end threads. It must return within about a second.
+
+    Args:
+        factory: makes the node.
+        args: in the place of the command line's.
+        events: spin on rclpy's executor of events where it has one. For nodes of many messages whose callbacks are
+            plain functions: upstream calls it experimental, and before rclpy 7.1.11 it served no coroutine.
 
     Returns:
         0 after SIGINT or SIGTERM, 1 after NodeError, 78 after ParameterError (whose text goes to stderr as one line).
@@ -121,7 +127,7 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
         name = node.get_name()
         refuse_unknown(node)
         report_errors(node, errors.append)
-        executor = _make_executor()
+        executor = _make_executor(events)
         executor.add_node(node)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         # A full collection takes 4-8 ms with rclpy and cv2 loaded; what start-up made is never garbage.
@@ -142,12 +148,14 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None) -> 
         _leave(node, executor)
 
 
-def _make_executor() -> Executor:
-    """The executor that is told what is ready instead of asking everything it knows, each time something is.
+def _make_executor(events: bool) -> Executor:
+    """The executor of events is told what is ready; the other one asks all that it knows, each time something is.
 
     A message then takes 0.1 ms of a core instead of 0.43, and the action queue 0.06 of a core instead of 0.11. An older
     rclpy has only the one that asks.
     """
+    if not events:
+        return SingleThreadedExecutor()
     try:
         from rclpy.experimental.events_executor import EventsExecutor
     except ImportError:

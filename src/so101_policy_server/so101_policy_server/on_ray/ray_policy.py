@@ -137,7 +137,7 @@ class RayPolicy:
                 if done:
                     result: CallResult = self._ray.get(reply, timeout=LOOK_S)
                     return result
-                if end_s is None and not self._cluster.answers():
+                if end_s is None and not self._cluster.is_up():
                     raise self._cluster.lost("")
                 if end_s is not None and time.monotonic() >= end_s:
                     self._ray.kill(self._actor)

@@ -237,7 +237,7 @@ class PolicyServerNode(AutostartNode):
 
 def main() -> None:
     """Entry point of the executable `policy_server`."""
-    run_process(PolicyServerNode)
+    run_process(PolicyServerNode, events=True)
 
 
 if __name__ == "__main__":
