@@ -146,7 +146,7 @@ class LinkRobotNode(Node):
 
 def main() -> None:
     """Entry point of the executable `link_robot`."""
-    run_process(LinkRobotNode, events=True)
+    run_process(LinkRobotNode)
 
 
 if __name__ == "__main__":

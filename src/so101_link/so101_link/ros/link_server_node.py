@@ -160,7 +160,7 @@ class LinkServerNode(Node):
 
 def main() -> None:
     """Entry point of the executable `link_server`."""
-    run_process(LinkServerNode, events=True)
+    run_process(LinkServerNode)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,8 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None, *, 
         factory: makes the node.
         args: in the place of the command line's.
         events: spin on rclpy's executor of events where it has one. For nodes of many messages whose callbacks are
-            plain functions: upstream calls it experimental, and before rclpy 7.1.11 it served no coroutine.
+            plain functions: upstream calls it experimental, it knows no guard conditions, and before rclpy 7.1.11 it
+            served no coroutine.
 
     Returns:
         0 after SIGINT or SIGTERM, 1 after NodeError, 78 after ParameterError (whose text goes to stderr as one line).

@@ -81,8 +81,8 @@ def use_realtime_everywhere(priority: int) -> bool:
 def unraised() -> Iterator[None]:
     """What runs inside may give no thread of this process another scheduling policy: it is put back.
 
-    The video encoder SVT-AV1, where it may, puts its caller and its own threads under SCHED_FIFO at 99. Beside a robot's
-    control loop they would take every core, and all that this process does afterwards would.
+    The video encoder SVT-AV1, where it may, puts its caller and its own threads under SCHED_FIFO at 99. Beside a
+    robot's control loop they would take every core, and all that this process does afterwards would.
     """
     if not hasattr(os, "sched_setscheduler"):
         yield
