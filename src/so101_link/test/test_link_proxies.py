@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
@@ -45,7 +46,7 @@ class Proxy:
 
     def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
         heard_s = time.monotonic()
-        with near, far:
+        with contextlib.suppress(ConnectionError), near, far:
             while not self._stop.is_set() and not self.drop_all.is_set():
                 for source in select.select([near, far], [], [], 0.02)[0]:
                     block = source.recv(65536)
