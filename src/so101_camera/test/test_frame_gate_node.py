@@ -90,6 +90,7 @@ def test_any_drivers_newest_picture_answers_each_request_once(robot: Robot) -> N
     assert codes == [0, 0]
 
 
+@pytest.mark.long
 def test_a_topic_that_never_comes_is_told_with_those_there_are_and_either_kind_of_picture_is_read(robot: Robot) -> None:
     gates = {
         "lost": gate("lost", source="lost=/usb_cam/image"),

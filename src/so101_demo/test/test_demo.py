@@ -330,6 +330,7 @@ def test_on_a_terminal_the_panel_is_drawn_and_ctrl_c_gives_the_terminal_back(run
     assert text.rstrip().endswith("stopped") and "Traceback" not in text
 
 
+@pytest.mark.long
 def test_the_shipped_policy_places_the_cube(run):
     demo = run("--episodes", "4", "--report", "report.json", "--no-video")
     report = finish(demo, 420)

@@ -72,6 +72,7 @@ def chain(tiny_smolvla: Path) -> Iterator[tuple]:
     server.close()
 
 
+@pytest.mark.long
 def test_a_chunk_continues_the_rows_that_were_left_when_it_was_asked_for(chain) -> None:
     world, cameras = chain
     world.start()
