@@ -40,8 +40,8 @@ class Server:
         parameters = {"ros__parameters": _parameters(options, robots)}
         config.write_text(yaml.safe_dump({"/**/policy_server": parameters}), encoding="utf-8")
         try:
-            self._domain = JoinedDomain()
             processes = resolve(find_launch_file("server.launch.xml"), {"config": str(config), "dds_profile": "udp"})
+            self._domain = JoinedDomain()
         except (NoFreeDomainError, LaunchFileError, FileNotFoundError) as error:
             raise BenchError(str(error)) from error
         variables = {**self._domain.environment, "HF_HUB_OFFLINE": "1"}

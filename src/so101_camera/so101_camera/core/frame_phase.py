@@ -34,10 +34,10 @@ class FramePhase:
 
     def wait_ns(self, now_ns: int) -> int:
         """How long a request that comes now may wait for the next frame, ns; 0 = the newest frame answers it."""
-        if self._last_ns is None or len(self._intervals) < INTERVALS:
+        if not self._within_ns or self._last_ns is None or len(self._intervals) < INTERVALS:
             return 0
         period_ns = quantile(sorted(self._intervals), 0.5)
         due_in_ns = self._last_ns + period_ns - now_ns
-        if not self._within_ns or due_in_ns > min(self._within_ns, LONGEST_SHARE * period_ns):
+        if due_in_ns > min(self._within_ns, LONGEST_SHARE * period_ns):
             return 0
         return max(0, round(due_in_ns + LATE_SHARE * period_ns))
