@@ -13,7 +13,6 @@ from so101_camera.core.frame import Frame
 from so101_camera.core.frame_source import SourceSettings, device_path
 from so101_camera.errors import SourceError
 from so101_camera.image_codec import JPEG_START
-from so101_camera.sources.capture_holder import JPEG_FORMATS, CaptureHolder, fourcc_name
 
 # A grab of a healthy camera takes at most one period (100 ms at 10 fps); OpenCV's own limit of 10 s would hide a camera
 # that has stopped for that long. Its Video4Linux2 backend knows no property for it, only this variable, in whole
@@ -25,6 +24,8 @@ READ_TIMEOUT_S = "1"
 # clock, and the time of reading is used.
 PLAUSIBLE_AGE_NS = 1_000_000_000
 
+JPEG_FORMATS = ("MJPG", "JPEG")
+
 Opener = Callable[[str], Any]
 
 
@@ -33,15 +34,15 @@ def _open_capture(path: str) -> cv2.VideoCapture:
     return cv2.VideoCapture(path, cv2.CAP_V4L2)
 
 
-class OpenCvSource(CaptureHolder):
+class OpenCvSource:
     """Delivers the camera's own JPEG bytes where it gives MJPG, else pixels."""
 
     def __init__(self, settings: SourceSettings, opener: Opener = _open_capture) -> None:
         """Keep the settings; nothing is opened yet. `opener` makes a cv2.VideoCapture from a device path."""
-        super().__init__()
         self._settings = settings
         self._path = device_path(settings.device)
         self._opener = opener
+        self._capture: Any = None  # a cv2.VideoCapture
         self._passes_jpeg = False
         self._seq = 0
         self._last_capture_ns = 0
@@ -72,6 +73,12 @@ class OpenCvSource(CaptureHolder):
         self._passes_jpeg = fourcc_name(capture.get(cv2.CAP_PROP_FOURCC)) in JPEG_FORMATS
         capture.set(cv2.CAP_PROP_CONVERT_RGB, 0 if self._passes_jpeg else 1)
         self._capture = capture
+
+    def close(self) -> None:
+        """Release the device; see FrameSource."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
 
     def read(self) -> Frame:
         """Return the next frame; see FrameSource."""
@@ -110,3 +117,8 @@ class OpenCvSource(CaptureHolder):
         if wanted[:2] == given[1::-1] and self._settings.captured_size != (self._settings.width, self._settings.height):
             text += f"; width and height are those after rotation: write width: {given[1]}, height: {given[0]}"
         return text
+
+
+def fourcc_name(code: float) -> str:
+    """Return a pixel format's four letters, such as MJPG, without what fills them up."""
+    return int(code).to_bytes(4, "little").decode("latin-1").strip("\0 ")
