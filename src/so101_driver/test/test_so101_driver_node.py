@@ -624,8 +624,9 @@ def failed_start(bench: Bench, *parameters: str) -> str:
         driver.kill()
     assert code == (78 if "error: parameter" in said else 1)
     assert "Traceback" not in said
-    assert said.count("\n") == 1
-    return said
+    errors = [line for line in said.splitlines() if not line.startswith("[INFO] ")]
+    assert len(errors) == 1, said
+    return errors[0]
 
 
 def test_a_missing_calibration_is_one_line_with_the_command_that_makes_it(bench: Bench) -> None:
@@ -635,6 +636,33 @@ def test_a_missing_calibration_is_one_line_with_the_command_that_makes_it(bench:
 
 def test_a_missing_port_is_one_line(bench: Bench) -> None:
     assert "/dev/ttyACM77 does not exist" in failed_start(bench, "port:=/dev/ttyACM77")
+
+
+def test_a_port_that_is_not_there_yet_is_waited_for_and_what_its_arm_wrote_is_read_then(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.end(signal.SIGINT)
+    bench.peer.forget()
+    folder = tmp_path / "arm"
+    driver = Driver(
+        f"port:={folder / bench.arm.port.name}",
+        "robot_id:=virtual",
+        f"calibration_dir:={folder / 'calibration'}",
+        "reply_timeout_s:=0.02",
+        "wait_for_port_s:=120.0",
+    )
+    try:
+        bench.peer.wait(lambda: bool(bench.peer.node.get_publishers_info_by_topic("/joint_limits")), "the driver is up")
+        with running_virtual_arm(sim_dir=folder):
+            bench.peer.wait_for(DriverStatus.HOLD)
+            code, said = driver.end()
+    finally:
+        driver.kill()
+    assert (code, "error" in said) == (0, False), said
+
+
+def test_a_port_that_does_not_come_is_named_once_the_wait_is_over(bench: Bench) -> None:
+    assert "/dev/ttyACM77 does not exist" in failed_start(bench, "port:=/dev/ttyACM77", "wait_for_port_s:=0.3")
 
 
 def test_a_range_that_crossed_the_seam_while_it_was_recorded_is_one_line(bench: Bench, tmp_path: Path) -> None:

@@ -22,6 +22,13 @@ class DriverParameters:
     """One field per parameter; lists are in the order of JOINT_NAMES."""
 
     port: str = parameter("/dev/ttyACM0", "serial port of the arm")
+    wait_for_port_s: float = parameter(
+        0.0,
+        "how long a driver that starts by itself waits for a port that is not there yet, s; 0 = it ends at once, for "
+        "its respawn",
+        lower=0.0,
+        upper=3600.0,
+    )
     robot_id: str = parameter("", "id given to lerobot-calibrate; names the calibration file")
     calibration_dir: str = parameter("", "folder that holds <robot_id>.json; empty: LeRobot's default folder")
     full_turn_joints: list[str] = parameter(

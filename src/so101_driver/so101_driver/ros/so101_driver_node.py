@@ -2,8 +2,10 @@
 """The node so101_driver: topics and services around the control cycle of one arm."""
 
 import secrets
+import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -50,6 +52,7 @@ class So101DriverNode(AutostartNode):
         super().__init__("so101_driver")
         self._settings = declare(self, DriverParameters)
         self._log: Any = self.get_logger()  # type: ignore[no-untyped-call]
+        self._port_wait_end_s: float | None = None
         self._driver_id = secrets.randbits(63) | 1
         self._alarm = ""
         self._notes: list[str] = []  # what is odd about the calibration
@@ -79,6 +82,17 @@ class So101DriverNode(AutostartNode):
         create_timer(self, 0.2, self._watch)
         create_timer(self, 0.1, self._diagnose)
         create_timer(self, 0.1, self._fatal.check)
+
+    def may_autostart(self) -> bool:
+        """Whether the port is there, or was waited for long enough."""
+        port, limit_s = self._settings.port, self._settings.wait_for_port_s
+        if Path(port).exists():
+            return True
+        if self._port_wait_end_s is None:
+            self._port_wait_end_s = time.monotonic() + limit_s
+            if limit_s > 0:
+                self._log.info(f"waiting for {port}, {limit_s:g} s at most")
+        return time.monotonic() >= self._port_wait_end_s
 
     # --- lifecycle --------------------------------------------------------------------------------------------------
 

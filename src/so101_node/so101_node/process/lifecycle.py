@@ -33,7 +33,13 @@ class AutostartNode(LifecycleNode):
         self._autostart_timer = create_timer(self, 0.01 if autostart else 3600.0, self._autostart)
         self._autostart_wanted = autostart
 
+    def may_autostart(self) -> bool:
+        """Whether what the node needs is there; asked every 10 ms until it is. A node that must wait overrides this."""
+        return True
+
     def _autostart(self) -> None:
+        if self._autostart_wanted and not self.may_autostart():
+            return
         self._autostart_timer.timer_period_ns = 3_600_000_000_000
         if not self._autostart_wanted:
             return
