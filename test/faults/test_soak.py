@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Row about running for long: the queue's core for a million ticks, and the closed loop for half an hour."""
+"""Rows about running for long: a million ticks of the queue's core, half an hour of faults, a hundred restarts."""
 
 import os
 import random
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fault_rig.restart import measure_restart
 from fault_rig.rows import FaultTable
 from fault_rig.system import System
 from so101_action_queue.core.decisions import ChunkRequest, QueueCounters
@@ -169,3 +170,18 @@ def test_half_an_hour_of_random_faults_leaves_nothing_behind(system: System) -> 
         assert after[name][0] < GROWTH * memory, f"{name}: {memory / 1e6:.0f} MB became {after[name][0] / 1e6:.0f} MB"
         assert after[name][1] <= files + 3, f"{name}: {files} files became {after[name][1]}"
         assert after[name][2] <= threads + 1, f"{name}: {threads} threads became {after[name][2]}"
+
+
+RESTARTS = 100
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(RESTARTS * 30)
+def test_a_server_that_is_restarted_a_hundred_times_is_served_again_each_time(
+    system: System, table: FaultTable
+) -> None:
+    began_ns = time.monotonic_ns()
+    for number in range(1, RESTARTS + 1):
+        with table.case(3, f"server restarted, {number} of {RESTARTS}") as case:
+            measure_restart(system, case)
+    assert system.motion.violations(system.bounds(), began_ns) == []
