@@ -121,8 +121,8 @@ def test_two_robots_are_served_at_the_same_time(house) -> None:
         replica.go_on.clear()
     server.ask(0, 1)
     server.ask(1, 1)
+    assert all(replica.began.wait(WAIT_S) for replica in server.made)  # each has one of the two
     for replica in server.made:
-        assert replica.began.wait(WAIT_S)  # each has one of the two
         replica.go_on.set()
     assert all(is_own(server.get()) for _ in range(2))
 
