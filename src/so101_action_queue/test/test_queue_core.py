@@ -298,6 +298,19 @@ def test_a_changed_task_asks_at_once_and_is_carried() -> None:
     assert session.spec_id == spec_id
 
 
+def test_another_policy_is_named_while_rows_are_executed_and_no_tick_starves() -> None:
+    session = running()
+    spec_id = session.spec_id
+    named = replace(session.settings, pretrained_name_or_path="/models/place")
+    session.journal.change(session.now_ns, named)
+    assert session.spec_id != spec_id
+    session.server = replace(session.server, spec_id=session.spec_id)  # its next heartbeat, up to 0.2 s later
+    trace = session.run(5.0)
+    assert trace.requests[-1].spec_id == session.spec_id
+    assert trace.counters.starved_ticks == 0
+    assert session.journal.core.state is QueueState.RUNNING
+
+
 def test_adaptive_asks_later_than_threshold_and_still_never_starves() -> None:
     trips = {}
     for rule in ("threshold", "adaptive"):

@@ -62,6 +62,20 @@ class ServerParameters:
     allowed_policies: tuple[str, ...] = parameter(
         (), "shell patterns of policies that a robot's PolicySpec may make this server load; empty = none but its own"
     )
+    max_policies_mb: int = parameter(
+        0,
+        "memory that loaded policies may take together, MB, so that a robot gets another policy while the present ones "
+        "go on; 0 = one policy at a time",
+        lower=0,
+        upper=10_000_000,
+    )
+    unload_after_s: float = parameter(
+        600.0,
+        "how long a policy stays loaded when the last robot that it serves has left or changed to another, s; before "
+        "the first robot has come it stays",
+        lower=0.0,
+        upper=1e7,
+    )
     allow_download: bool = parameter(
         False, "whether a local checkpoint may fetch parts that it names, such as a tokenizer, from the hub"
     )
@@ -153,6 +167,11 @@ class ServerParameters:
             )
         if self.replicas and not re.fullmatch(r"[^:\s]+:\d{1,5}", self.ray_address):
             raise ParameterError(f"ray_address = {self.ray_address!r}: must be host:port, such as 127.0.0.1:6379")
+        for name in ("replicas", "optimize"):
+            if self.max_policies_mb and getattr(self, name) not in (0, "off"):
+                raise ParameterError(
+                    f"max_policies_mb = {self.max_policies_mb}: must be 0 where {name} is {getattr(self, name)}"
+                )
         if len(self.rename_from) != len(self.rename_to):
             raise ParameterError(
                 f"rename_from = {shown(self.rename_from)}: must have as many keys as rename_to ({len(self.rename_to)})"

@@ -134,6 +134,7 @@ class PolicyDescription:
         fingerprint: of its configuration and weights, 64 hex digits, see `so101_node.fingerprint`; "" = none known.
         optimization: what was tried to make it faster: what came of it in one line, then a line for each thing tried;
             empty = nothing was tried.
+        memory_bytes: what it takes of its device's memory while it is loaded, bytes; 0 = not known.
     """
 
     policy_type: str
@@ -157,6 +158,7 @@ class PolicyDescription:
     batches: bool = False
     remembers: bool = True
     optimization: tuple[str, ...] = ()
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,10 @@ class Prediction:
 
 
 class Policy(Protocol):
-    """A loaded policy. Called from one thread only."""
+    """A loaded policy. Called from one thread only.
+
+    One that holds memory which does not go with the object may have a method `close()`, called when it is unloaded.
+    """
 
     @property
     def description(self) -> PolicyDescription:

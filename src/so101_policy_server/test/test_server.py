@@ -11,8 +11,9 @@ from so101_node.log_lines import LogLevel, LogLine
 from so101_node.protocol import ChunkStatus, PolicyState
 from so101_policy_server.core.effects import LoadPolicy
 from so101_policy_server.core.intake import DecodeFrame
+from so101_policy_server.core.policy_cache import IN_USE_S
 from so101_policy_server.core.request import ChunkTiming, RequestKey, ServedChunk
-from so101_policy_server.core.server import IN_USE_S, PolicyServer
+from so101_policy_server.core.server import PolicyServer
 
 NS = 1_000_000_000
 

@@ -53,6 +53,8 @@ def test_the_core_gets_every_parameter() -> None:
         ({"actions_per_chunk": 5}, "actions_per_chunk = 5: must be 10 to 100"),
         ({"fps": 100.0}, "fps = 100.0: must be 10 to 60"),
         ({"units": "radians"}, "units = 'radians': must be one of degrees, normalized"),
+        ({"max_policies_mb": 500, "optimize": "auto"}, "max_policies_mb = 500: must be 0 where optimize is auto"),
+        ({"max_policies_mb": 500, "replicas": 2}, "max_policies_mb = 500: must be 0 where replicas is 2"),
         ({"rename_from": ["a"]}, r"rename_from = \['a'\]: must have as many keys as rename_to"),
         ({"cameras": ["front", "front"]}, r"cameras = \['front', 'front'\]: must not have a name twice"),
         (

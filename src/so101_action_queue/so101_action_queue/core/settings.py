@@ -31,7 +31,12 @@ class QueueSettings:
     )
     task: str = parameter("", "language instruction; a change requests a chunk at once", read_only=False)
     policy_type: str = parameter("", "LeRobot policy type; empty = as the checkpoint says")
-    pretrained_name_or_path: str = parameter("", "checkpoint folder, run folder or hub id; empty = the server's own")
+    pretrained_name_or_path: str = parameter(
+        "",
+        "checkpoint folder, run folder or hub id; empty = the server's own. A server with max_policies_mb goes on with "
+        "the present policy until another one is ready; else the arm holds while that is loaded",
+        read_only=False,
+    )
     policy_device: str = parameter(
         "", "device of the policy; empty = the server's own", choices=("", "cuda", "cpu", "mps")
     )

@@ -14,9 +14,17 @@ from so101_policy_server.policy import PolicySource
 
 @dataclass(frozen=True, slots=True)
 class LoadPolicy:
-    """To be done: load this policy on the inference thread, and tell `PolicyServer.loaded` or `load_failed`."""
+    """To be done: load this policy on the thread of this place, and tell `PolicyServer.loaded` or `load_failed`."""
 
     source: PolicySource
+    place: int = 0
 
 
-Effect = ServedChunk | DecodeFrame | LoadPolicy | LogLine
+@dataclass(frozen=True, slots=True)
+class UnloadPolicy:
+    """To be done: let go of the policy at this place."""
+
+    place: int
+
+
+Effect = ServedChunk | DecodeFrame | LoadPolicy | UnloadPolicy | LogLine

@@ -152,8 +152,9 @@ class Mailbox:
         taken = [pending for _, pending in self.ready(admits)[:largest]]
         for pending in taken:
             self.drop(pending.request.key)
-        for slot in self._slots.values():
-            slot.overtaken = bool(taken) and slot.complete is not None
+        for session, slot in self._slots.items():
+            if admits(session):  # who waits for another policy was not overtaken
+                slot.overtaken = bool(taken) and slot.complete is not None
         return taken
 
     def collecting(self) -> set[str]:

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one policy that a server has: which it is, how far it has come, and for whom it was loaded."""
+"""One policy of the server: which it is, how far it has come, for whom it was loaded, and who is served with it now."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from so101_node.log_lines import LogLevel, LogLine
-from so101_node.protocol import PolicySpec, PolicyState
+from so101_node.protocol import PolicyState
 
 from so101_policy_server.core import causes
 from so101_policy_server.core.clock import NS_PER_S
+from so101_policy_server.core.inference_turn import InferenceTurn
 from so101_policy_server.core.preflight import refusal, warnings
 from so101_policy_server.core.served_robot import ServedRobot
 from so101_policy_server.core.server_config import ServerConfig
@@ -25,28 +26,40 @@ class PolicySlot:
     """Empty, loading, ready or failed.
 
     Attributes:
+        place: number of the thread that loads it and infers with it.
+        turn: what is in hand there.
         source: what is, or was last, to be loaded.
         policy: None until it is loaded.
         applied: the server's configuration as far as it holds for that policy.
         state: as robots are told, but for what is wrong with a robot's own spec.
         cause: one of the constants of `causes`; "" when READY.
         message: reason of ERROR, progress of LOADING; one line.
+        used_ns: when a robot asked it last, or it became ready.
+        was_had: whether a robot had it.
+        unused_since_ns: since when no robot that is here has it; None while one has, and before the first.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, place: int = 0) -> None:
         self._config = self.applied = config
+        self.place = place
+        self.turn = InferenceTurn(config)
         self.source = config.source
         self.policy: PolicyDescription | None = None
         self.state = PolicyState.UNCONFIGURED
         self.cause, self.message = causes.NO_POLICY, NO_POLICY
         self._loaded_for: str | None = None
         self._ready_ns: int | None = None
+        self.used_ns = 0
+        self.was_had = False
+        self.unused_since_ns: int | None = None
 
     def begin(self, source: PolicySource, robot: str | None) -> None:
         """Loading begins; `robot` is the one whose spec made the server load it."""
         self.source, self.policy, self.state = source, None, PolicyState.LOADING
         self.cause, self.message = causes.LOADING, f"loading {source.label}"
         self._loaded_for, self._ready_ns = robot, None
+        self.was_had, self.unused_since_ns = robot is not None, None
+        self.turn.dismiss()
 
     def progress(self, text: str) -> None:
         """Note what loading does now."""
@@ -69,7 +82,8 @@ class PolicySlot:
         if reason:
             raise PolicyLoadError(f"{policy.path or self.source.label}: {reason}")
         self.policy, self.state, self.cause, self.message = policy, PolicyState.READY, "", ""
-        self._ready_ns = now_ns
+        self._ready_ns = self.used_ns = now_ns
+        self.turn.another_policy(policy.remembers)
         origin = policy.path or f"library {self.source.library}"
         cameras = ", ".join(f"{image.camera} {image.width}x{image.height}" for image in policy.images) or "none"
         text = f"Policy ready: {policy.policy_type} from {origin} on {policy.device}, horizon {policy.horizon}"
@@ -86,6 +100,14 @@ class PolicySlot:
         self.message = f"Failed to load policy: {reason}"
         self._loaded_for = None
 
+    def unload(self, reason: str) -> str:
+        """Nobody needs it; returns a line that says so."""
+        text = f"policy {self.source.label} was unloaded: {reason}"
+        self.policy, self.state, self.cause, self.message = None, PolicyState.UNCONFIGURED, causes.UNLOADED, text
+        self._loaded_for = None
+        self.turn.dismiss()
+        return text
+
     def lose(self, reason: str) -> bool:
         """No replica of it is left; it is loaded again as soon as that can be. Returns whether that is new."""
         before = self.cause, self.message
@@ -97,27 +119,44 @@ class PolicySlot:
         self.state, self.cause, self.message = PolicyState.ERROR, causes.INFERENCE_STUCK, message
 
     @property
+    def memory_bytes(self) -> int:
+        """What the loaded policy says that it takes; 0 = it does not say, or none is loaded."""
+        return self.policy.memory_bytes if self.policy is not None else 0
+
+    @property
     def largest_batch(self) -> int:
         """Most requests that the policy takes at once."""
         return self._config.max_batch if self.policy is not None and self.policy.batches else 1
 
-    def told(self, robot: ServedRobot, active: bool) -> tuple[PolicyState, str, str]:
-        """State, cause and message as this robot is told them; `active` = whether the server takes requests."""
+    def told(self, robot: ServedRobot, active: bool, after: PolicySlot | None) -> tuple[PolicyState, str, str]:
+        """State, cause and message as this robot is told them.
+
+        Args:
+            robot: whom this policy serves.
+            active: whether the server takes requests.
+            after: the policy that it is to have once that is ready; None = this one.
+        """
         if robot.rejection and self.state is not PolicyState.ERROR:
             return PolicyState.ERROR, causes.SPEC_REJECTED, f"spec rejected: {robot.rejection}"
         if self.state is PolicyState.READY and robot.awaits_cameras:
             return PolicyState.LOADING, causes.NO_CAMERAS, robot.awaits_cameras
         if self.state is PolicyState.READY and not active:
             return PolicyState.UNCONFIGURED, causes.NOT_ACTIVE, INACTIVE
+        if self.state is PolicyState.READY and after is not None:
+            return self.state, causes.SWITCHING, f"{after.message}; {self.source.label} goes on meanwhile"
+        if self.state is PolicyState.READY and robot.complaint:
+            return self.state, causes.SWITCH_FAILED, f"{self.source.label} goes on: {robot.complaint}"
         return self.state, self.cause, self.message
 
-    def source_for(self, spec: PolicySpec) -> PolicySource | None:
-        """What a spec makes the server load, or None when it is to be checked against what there is."""
-        choice, path = self._config.choice, spec.pretrained_name_or_path
+    @property
+    def is_held(self) -> bool:
+        """Whether it takes memory: loaded, or being loaded."""
+        return self.state in (PolicyState.READY, PolicyState.LOADING)
+
+    def is_meant(self, path: str) -> bool:
+        """Whether a spec's path means what is loaded here, or being loaded."""
         resolved = self.policy.path if self.policy else ""
-        if self.state is not PolicyState.ERROR and choice.is_met(path, self.source, resolved):
-            return None
-        return choice.source(path, spec.policy_type, spec.policy_device)
+        return self.is_held and self._config.choice.is_met(path, self.source, resolved)
 
     def kept_for(self, now_ns: int, within_s: float) -> str | None:
         """The robot that it was loaded for, while it loads and for some time after: it cannot request before."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from so101_node.log_lines import LogLevel, LogLine
 from so101_node.protocol import ReceivedSpec
 
@@ -13,11 +15,31 @@ from so101_policy_server.core.timing import RecentTimes
 from so101_policy_server.policy import PolicyDescription, PolicySource
 
 
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """The policy that a robot has named while another one serves it.
+
+    Attributes:
+        place: where it is, or is being loaded.
+        accepted: the spec as it fits that policy; None until that is loaded.
+        ready_ns: when it was loaded.
+    """
+
+    place: int
+    accepted: AcceptedSpec | None = None
+    ready_ns: int = 0
+
+
 class ServedRobot:
     """State of one robot; `name` is its namespace, "" = the server's own.
 
+    `place`: of the policy that serves it, or is to.
+    `successor`: the policy that it has named since, which takes over when it is ready.
+    `complaint`: why the policy that it has named since does not serve it, one line; "" where it does or is to.
+    `lacks`: the cameras that policy reads and its spec does not name.
     `awaits_cameras`: why its spec, which fits, cannot be served yet, one line; "" when it can or does not fit.
-    `awaits_policy`: what its spec names may be loaded, and will be once nobody uses the present policy any more.
+    `awaits_policy`: what its spec names may be loaded, and will be once there is room for it.
+    `is_announced`: whether somebody publishes its spec; else its queue has ended, or is out of reach.
     """
 
     def __init__(self, name: str) -> None:
@@ -28,6 +50,11 @@ class ServedRobot:
         self.awaits_policy = False
         self.awaits_cameras = ""
         self.asked_ns: int | None = None
+        self.place = 0
+        self.successor: Successor | None = None
+        self.complaint = ""
+        self.lacks: tuple[str, ...] = ()
+        self.is_announced = True
         self.frame_ages = RecentTimes()
         self._ready_session = 0
         self._interval_ns: int | None = None
@@ -47,6 +74,16 @@ class ServedRobot:
         """Take in a new spec, which nobody has checked yet."""
         self.received, self.accepted = received, None
         self.rejection, self.awaits_policy, self.awaits_cameras = "", False, ""
+        self.successor, self.complaint, self.lacks = None, "", ()
+
+    def wants(self, place: int) -> bool:
+        """Whether the policy at this place is what it is to have, now or when that is ready."""
+        return place == (self.place if self.successor is None else self.successor.place)
+
+    def stay(self, reason: str, lacks: tuple[str, ...] = ()) -> list[LogLine]:
+        """What it has named since does not serve it, the present policy goes on; returns what to tell people."""
+        self.successor, self.complaint, self.lacks = None, reason, lacks
+        return [LogLine(LogLevel.ERROR, f"Robot {self.name or '/'} keeps its policy: {reason}")]
 
     def forget_acceptance(self) -> None:
         """The policy that the spec was checked against is gone."""
@@ -57,18 +94,33 @@ class ServedRobot:
         recent = self.asked_ns is not None and now_ns - self.asked_ns < within_s * NS_PER_S
         return self.accepted is not None and recent
 
-    def check(self, config: ServerConfig, source: PolicySource, policy: PolicyDescription) -> list[LogLine]:
-        """Check the spec, if there is one, against the loaded policy; returns what to tell people."""
+    def check(
+        self, config: ServerConfig, source: PolicySource, policy: PolicyDescription, for_now: bool = False
+    ) -> list[LogLine]:
+        """Check the spec, if there is one, against the loaded policy; returns what to tell people.
+
+        Args:
+            config: as far as it holds for that policy.
+            source: what is loaded.
+            policy: how it describes itself.
+            for_now: it need not be the policy that the spec names, but for that it has to fit.
+        """
         if self.received is None:
             return []
+        received, spec = self.received, self.received.spec
+        if for_now:
+            spec = replace(spec, pretrained_name_or_path=source.path, policy_type="", policy_device="")
+            received = replace(received, spec=spec)
         try:
-            self.accepted = check_spec(self.received, config.served, source, policy, config.choice, config.task)
+            self.accepted = check_spec(received, config.served, source, policy, config.choice, config.task)
         except SpecMismatchError as error:
             return self.reject(str(error))
         except NoCamerasYetError as error:
             self.accepted, self.rejection, self.awaits_cameras = None, "", str(error)
             return [LogLine(LogLevel.INFO, f"Robot {self.name or '/'}: {error}")]
-        self.rejection, self.awaits_policy = "", False
+        self.rejection = ""
+        if not for_now:
+            self.awaits_policy = False
         lines: list[LogLine] = []
         rows, wanted = self.accepted.rows, self.received.spec.actions_per_chunk
         if self.received.session != self._ready_session:

@@ -28,6 +28,8 @@ class ServerConfig:
         replicas: how many replicas of the policy there are to be; 0 = it runs in this process.
         max_batch: most requests that go to a policy in one pass, each of another robot.
         batch_window_s: how long complete requests wait at most for those of robots that are about to ask.
+        max_policies_mb: memory that loaded policies may take together, 1e6 bytes; 0 = one policy at a time.
+        unload_after_s: how long a policy stays loaded that no robot uses any more, s.
         refuses_distortion: whether frames of another aspect ratio than the policy's are refused, not only warned of.
     """
 
@@ -45,6 +47,8 @@ class ServerConfig:
     replicas: int = 0
     max_batch: int = 8
     batch_window_s: float = 0.01
+    max_policies_mb: int = 0
+    unload_after_s: float = 600.0
 
     @property
     def choice(self) -> PolicyChoice:

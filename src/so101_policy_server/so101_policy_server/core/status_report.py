@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from so101_node.protocol import PolicyState
 
-from so101_policy_server.core.inference_turn import InferenceTurn
-from so101_policy_server.core.policy_slot import PolicySlot
+from so101_policy_server.core.policies import Policies
 from so101_policy_server.core.request import RequestKey
 from so101_policy_server.core.served_robot import ServedRobot
 from so101_policy_server.core.server_config import ServerConfig
@@ -23,12 +22,13 @@ class StatusReport:
     Attributes:
         spec_id: the robot's newest PolicySpec, which `state` speaks of; 0 = none yet.
         state: READY only if that spec, if any, fits.
-        cause: one of the constants of `causes`; "" when READY.
-        message: reason of ERROR, progress of LOADING.
+        cause: one of the constants of `causes`; "" when READY, unless the robot has named another policy since.
+        message: reason of ERROR, progress of LOADING; with READY what became of another policy that the robot named.
         busy: request under work: this robot's own where it is in the batch, else another's.
         source: policy that is loaded or being loaded.
         policy: None until one is loaded.
-        cameras: names of the policy's images in order, as this robot calls them.
+        cameras: names of the policy's images in order, as this robot calls them; then those that its spec would have
+            to name for another policy that it wants.
         joint_names: joints in the order of the policy's state and action.
         inference_p50_s: median inference time; NaN before the first.
         inference_p95_s: the same, 95th percentile.
@@ -38,6 +38,7 @@ class StatusReport:
         answered: chunks answered with OK.
         failed: explicit error chunks.
         replicas: how many replicas of the policy take requests; 1 where it runs in the server's own process.
+        loaded: every policy that this server has loaded or loads, and its size, in words.
     """
 
     spec_id: int
@@ -56,12 +57,12 @@ class StatusReport:
     answered: int
     failed: int
     replicas: int = 1
+    loaded: tuple[str, ...] = ()
 
 
 def report(
     robot: ServedRobot,
-    slot: PolicySlot,
-    turn: InferenceTurn,
+    policies: Policies,
     config: ServerConfig,
     active: bool,
     answered: int,
@@ -69,7 +70,9 @@ def report(
 ) -> StatusReport:
     """What to tell this robot; `active` = whether the server takes requests."""
     received = robot.received
-    state, cause, message = slot.told(robot, active)
+    slot, after = policies.shown(robot)
+    turn = slot.turn
+    state, cause, message = slot.told(robot, active, after)
     cameras = camera_names(received.spec if received else None, slot.applied.served, slot.policy) if slot.policy else ()
     return StatusReport(
         spec_id=received.spec_id if received else 0,
@@ -79,7 +82,7 @@ def report(
         busy=turn.busy_for(robot.name),
         source=slot.source,
         policy=slot.policy,
-        cameras=cameras,
+        cameras=cameras + tuple(name for name in robot.lacks if name not in cameras),
         joint_names=config.served.joint_names,
         inference_p50_s=turn.times.percentile(50),
         inference_p95_s=turn.times.percentile(95),
@@ -88,4 +91,5 @@ def report(
         answered=answered,
         failed=failed,
         replicas=turn.replicas,
+        loaded=policies.cache.describe(),
     )

@@ -155,6 +155,12 @@ class CheckedPolicy:
         """Forget a session."""
         cast(BatchingPolicy, self._policy).forget(session)
 
+    def close(self) -> None:
+        """Give back what goes not with the object, where the policy has such."""
+        close = getattr(self._policy, "close", None)
+        if callable(close):
+            close()
+
     def _checked(self, prediction: Prediction) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         columns = self._policy.description.action_dim
         if not isinstance(prediction, Prediction):

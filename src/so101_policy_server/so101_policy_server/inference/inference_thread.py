@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The threads of the server: one for each replica that loads and infers, a few that decode, and the lock."""
+"""The threads of the server: one for each policy or replica that loads and infers, a few that decode, and the lock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from so101_node.log_lines import LogLine
 
 from so101_policy_server.core.aspect import find_distortion
 from so101_policy_server.core.clock import NS_PER_S
-from so101_policy_server.core.effects import Effect, LoadPolicy
+from so101_policy_server.core.effects import Effect, LoadPolicy, UnloadPolicy
 from so101_policy_server.core.image import ImageDecodeError
 from so101_policy_server.core.intake import DecodeFrame
 from so101_policy_server.core.prepared_request import PreparedRequest
@@ -41,6 +41,17 @@ CoreCall = Callable[[PolicyServer, int], list[Effect]]
 
 
 @dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a place is to hold: the policy, none to let go of it; `number` counts the wishes."""
+
+    source: PolicySource | None
+    number: int
+
+
+_NO_WISH: Final = _Wish(None, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class _Batch:
     """Requests that a replica has in hand, and whether another one had them before."""
 
@@ -51,8 +62,9 @@ class _Batch:
 class InferenceThread:
     """Runs the core's effects.
 
-    Loading and inference happen on one thread, so a policy is only ever touched by the thread that made it. Where there
-    are replicas each has such a thread, and takes requests when it has nothing in hand.
+    Loading and inference of a policy happen on one thread, so it is only ever touched by the thread that made it. Each
+    place that the core loads a policy at has such a thread, and so has each replica, which takes requests when it has
+    nothing in hand.
 
     Args:
         core: the decisions; only ever called with this object's lock held.
@@ -78,22 +90,17 @@ class InferenceThread:
         self._log = log
         self._announce = announce
         self._condition = threading.Condition()
-        self._to_load: PolicySource | None = None
-        self._generation = 0  # counts the policies that were wanted
+        self._wishes: dict[int, _Wish] = {}
         self._orphans: deque[_Batch] = deque()
         self._stopping = False
         # Frames are the unit of parallelism; OpenCV's own threads on top would only take turns with the policy's.
         cv2.setNumThreads(1)
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
-        self._threads = [
-            threading.Thread(target=self._run, args=(replica,), name=f"inference {replica}", daemon=True)
-            for replica in range(replicas)
-        ]
+        self._replicas = replicas
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start the thread and let the core begin with its policy."""
-        for thread in self._threads:
-            thread.start()
+        """Let the core begin with its policy."""
         self.call(lambda core, _now: core.start())
 
     def stop(self, timeout_s: float) -> bool:
@@ -113,11 +120,21 @@ class InferenceThread:
         with self._condition:
             effects = call(self._core, time.monotonic_ns())
             for effect in effects:
-                if isinstance(effect, LoadPolicy):
-                    self._to_load = effect.source
-                    self._generation += 1
+                if isinstance(effect, LoadPolicy | UnloadPolicy):
+                    self._wish(effect)
             self._condition.notify_all()
         self._perform(effects)
+
+    def _wish(self, effect: LoadPolicy | UnloadPolicy) -> None:
+        """Tell the thread of a place, which begins with its first policy; the lock is held."""
+        is_new = effect.place not in self._wishes
+        number = self._wishes.get(effect.place, _NO_WISH).number + 1
+        self._wishes[effect.place] = _Wish(effect.source if isinstance(effect, LoadPolicy) else None, number)
+        for replica in range(self._replicas if is_new and not self._stopping else 0):
+            name = f"inference {effect.place}.{replica}"
+            thread = threading.Thread(target=self._run, args=(effect.place, replica), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def status(self, robot: str) -> StatusReport:
         """What to tell this robot now."""
@@ -154,93 +171,101 @@ class InferenceThread:
             return
         self.call(lambda core, _now: core.not_decoded(frame, reason))
 
-    def _run(self, replica: int) -> None:
-        generation, worker = 0, None
+    def _run(self, place: int, replica: int) -> None:
+        wish, worker = _NO_WISH, None
         while True:
-            source, batch, wanted = self._next(replica, generation)
-            if source is not None:
+            wanted, batch = self._next(place, replica, wish)
+            if wanted is not None and wanted != wish:
+                if worker is not None:
+                    worker.close()
                 worker = None  # its memory is needed for the next
-                worker = self._load(source, replica, wanted)
-                generation = wanted
+                worker = self._load(place, replica, wanted) if wanted.source is not None else None
+                wish = wanted
             elif batch is not None and worker is not None:
-                if not self._infer(worker, batch, replica):
-                    worker, generation = None, 0  # loaded again
+                if not self._infer(worker, batch, place, replica):
+                    worker, wish = None, _NO_WISH  # loaded again
             else:
                 return
 
-    def _next(self, replica: int, generation: int) -> tuple[PolicySource | None, _Batch | None, int]:
-        """Wait for what is to be done next: a policy to load or requests to answer; neither when the thread ends."""
+    def _next(self, place: int, replica: int, wish: _Wish) -> tuple[_Wish | None, _Batch | None]:
+        """Wait for what is to be done next: another wish or requests to answer; neither when the thread ends."""
         with self._condition:
             while not self._stopping:
-                if self._generation != generation and self._to_load is not None:
-                    return self._to_load, None, self._generation
+                if self._wishes[place] != wish:
+                    return self._wishes[place], None
                 now_ns = time.monotonic_ns()
                 if self._orphans:
                     batch = self._orphans.popleft()
-                    self._core.begin(batch.requests, now_ns, replica)
-                    return None, batch, generation
-                wait_ns = self._core.batch_wait_ns(now_ns, replica)
+                    self._core.begin(batch.requests, now_ns, replica, place)
+                    return None, batch
+                wait_ns = self._core.batch_wait_ns(now_ns, replica, place)
                 if wait_ns == 0:
-                    return None, _Batch(self._core.take(now_ns, replica)), generation
+                    return None, _Batch(self._core.take(now_ns, replica, place))
                 self._condition.wait(None if wait_ns is None else wait_ns / NS_PER_S)
-            return None, None, generation
+            return None, None
 
-    def _load(self, source: PolicySource, replica: int, generation: int) -> ReplicaWorker | None:
-        """Load until it is loaded or cannot be, or another policy is wanted, whose fate then is of no interest."""
+    def _load(self, place: int, replica: int, wish: _Wish) -> ReplicaWorker | None:
+        """Load until it is loaded or cannot be, or something else is wanted, whose fate then is of no interest."""
+        assert wish.source is not None
         while True:
             policy, lost = None, False
             try:
-                policy = self._loader(source, self._progress)
+                policy = self._loader(wish.source, lambda text: self._progress(text, place, wish))
                 reason = ""
             except PolicyLoadError as error:
                 reason = str(error)
             except ReplicaLostError as error:
                 reason, lost = str(error), True
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a policy's code raises
-                reason = f"{source.label}: {type(error).__name__}: {one_line(error)}"
+                reason = f"{wish.source.label}: {type(error).__name__}: {one_line(error)}"
 
             def tell(core: PolicyServer, now_ns: int, policy: Policy | None = policy) -> list[Effect]:
-                if generation != self._generation:
+                if wish != self._wishes[place]:
                     return []
                 if policy is not None:
-                    return core.loaded(policy.description, now_ns, replica)
-                return core.replica_lost(reason, replica) if lost else core.load_failed(reason, replica)  # noqa: B023
+                    return core.loaded(policy.description, now_ns, replica, place)
+                told = core.replica_lost if lost else core.load_failed  # noqa: B023
+                return told(reason, replica, place)  # noqa: B023
 
             self.call(tell)
             self._announce()
             if not lost:
                 return ReplicaWorker(policy, self._log) if policy is not None else None
             with self._condition:
-                if self._condition.wait_for(lambda: self._is_over(generation), LOST_RETRY_S):
+                if self._condition.wait_for(lambda: self._is_over(place, wish), LOST_RETRY_S):
                     return None
 
-    def _is_over(self, generation: int) -> bool:
-        return self._stopping or generation != self._generation
+    def _is_over(self, place: int, wish: _Wish) -> bool:
+        return self._stopping or wish != self._wishes[place]
 
-    def _progress(self, text: str) -> None:
+    def _progress(self, text: str, place: int, wish: _Wish) -> None:
         with self._condition:
-            self._core.loading(text)
+            if not self._is_over(place, wish):
+                self._core.loading(text, place)
 
-    def _infer(self, worker: ReplicaWorker, batch: _Batch, replica: int) -> bool:
+    def _infer(self, worker: ReplicaWorker, batch: _Batch, place: int, replica: int) -> bool:
         """Answer these requests; False where the replica was lost, and another one answers them."""
         try:
             replies = worker.infer(batch.requests)
         except ReplicaLostError as error:
             reason = str(error)
-            self.call(lambda core, now: self._hand_over(core, batch, reason, replica, now))
+            self.call(lambda core, now: self._hand_over(core, batch, reason, place, replica, now))
             self._announce()
             return False
-        self.call(lambda core, now: core.finished(replies, now, replica))
+        self.call(lambda core, now: core.finished(replies, now, replica, place))
         return True
 
-    def _hand_over(self, core: PolicyServer, batch: _Batch, reason: str, replica: int, now_ns: int) -> list[Effect]:
+    def _hand_over(
+        self, core: PolicyServer, batch: _Batch, reason: str, place: int, replica: int, now_ns: int
+    ) -> list[Effect]:
         """What a lost replica had in hand goes to another one, once; else each robot is told to ask again."""
-        effects = core.replica_lost(reason, replica)
-        given_up = [] if core.replicas and not batch.was_handed_over else [batch]
+        effects = core.replica_lost(reason, replica, place)
+        left = core.replicas(place)
+        given_up = [] if left and not batch.was_handed_over else [batch]
         if not given_up:
             self._orphans.append(replace(batch, was_handed_over=True))
-        if not core.replicas:
+        if not left:
             given_up += self._orphans
             self._orphans.clear()
         replies = [ask_again(prepared, reason) for one in given_up for prepared in one.requests]
-        return effects + core.finished(replies, now_ns, replica)
+        return effects + core.finished(replies, now_ns, replica, place)

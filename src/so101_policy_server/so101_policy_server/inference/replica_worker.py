@@ -38,6 +38,12 @@ class ReplicaWorker:
         """
         return self._alone(batch[0]) if len(batch) == 1 else self._together(batch)
 
+    def close(self) -> None:
+        """Let go of the policy, and of the memory that it holds beyond its own object."""
+        close = getattr(self._policy, "close", None)
+        if close is not None:
+            close()
+
     def _alone(self, prepared: PreparedRequest) -> list[ServedChunk]:
         try:
             self._begin_sessions([prepared])

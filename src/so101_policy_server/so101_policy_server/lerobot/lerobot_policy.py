@@ -26,6 +26,7 @@ from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_IMAGES, OBS_STATE
 
 from so101_policy_server.errors import one_line
 from so101_policy_server.lerobot.adapter import fetch_adapter
+from so101_policy_server.lerobot.beside_others import a_pass, loading
 from so101_policy_server.lerobot.checkpoint import find_checkpoint
 from so101_policy_server.lerobot.checkpoint_parts import (
     check_device,
@@ -72,7 +73,7 @@ def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
     check_device(source.device)
     if source.torch_threads > 0:
         torch.set_num_threads(source.torch_threads)
-    with hub_access(offline=checkpoint.is_local and not source.allow_download):
+    with loading(), hub_access(offline=checkpoint.is_local and not source.allow_download):
         try:
             progress("reading the configuration")
             checkpoint = fetch_adapter(checkpoint, source.base_model_name_or_path)
@@ -97,6 +98,25 @@ def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
     # With LeRobot loaded a full collection takes 237 ms; what loading made is never garbage.
     gc.freeze()
     return loaded
+
+
+def _weights_bytes(policy: Any) -> int:
+    """What parameters and buffers take, those that share memory once."""
+    storages = {
+        value.untyped_storage().data_ptr(): value.untyped_storage().nbytes()
+        for value in (*policy.parameters(), *policy.buffers())
+    }
+    return sum(storages.values())
+
+
+def _memory_in_use(device: Any, peak: bool = False) -> int:
+    """What torch has of a GPU's memory now, or had at most since this was asked last, bytes; 0 on other devices."""
+    if device.type != "cuda":
+        return 0
+    if peak:
+        return int(torch.cuda.max_memory_allocated(device))
+    torch.cuda.reset_peak_memory_stats(device)
+    return int(torch.cuda.memory_allocated(device))
 
 
 class _NoRoomError(PolicyError):
@@ -162,6 +182,7 @@ class LeRobotPolicy:
             },
             task="warm-up",
         )
+        rests = _memory_in_use(self._device)
         try:
             for _ in range(WARM_UP_PASSES):
                 prediction = self.infer(blank, None)
@@ -174,7 +195,8 @@ class LeRobotPolicy:
             raise PolicyLoadError(
                 f"{described.path}: chunks have {columns} columns, the configuration says {described.action_dim}"
             )
-        self._description = replace(described, horizon=rows)
+        memory_bytes = _weights_bytes(self._policy) + _memory_in_use(self._device, peak=True) - rests
+        self._description = replace(described, horizon=rows, memory_bytes=memory_bytes)
         self.reset()
 
     def infer(self, observation: Observation, leftover: Leftover | None) -> Prediction:
@@ -206,8 +228,23 @@ class LeRobotPolicy:
     def forget(self, session: str) -> None:
         """Nothing is remembered: an observation brings its history and its leftover."""
 
+    def close(self) -> None:
+        """Give the memory back, the GPU's to its driver."""
+        self._policy = self._preprocessor = self._postprocessor = None
+        gc.unfreeze()  # its cycles were frozen when it had been loaded
+        gc.collect()
+        gc.freeze()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _pass(self, observations: Sequence[Observation], leftovers: Sequence[Leftover | None]) -> list[Prediction]:
         """One forward pass; the leftovers are all None or all alike in rows and delay."""
+        with a_pass():
+            return self._undisturbed_pass(observations, leftovers)
+
+    def _undisturbed_pass(
+        self, observations: Sequence[Observation], leftovers: Sequence[Leftover | None]
+    ) -> list[Prediction]:
         began = time.monotonic()
         try:
             batch, prefix = self._preprocess(observations, leftovers)

@@ -19,6 +19,19 @@ SLOW: Final = Cause(
     "a faster device, fewer torch_threads on a busy computer, or raise inference_latency",
 )  # fmt: skip
 LOADING: Final = Cause(causes.LOADING, Level.WARN, "the policy is being loaded", "wait")
+SWITCHING: Final = Cause(
+    causes.SWITCHING,
+    Level.OK,
+    "another policy is loaded for this robot; the present one goes on until it is ready",
+)
+SWITCH_FAILED: Final = Cause(
+    causes.SWITCH_FAILED, Level.WARN, "the policy that this robot named cannot be had; the one before goes on",
+    "correct what the message names: the spec, or max_policies_mb",
+)  # fmt: skip
+UNLOADED: Final = Cause(
+    causes.UNLOADED, Level.WARN, "the policy was unloaded, since nobody used it or another one needed its memory",
+    "start the robot's action queue: what its policy_spec names is loaded again",
+)  # fmt: skip
 NO_CAMERAS: Final = Cause(
     causes.NO_CAMERAS, Level.WARN, "the policy reads cameras, and the robot has named none yet",
     "start the robot's camera nodes, or name its cameras in the action queue's parameter cameras",
@@ -47,14 +60,15 @@ INFERENCE_STUCK: Final = Cause(
     "see that the launch file starts it again; look at the device",
 )  # fmt: skip
 CAUSES: Final = (
-    READY, SLOW, LOADING, NO_CAMERAS, NO_POLICY, NOT_ACTIVE, LOAD_FAILED, SPEC_REJECTED, REPLICAS_LOST, INFERENCE_STUCK,
+    READY, SLOW, LOADING, SWITCHING, SWITCH_FAILED, UNLOADED, NO_CAMERAS, NO_POLICY, NOT_ACTIVE, LOAD_FAILED,
+    SPEC_REJECTED, REPLICAS_LOST, INFERENCE_STUCK,
 )  # fmt: skip
 BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 
 
 def diagnose(report: StatusReport, inference_latency_s: float) -> Cause:
     """The cause behind what a robot is told."""
-    if report.state is PolicyState.READY:
+    if report.state is PolicyState.READY and not report.cause:
         return SLOW if report.inference_p50_s > inference_latency_s else READY  # NaN before the first: not slow
     return BY_NAME[report.cause]
 
@@ -70,6 +84,7 @@ def entry_of(name: str, robot: str, report: StatusReport, inference_latency_s: f
         "frame_age_p50_s": f"{report.frame_age_p50_s:.3f}",
         "frame_age_p95_s": f"{report.frame_age_p95_s:.3f}",
         "replicas": report.replicas,
+        "loaded": ", ".join(report.loaded) or "none",
         "answered": report.answered,
         "failed": report.failed,
     }

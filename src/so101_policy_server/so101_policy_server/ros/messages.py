@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicyStatus
-from so101_node.protocol import ChunkStatus
+from so101_node.protocol import ChunkStatus, PolicyState
 
 from so101_policy_server.core.request import PolicyRequest, ReceivedFrame, RequestKey, ServedChunk, SessionKey
 from so101_policy_server.core.status_report import StatusReport
@@ -118,7 +118,7 @@ def to_status(report: StatusReport, server_id: int, server_name: str, sequence: 
         spec_id=report.spec_id,
         state=int(report.state),
         leaving=leaving,
-        cause=report.cause,
+        cause="" if report.state is PolicyState.READY else report.cause,
         message=report.message[:MESSAGE_LENGTH],
         policy_type=report.source.policy_type,
         path=report.source.path,

@@ -190,7 +190,8 @@ class PolicyServerNode(AutostartNode):
 
     def _on_tick(self) -> None:
         self._fatal.check()
-        self._call(lambda core, now: core.tick(now))
+        announced = {robot.name: robot.is_announced for robot in self._robots.values()}
+        self._call(lambda core, now: core.presence(announced) + core.tick(now))
 
     def _call(self, call: CoreCall) -> None:
         if self._inference is not None:

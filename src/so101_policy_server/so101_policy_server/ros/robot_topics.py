@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
-from so101_node.topics import qos
+from so101_node.topics import graph, qos
 from so101_node.topics.repeat import RepeatPublisher
 
 FRAMES_DEPTH = 32
@@ -67,6 +67,11 @@ class RobotTopics:
                 node.create_subscription(JointState, joint_states, heard.positions, qos.JOINT_STATES_READER)
             )
         self._cameras: dict[str, Subscription] = {}
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether somebody, the robot's queue, publishes its policy_spec."""
+        return graph.publishers(self._node, f"{self._prefix}policy_spec") > 0
 
     def listen_to(self, cameras: tuple[str, ...]) -> None:
         """Subscribe to exactly these cameras; a name that cannot be a topic is left for the spec check to refuse."""
