@@ -41,7 +41,7 @@ from so101_policy_server.lerobot.kinds import BATCHES, played
 from so101_policy_server.lerobot.optimize.options import optimize_policy
 from so101_policy_server.lerobot.optimize.rehearsal import PolicyRehearsal
 from so101_policy_server.lerobot.optimize.trials import Chunk, Optimization
-from so101_policy_server.lerobot.stacking import alike, of_one_size, stacked
+from so101_policy_server.lerobot.stacking import alike, of_one_size, planar, stacked
 from so101_policy_server.policy import (
     Leftover,
     Observation,
@@ -303,7 +303,7 @@ class LeRobotPolicy:
         for step in range(steps):
             frames = []
             for observation, pictured in zip(observations, images, strict=True):
-                frame: dict[str, Any] = {key: pictures[step] for key, pictures in pictured.items()}
+                frame: dict[str, Any] = {key: planar(pictures[step]) for key, pictures in pictured.items()}
                 if self._description.state_dim:
                     frame[OBS_STATE] = observation.state[step].astype(np.float32)
                 frames.append(prepare_observation_for_inference(frame, self._device, observation.task, ROBOT_TYPE))

