@@ -62,11 +62,19 @@ def test_two_robots_on_one_listener_are_heard_in_their_own_namespaces_only(rig: 
     assert {len(frame.image.data) for frame in second_server.frames} == {30_000}
 
 
-def test_a_new_connection_of_the_same_robot_replaces_the_old(rig: Rig) -> None:
+def test_a_new_connection_of_the_same_robot_replaces_the_old_which_waits_until_the_place_is_free(rig: Rig) -> None:
     _server_end, first = rig.server(), rig.robot()
     first.wait_for("is up")
-    rig.robot().wait_for("is up")
+    second = rig.robot()
+    second.wait_for("is up")
     first.wait_for("replaced by a new connection of arm1")
+    first.wait_for("arm1 is connected from 127.0.0.1; if that is another robot")
+    time.sleep(2.0)
+    assert sum("is up" in line for line in second.lines) == 1 and "no link" not in second.log(), second.log()
+    assert sum("no link" in line for line in first.lines) == 2, first.log()
+    seen = len(first.lines)
+    second.end()
+    first.wait_for("is up", after=seen)
 
 
 def test_a_probe_sees_each_step_and_the_robot_stays_connected(rig: Rig) -> None:

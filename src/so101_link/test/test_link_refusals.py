@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from link_ends import DAY_S, RobotEnd, ServerEnd, eventually, make_keys, robot_keys
 from so101_link.core import causes
-from so101_link.errors import ListenError
+from so101_link.errors import LinkAddressError, ListenError
 from so101_link.keys.authority import Authority
 from so101_link.keys.folder import KeyFolder
 from so101_link.transport import tls
@@ -54,8 +55,11 @@ def shown_by(server: ServerEnd, words: str) -> bool:
 def failure_of(address: LinkAddress, keys: KeyFolder) -> LinkFailure:
     """What a client is told that asks nobody whether its keys are any good."""
     try:
-        with open_tls(address, keys) as wrapped:
-            wrapped.settimeout(3.0)
+        with (
+            socket.create_connection((address.host, address.port), timeout=3.0) as connection,
+            tls.wrap_client(tls.client_context(keys), connection) as wrapped,
+        ):
+            wrapped.do_handshake()
             wrapped.recv(1000)
             assert not wrapped.recv(1000), "the server has welcomed it"
     except OSError as error:
@@ -213,6 +217,47 @@ def test_a_forward_with_nobody_behind_it_is_told_from_a_server_that_refuses(
         forward.accept()[0].close()
         assert eventually(lambda: robot.ends)
     assert robot.ends[0].failure.cause == causes.CLOSED_BETWEEN
+
+
+def test_a_flood_of_connections_that_say_nothing_keeps_only_its_own_address_out(
+    server: ServerEnd, folder: Path
+) -> None:
+    with contextlib.ExitStack() as stack:
+        door = (server.address.host, server.address.port)
+        slow = stack.enter_context(socket.create_connection(door, timeout=5.0))
+        for _ in range(2 * MAX_HANDSHAKES):
+            stack.enter_context(socket.create_connection(door, timeout=5.0, source_address=("127.0.0.2", 0)))
+        assert eventually(lambda: server.listener.strangers.count >= MAX_HANDSHAKES)
+        wrapped = stack.enter_context(tls.wrap_client(tls.client_context(robot_keys(folder)), slow))
+        wrapped.do_handshake()
+        assert wrapped.recv(1000), "the oldest connection was dropped, though it is the only one of its address"
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("gpu.example.org:7447", "gpu.example.org", 7447),
+        ("[::1]:7447", "::1", 7447),
+        ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
+        ("my_robot_gpu:65535", "my_robot_gpu", 65535),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(text: str, host: str, port: int) -> None:
+    assert LinkAddress.parse(text) == LinkAddress(host, port)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "gpu", "gpu:", ":7447", "gpu:0", "gpu:70000", "gpu:-1", "gpu:7447.0", "gpu:7447/", "gpu:\u0667",
+        "https://gpu:7447", "gpu:7447:7447", "user@gpu:7447", "g pu:7447", "gpu..org:7447", f"{'a' * 64}.org:7447",
+        "::1", "::1:7447", "2001:db8::1", "[::1]", "[::1:7447", f"gpu:{'1' * 5000}",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(LinkAddressError) as told:
+        LinkAddress.parse(text)
+    assert "must be HOST:PORT" in str(told.value) and "\n" not in str(told.value)
 
 
 def test_a_thousand_garbage_connections_leave_the_flow_undisturbed(

@@ -26,7 +26,8 @@ MAX_MESSAGE_BYTES: Final = 16 << 20
 """A camera frame of 4K as PNG has less."""
 
 MAX_TEXT_BYTES: Final = 1024
-MAX_OPEN_TOPICS: Final = 32
+MAX_OPEN_TOPICS: Final = 3
+"""One message of each urgency is on its way at a time."""
 
 _HEAD = struct.Struct("<IB")
 _TIME = struct.Struct("<q")
@@ -79,7 +80,12 @@ def time_in(body: bytes) -> int:
 
 def text_in(body: bytes) -> str:
     """Read the text of REFUSED or FAREWELL as one line."""
-    return " ".join(body[:MAX_TEXT_BYTES].decode(errors="replace").split())
+    return one_line(body[:MAX_TEXT_BYTES].decode(errors="replace"))
+
+
+def one_line(text: str) -> str:
+    """Return what the other end says without anything that moves a terminal's cursor."""
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
 
 
 class FrameReader:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from so101_link.core.framing import PROTOCOL_VERSION
+from so101_link.core.framing import PROTOCOL_VERSION, one_line
 from so101_link.core.topics import LinkRole
 from so101_link.errors import LinkProtocolError
 
@@ -28,6 +28,7 @@ class Hello:
         types: message type -> hash over its definition.
         protocol: version of what follows.
         release: version of the package, for people.
+        yields: a robot that was replaced by another connection of its name: it takes a free place only.
     """
 
     role: LinkRole
@@ -35,6 +36,7 @@ class Hello:
     types: Mapping[str, str] = field(default_factory=dict)
     protocol: int = PROTOCOL_VERSION
     release: str = ""
+    yields: bool = False
 
     def encode(self) -> bytes:
         """Return it as JSON, which other versions can read too."""
@@ -50,7 +52,8 @@ class Hello:
                 robot=str(read["robot"])[:64],
                 types={str(name): str(value) for name, value in read["types"].items()},
                 protocol=int(read["protocol"]),
-                release=str(read.get("release", ""))[:32],
+                release=one_line(str(read.get("release", ""))[:32]),
+                yields=read.get("yields") is True,
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise LinkProtocolError("the first message is no hello of so101_link") from error

@@ -82,6 +82,7 @@ class LinkSession:
         self._mine, self._check, self._outbox = mine, check, outbox
         self._reader, self._assembler = FrameReader(), MessageAssembler()
         self._control: deque[bytes] = deque()
+        self._pong: bytes | None = None
         self._begun: dict[Urgency, tuple[OutgoingMessage, int]] = {}
         self._peer: Hello | None = None
         self._begun_ns = self._heard_ns = now_ns
@@ -117,7 +118,7 @@ class LinkSession:
             case FrameKind.WELCOME:
                 return self._go_up(now_ns)
             case FrameKind.PING:
-                self._say(FrameKind.PONG, frame.body)
+                self._pong = framing.encode(FrameKind.PONG, frame.body)  # the newest only: it may not read them
             case FrameKind.PONG:
                 took = max(0, now_ns - framing.time_in(frame.body))
                 self.rtt_ns = took if self.rtt_ns is None else round(self.rtt_ns + (took - self.rtt_ns) * _SMOOTHING)
@@ -168,7 +169,12 @@ class LinkSession:
 
     def leave(self, reason: str) -> None:
         """Say that this end goes, before all else."""
-        self._control.append(framing.encode(FrameKind.FAREWELL, reason.encode()[: framing.MAX_TEXT_BYTES]))
+        self._say(FrameKind.FAREWELL, reason.encode()[: framing.MAX_TEXT_BYTES])
+        self.is_over = True
+
+    def dismiss(self, reason: str) -> None:
+        """Refuse the other end though it was up, before all else."""
+        self._say(FrameKind.REFUSED, reason.encode()[: framing.MAX_TEXT_BYTES])
         self.is_over = True
 
     def next_bytes(self, now_ns: int) -> bytes | None:
@@ -182,6 +188,9 @@ class LinkSession:
                 self._control.append(framing.encode_time(FrameKind.PING, now_ns))
         if self._control:
             return self._control.popleft()
+        if self._pong is not None:
+            pong, self._pong = self._pong, None
+            return pong
         if not self.is_up or self.is_over:
             return None
         for urgency in Urgency:

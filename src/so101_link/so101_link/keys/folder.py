@@ -53,7 +53,7 @@ class KeyFolder:
     @classmethod
     def read_whatever_its_age(cls, path: str | Path) -> KeyFolder:
         """Like `read`, also where the certificate has expired or is not yet valid. Raises KeysError."""
-        path = Path(path)
+        path = Path(path).expanduser()  # a shell leaves ~ alone behind :=
         _check_is_key_folder(path)
         ca, certificate = (_certificate(path / name) for name in (CA, CERTIFICATE))
         key = _private_key(path / PRIVATE_KEY)

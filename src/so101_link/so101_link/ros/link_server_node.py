@@ -35,6 +35,8 @@ from so101_link.transport.listener import AcceptedRobot, Listener
 LOOK_PERIOD_S: Final = 0.5
 SAME_LINE_EVERY_S: Final = 30.0
 MAX_CONNECTIONS: Final = 64
+MAX_OF_ONE_ROBOT: Final = 12
+"""Its own, those that it has replaced, probes: whoever has stolen its keys keeps no other robot out."""
 _LEAVE_S: Final = 1.0
 
 
@@ -91,17 +93,18 @@ class LinkServerNode(Node):
 
     def _on_accepted(self, accepted: AcceptedRobot) -> None:
         self._threads = {thread for thread in self._threads if thread.is_alive()}
-        if len(self._threads) >= MAX_CONNECTIONS:
+        title = f"link {accepted.peer.name}"
+        of_this_robot = sum(thread.name == title for thread in self._threads)
+        if of_this_robot >= MAX_OF_ONE_ROBOT or len(self._threads) >= MAX_CONNECTIONS:
             accepted.connection.close()
-            self._log.warning(f"more than {MAX_CONNECTIONS} connections: {accepted.peer.name} must wait")
+            limit = MAX_OF_ONE_ROBOT if of_this_robot >= MAX_OF_ONE_ROBOT else MAX_CONNECTIONS
+            self._say(f"robot {accepted.peer.name} must wait: {limit} connections are open", True)
             return
         link = self._links.get(accepted.peer.name)
         if link is None:
             link = ServedLink(self, self._calls, accepted.peer.name, self._mine, self._say)
             self._links[accepted.peer.name] = link
-        thread = threading.Thread(
-            target=self._serve, args=(link, accepted), name=f"link {accepted.peer.name}", daemon=True
-        )
+        thread = threading.Thread(target=self._serve, args=(link, accepted), name=title, daemon=True)
         self._threads.add(thread)
         thread.start()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -60,7 +61,8 @@ def is_sound(topic: LinkTopic, data: bytes) -> bool:
 class LinkTopics:
     """Publishers and subscriptions for one robot.
 
-    All but `deliver` belongs to the node's thread.
+    All but `deliver` belongs to the node's thread. They have no handlers of events, which the executor would look
+    through in every round; the other end of a topic warns of a QoS that does not fit.
 
     Args:
         node: owns them.
@@ -94,10 +96,12 @@ class LinkTopics:
         if not is_sound(topic, data):
             self.unreadable += 1
             return
-        if topic.urgency is Urgency.LATCHED:  # in order with `forget`, and a spec's cameras must be there first
-            self._calls.add(partial(self._publish_latched, topic, data))
-        else:
-            self._publish(topic, data)
+        if topic is carried.POLICY_SPEC:  # its cameras must be there first
+            self._calls.add(partial(self._publish_spec, data))
+            return
+        if topic.urgency is Urgency.LATCHED:
+            self._latched[topic.name] = time.monotonic_ns()
+        self._publish(topic, data)
 
     def forget(self) -> None:
         """The other end is gone: who comes late must not be greeted with what it said last. From any thread."""
@@ -139,8 +143,9 @@ class LinkTopics:
 
     def _listen(self, topic: LinkTopic, kind: type[Any], profile: QoSProfile) -> Subscription:
         return self._node.create_subscription(
-            kind, self._prefix + topic.name, partial(self._on_message, topic), profile, raw=True
-        )
+            kind, self._prefix + topic.name, partial(self._on_message, topic), profile, raw=True,
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+        )  # fmt: skip
 
     def _on_message(self, topic: LinkTopic, data: bytes) -> None:
         if self.is_held:
@@ -180,7 +185,8 @@ class LinkTopics:
     # -- what is spoken here ------------------------------------------------------------------------------------------
 
     def _speak(self, topic: LinkTopic, kind: type[Any], profile: QoSProfile) -> None:
-        publisher = self._node.create_publisher(kind, self._prefix + topic.name, profile)
+        quiet = PublisherEventCallbacks(use_default_callbacks=False)
+        publisher = self._node.create_publisher(kind, self._prefix + topic.name, profile, event_callbacks=quiet)
         with self._lock:
             self._publishers[topic.name] = publisher
 
@@ -190,18 +196,16 @@ class LinkTopics:
             if publisher is not None and not self.is_held:
                 publisher.publish(data)
 
-    def _publish_latched(self, topic: LinkTopic, data: bytes) -> None:
-        if topic is carried.POLICY_SPEC:
-            self._follow(data)
-        self._latched[topic.name] = time.monotonic_ns()
-        self._publish(topic, data)
+    def _publish_spec(self, data: bytes) -> None:
+        self._follow(data)
+        self._latched[carried.POLICY_SPEC.name] = time.monotonic_ns()
+        self._publish(carried.POLICY_SPEC, data)
 
     def _forget(self) -> None:
         for topic, kind in ((carried.POLICY_SPEC, PolicySpec), (carried.POLICY_STATUS, PolicyStatus)):
-            if topic.name in self._latched:
+            if self._latched.pop(topic.name, None) is not None:
                 self._destroy_publisher(topic.name)
                 self._speak(topic, kind, qos.LATCHED)
-        self._latched.clear()
 
     def _destroy_publisher(self, name: str) -> None:
         with self._lock:

@@ -24,6 +24,7 @@ from so101_link.transport.wake import Wake
 
 MAX_PROBES: Final = 4
 SETTLE_NS: Final = 2_000_000_000
+OWN_KEYS: Final = "if that is another robot, stop one of the two, or give it keys and a namespace of its own"
 
 
 class ServedLink:
@@ -92,7 +93,7 @@ class ServedLink:
             role = theirs.role
             if role is LinkRole.PROBE and len(self._probes) >= MAX_PROBES:
                 return f"{MAX_PROBES} probes are connected already"
-            return accepted.fault or refusal(self._mine, theirs, accepted.peer.name)
+            return accepted.fault or refusal(self._mine, theirs, self.name) or self._place_fault(theirs)
 
         def heard(event: PeerUp | MessageReceived) -> None:
             if isinstance(event, MessageReceived):
@@ -117,6 +118,12 @@ class ServedLink:
         else:
             self._log(f"link to {where} is down: {end.failure.text}", True)
 
+    def _place_fault(self, theirs: Hello) -> str:
+        """Two robots with the same keys would replace each other without end: one that was replaced must wait."""
+        if not theirs.yields or not self.is_up:
+            return ""
+        return f"{self.name} is connected {self.detail}; {OWN_KEYS}"
+
     def _deliver(self, message: MessageReceived) -> None:
         if self.topics is not None:
             self.topics.deliver(message.topic, message.data)
@@ -133,7 +140,8 @@ class ServedLink:
             self.congestion_control = accepted.congestion_control
             self.detail = f"from {accepted.address}"
         if replaced is not None:
-            replaced.stop(f"replaced by a new connection of {self.name} from {accepted.address}")
+            text = f"replaced by a new connection of {self.name} from {accepted.address}; {OWN_KEYS}"
+            replaced.stop(text, refuses=True)
         self._log(
             f"link to robot {self.name} is up: from {accepted.address}, TLS 1.3, congestion control "
             f"{accepted.congestion_control or 'unknown'}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import select
-import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -16,12 +15,12 @@ from so101_link.core import causes
 from so101_link.core.session import LinkSession, MessageReceived, PeerUp, SessionEnded, SessionEvent
 from so101_link.errors import LinkProtocolError
 from so101_link.transport.reasons import LinkFailure, explain
+from so101_link.transport.stream import TlsStream
 from so101_link.transport.wake import Wake
 
 _READ_BYTES: Final = 65536
 _READS_AT_ONCE: Final = 16
 _LAST_WORDS_S: Final = 0.3
-_WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +43,18 @@ class LinkConnection:
 
     def __init__(
         self,
-        connection: ssl.SSLSocket,
+        connection: TlsStream,
         session: LinkSession,
         heard: Callable[[PeerUp | MessageReceived], None],
         wake: Wake,
     ) -> None:
-        self._socket, self.session, self._heard, self._wake = connection, session, heard, wake
-        self._out: memoryview | None = None
+        self._stream, self.session, self._heard, self._wake = connection, session, heard, wake
         self._stop: tuple[str, bool] | None = None
         self._ended: SessionEnded | None = None
 
-    def stop(self, reason: str, *, farewell: bool = True) -> None:
-        """End soon, from any thread; with `farewell` the other end is told."""
-        self._stop = (reason, farewell)
+    def stop(self, reason: str, *, refuses: bool = False) -> None:
+        """End soon, from any thread, and tell the other end; one that is refused shall not be back at once."""
+        self._stop = (reason, refuses)
         self._wake.set()
 
     def run(self) -> ConnectionEnd:
@@ -65,17 +63,16 @@ class LinkConnection:
             failure = self._serve()
         except LinkProtocolError as error:
             failure = LinkFailure(causes.REFUSED, str(error))
-        except ssl.SSLEOFError:
+        except (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError):  # reset: closed with bytes unread
             failure = LinkFailure(causes.CLOSED_BETWEEN, self._closed_words())
         except OSError as error:
             failure = explain(error)
         finally:
             with contextlib.suppress(OSError):
-                self._socket.close()
+                self._stream.close()
         return ConnectionEnd(failure, self.session.is_up)
 
     def _serve(self) -> LinkFailure:
-        self._socket.setblocking(False)
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         while True:
@@ -85,39 +82,36 @@ class LinkConnection:
             fault = self.session.fault(now_ns)
             if fault:
                 return LinkFailure(causes.LOST, fault)
-            self._write(now_ns)
+            is_sent = self._write(now_ns)
             if self._ended is not None:
                 return self._last_words(self._ended)
-            wants = select.POLLIN | (select.POLLOUT if self._out is not None else 0)
-            poll.register(self._socket, wants)
-            wait_ms = 0 if self._socket.pending() else max(0, (self.session.wake_at_ns() - now_ns) // 1_000_000 + 1)
-            ready = {file for file, _ in poll.poll(wait_ms)}
+            poll.register(self._stream, select.POLLIN | (0 if is_sent else select.POLLOUT))
+            wait_ms = max(0, (self.session.wake_at_ns() - now_ns) // 1_000_000 + 1)
+            ready = dict(poll.poll(wait_ms if self._stream.is_drained else 0))
             if self._wake.fileno() in ready:
                 self._wake.clear()
-            if self._socket.fileno() in ready or self._socket.pending():
+            if ready.get(self._stream.fileno(), 0) & ~select.POLLOUT or not self._stream.is_drained:
                 failure = self._read()
                 if failure is not None:
                     return failure
 
-    def _write(self, now_ns: int) -> None:
-        """Write until the kernel takes no more. A record of TLS is one part of a message, so that others overtake."""
-        while True:
-            if self._out is None:
-                following = self.session.next_bytes(now_ns)
-                if following is None:
-                    return
-                self._out = memoryview(following)
-            try:
-                written = self._socket.send(self._out)
-            except _WAITS:
-                return
-            self._out = self._out[written:] if written < len(self._out) else None
+    def _write(self, now_ns: int) -> bool:
+        """Write until nothing waits; False where the kernel takes no more.
+
+        A record of TLS is one part of a message, so that others overtake.
+        """
+        while self._stream.flush():
+            following = self.session.next_bytes(now_ns)
+            if following is None:
+                return True
+            self._stream.send(following)
+        return False
 
     def _read(self) -> LinkFailure | None:
         for _ in range(_READS_AT_ONCE):
             try:
-                received = self._socket.recv(_READ_BYTES)
-            except _WAITS:
+                received = self._stream.recv(_READ_BYTES)
+            except ssl.SSLWantReadError:
                 return None
             if not received:
                 return LinkFailure(causes.CLOSED_BETWEEN, self._closed_words())
@@ -138,32 +132,38 @@ class LinkConnection:
             return "closed without a farewell: the other end was killed, or a tunnel or proxy between has closed it"
         return "closed before the other end said anything: a tunnel or proxy without the other end behind it?"
 
-    def _leave(self, reason: str, farewell: bool) -> LinkFailure:
-        if farewell and self.session.is_up:
-            self.session.leave(reason)
+    def _leave(self, reason: str, refuses: bool) -> LinkFailure:
+        if self.session.is_up:
+            (self.session.dismiss if refuses else self.session.leave)(reason)
             self._flush()
+            self._drain()
         return LinkFailure(causes.LOST, reason)
 
     def _last_words(self, ended: SessionEnded) -> LinkFailure:
         """Send what is still to be said; where this end refuses, wait until the other has read it and closes."""
         self._flush()
         if ended.refused:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_WR)
-                self._wait(select.POLLIN, _LAST_WORDS_S)
+            self._drain()
         return LinkFailure(causes.REFUSED if ended.refused else causes.LOST, ended.reason)
+
+    def _drain(self) -> None:
+        """Read on until the other end closes: a socket that is closed with bytes unread takes back what it has sent."""
+        end_s = time.monotonic() + _LAST_WORDS_S
+        with contextlib.suppress(OSError):
+            self._stream.end_sending()
+            while (left_s := end_s - time.monotonic()) > 0:
+                self._wait(select.POLLIN, left_s)
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    if not self._stream.recv(_READ_BYTES):
+                        return
 
     def _flush(self) -> None:
         end_s = time.monotonic() + _LAST_WORDS_S
         with contextlib.suppress(OSError):
-            while True:
-                self._write(time.monotonic_ns())
-                left_s = end_s - time.monotonic()
-                if self._out is None or left_s <= 0:
-                    return
+            while not self._write(time.monotonic_ns()) and (left_s := end_s - time.monotonic()) > 0:
                 self._wait(select.POLLOUT, left_s)
 
     def _wait(self, events: int, timeout_s: float) -> None:
         poll = select.poll()
-        poll.register(self._socket, events)
+        poll.register(self._stream, events)
         poll.poll(timeout_s * 1e3)

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from so101_link.core import causes
@@ -18,10 +17,11 @@ from so101_link.core.redial import Redial
 from so101_link.core.session import LinkSession, MessageReceived, PeerUp
 from so101_link.errors import KeysError, LinkAddressError
 from so101_link.keys.expiry import Validity, expiry
-from so101_link.keys.folder import KeyFolder
+from so101_link.keys.folder import NAME_OF_SERVER, KeyFolder
 from so101_link.transport import tcp, tls
 from so101_link.transport.connection import ConnectionEnd, LinkConnection
 from so101_link.transport.reasons import LinkFailure, explain
+from so101_link.transport.stream import TlsStream
 from so101_link.transport.wake import Wake
 
 CONNECT_TIMEOUT_S: Final = 2.0
@@ -39,13 +39,26 @@ class LinkAddress:
     def parse(cls, text: str) -> LinkAddress:
         """Read HOST:PORT; an IPv6 address stands in brackets. Raises LinkAddressError."""
         host, _, port = text.strip().rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        is_literal = host.startswith("[") and host.endswith("]")
+        host = host[1:-1] if is_literal else host
+        if host.count(":") > 1 and not is_literal:
+            raise LinkAddressError(f"{text!r}: must be HOST:PORT; an IPv6 address in brackets, such as [::1]:7447")
+        is_port = port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536
+        if not _is_host(host) or (":" in host and not is_literal) or not is_port:
             raise LinkAddressError(f"{text!r}: must be HOST:PORT, such as gpu.example.org:7447")
         return cls(host, int(port))
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _is_host(host: str) -> bool:
+    """Whether it can be a name or an address at all; "https://gpu" and "gpu..org" cannot."""
+    try:
+        host.encode("idna")  # as getaddrinfo does, which raises no OSError over it
+    except UnicodeError:
+        return False
+    return bool(host) and not any(sign.isspace() or sign in "/@[]" for sign in host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +83,21 @@ def keys_fault(keys: KeyFolder) -> LinkFailure | None:
     return LinkFailure(cause, f"{state.text} -> {state.remedy}")
 
 
-def open_tls(address: LinkAddress, keys: KeyFolder) -> ssl.SSLSocket:
+def open_tls(address: LinkAddress, keys: KeyFolder) -> TlsStream:
     """Connect and shake hands. Raises OSError, ssl.SSLError among them, and KeysError."""
     connection = socket.create_connection((address.host, address.port), timeout=CONNECT_TIMEOUT_S)
     try:
         tcp.tune(connection)
-        connection.settimeout(HANDSHAKE_TIMEOUT_S)
-        wrapped = tls.wrap_client(tls.client_context(keys), connection)
-        connection = wrapped
-        wrapped.do_handshake()
+        stream = TlsStream(connection, tls.client_context(keys), NAME_OF_SERVER)
+        stream.do_handshake_within(HANDSHAKE_TIMEOUT_S)
     except BaseException:
         connection.close()
         raise
-    return wrapped
+    return stream
 
 
 class Dialer:
-    """Keeps one connection to a server.
+    """Keeps one connection to a server. Once refused though it was up, it leaves the place to whoever has it.
 
     Args:
         address: of the server.
@@ -112,6 +123,7 @@ class Dialer:
         self._wake = Wake()
         self._connection: LinkConnection | None = None
         self._redial = Redial()
+        self._yields = False
         outbox.wake = self._wake.set
 
     def stop(self, reason: str) -> None:
@@ -134,11 +146,12 @@ class Dialer:
             if self._stopped.is_set():
                 return
             self._events.down(end)
-            wait_s = (
-                self._redial.after_success()
-                if end.was_up
-                else self._redial.after_failure(refused=end.failure.is_refusal)
-            )
+            is_refusal = end.failure.is_refusal
+            self._yields = is_refusal if end.was_up else self._yields
+            if end.was_up and not is_refusal:
+                wait_s = self._redial.after_success()
+            else:
+                wait_s = self._redial.after_failure(refused=is_refusal)
             self._stopped.wait(wait_s)
 
     def _attempt(self) -> ConnectionEnd:
@@ -147,13 +160,14 @@ class Dialer:
             unusable = keys_fault(keys)
             if unusable is not None:
                 return ConnectionEnd(unusable, was_up=False)
-            wrapped = open_tls(self._address, keys)
+            stream = open_tls(self._address, keys)
         except KeysError as error:
             return ConnectionEnd(LinkFailure(causes.CERTIFICATE_REFUSED, str(error)), was_up=False)
         except OSError as error:
             return ConnectionEnd(explain(error), was_up=False)
-        chosen = tcp.congestion_control(wrapped)
-        session = LinkSession(self._hello, self._check, self._outbox, time.monotonic_ns())
+        chosen = tcp.congestion_control(stream.socket)
+        hello = replace(self._hello, yields=self._yields)
+        session = LinkSession(hello, self._check, self._outbox, time.monotonic_ns())
 
         def heard(event: PeerUp | MessageReceived) -> None:
             if isinstance(event, PeerUp):
@@ -162,7 +176,7 @@ class Dialer:
             else:
                 self._events.received(event)
 
-        connection = self._connection = LinkConnection(wrapped, session, heard, self._wake)
+        connection = self._connection = LinkConnection(stream, session, heard, self._wake)
         if self._stopped.is_set():
             connection.stop("stopped")
         try:

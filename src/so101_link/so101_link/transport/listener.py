@@ -13,6 +13,7 @@ import select
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -23,11 +24,12 @@ from so101_link.errors import KeysError, ListenError
 from so101_link.keys.folder import KeyFolder, Peer, peer_of
 from so101_link.transport import tcp, tls
 from so101_link.transport.reasons import LinkFailure, explain
+from so101_link.transport.stream import TlsStream
 from so101_link.transport.wake import Wake
 
 HANDSHAKE_NS: Final = 4_000_000_000
 MAX_HANDSHAKES: Final = 128
-"""At once; one more ends the oldest, whose turn it has been for the longest."""
+"""At once; one more ends the oldest of the address that has the most, so that a flood from there hits itself."""
 
 _BACKLOG: Final = 256
 _ACCEPTED_AT_ONCE: Final = 32
@@ -46,7 +48,7 @@ class AcceptedRobot:
         congestion_control: of the socket.
     """
 
-    connection: ssl.SSLSocket
+    connection: TlsStream
     peer: Peer
     address: str
     fault: str
@@ -55,7 +57,7 @@ class AcceptedRobot:
 
 @dataclass(slots=True)
 class _Handshake:
-    connection: ssl.SSLSocket
+    connection: TlsStream
     address: str
     begun_ns: int
     congestion_control: str
@@ -129,18 +131,22 @@ class Listener:
                 time.sleep(0.05)
                 return
             if len(self._handshakes) >= MAX_HANDSHAKES:
-                self._drop(poll, next(iter(self._handshakes)), LinkFailure(causes.STRANGERS, "too many at once"))
+                self._drop(poll, self._crowded(), LinkFailure(causes.STRANGERS, "too many at once"))
             try:
                 chosen = tcp.tune(connection)
-                connection.setblocking(False)
-                wrapped = self._context_now().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                stream = TlsStream(connection, self._context_now())
             except OSError as error:
                 self._stranger(_shown(address), explain(error))
                 connection.close()
                 continue
-            file = wrapped.fileno()
-            self._handshakes[file] = _Handshake(wrapped, _shown(address), time.monotonic_ns(), chosen)
+            file = stream.fileno()
+            self._handshakes[file] = _Handshake(stream, _shown(address), time.monotonic_ns(), chosen)
             poll.register(file, select.POLLIN)
+
+    def _crowded(self) -> int:
+        counts = Counter(handshake.address for handshake in self._handshakes.values())
+        address = counts.most_common(1)[0][0]
+        return next(file for file, handshake in self._handshakes.items() if handshake.address == address)
 
     def _context_now(self) -> ssl.SSLContext:
         now_ns = time.monotonic_ns()
@@ -170,9 +176,8 @@ class Listener:
             self._hand_over(handshake)
 
     def _hand_over(self, handshake: _Handshake) -> None:
-        certificate = handshake.connection.getpeercert(binary_form=True)
         try:
-            peer = peer_of(certificate or b"")
+            peer = peer_of(handshake.connection.peer_certificate())
         except KeysError as error:
             self._stranger(handshake.address, LinkFailure(causes.CERTIFICATE_REFUSED, str(error)))
             handshake.connection.close()
