@@ -70,7 +70,7 @@ def find_uv(layout: Layout) -> str:
     for path in (str(own), shutil.which("uv")):
         if path and _version(path) >= _OLDEST_UV:
             return path
-    say("bringing uv from the package index")
+    say("fetching uv from the package index")
     shutil.rmtree(str(layout.tools / "uv"), ignore_errors=True)
     outcome = Outcome(1, "no Python with pip or venv found")
     for python in dict.fromkeys([sys.executable, *candidates(), "/usr/bin/python3"]):
@@ -81,13 +81,15 @@ def find_uv(layout: Layout) -> str:
                 continue
             pip = [str(bootstrap / "bin" / "python"), "-m", "pip"]
         wanted = ["--target", str(layout.tools / "uv"), "uv==" + UV_VERSION]
-        outcome = run_shown([*pip, "install", "--quiet", "--disable-pip-version-check", *wanted], dict(os.environ))
+        # pip warns root of what it could do to the system; with --target it does nothing there.
+        environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
+        outcome = run_shown([*pip, "install", "--quiet", "--disable-pip-version-check", *wanted], environment)
         if outcome.code == 0 and _version(str(own)) >= _OLDEST_UV:
             return str(own)
         if _NO_NETWORK.search(outcome.tail) or _NO_SPACE.search(outcome.tail):
-            raise explain(outcome, "bringing uv", layout.root)
+            raise explain(outcome, "fetching uv", layout.root)
     raise Failure(
-        f"uv could not be brought ({outcome.last_line}); install it (pip install uv) or apt-get install python3-venv"
+        f"uv could not be fetched ({outcome.last_line}); install it (pip install uv) or apt-get install python3-venv"
     )
 
 

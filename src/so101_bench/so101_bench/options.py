@@ -61,33 +61,41 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
     policy = against.add_parser("policy", help="measure a policy as LeRobot runs it and optimized, stage by stage")
     policy_speed.add_arguments(policy)
     lerobot = against.add_parser("lerobot", help="measure against LeRobot's PolicyServer and RobotClient")
-    lerobot.add_argument("--seconds", type=Number(4, 3600), default=20.0, help="measured of each side (default 20)")
+    lerobot.add_argument(
+        "--seconds", type=Number(4, 3600), default=20.0, help="measure each side for so long, s (default 20)"
+    )
     lerobot.add_argument("--rounds", type=int, default=2, help="how often the sides take turns (default 2)")
     lerobot.add_argument(
         "--policy-delay", type=Number(0, 5), default=0.1, metavar="S", help="least time of an inference (default 0.1)"
     )
     wire = lerobot.add_argument_group("the wire between the two computers (root; default: loopback)")
     wire.add_argument("--rate-mbit", type=float, default=0.0, metavar="R", help="Mbit/s in each direction")
-    wire.add_argument("--delay-ms", type=float, default=0.0, metavar="D", help="one way")
+    wire.add_argument("--delay-ms", type=float, default=0.0, metavar="D", help="delay, one way")
     wire.add_argument("--jitter-ms", type=float, default=0.0, metavar="J", help="standard deviation of the delay")
-    wire.add_argument("--loss-pct", type=float, default=0.0, metavar="P", help="frames lost, each direction")
+    wire.add_argument("--loss-pct", type=float, default=0.0, metavar="P", help="packets lost in each direction, %%")
     wire.add_argument(
         "--cut", type=Number(0, 60), default=0.0, metavar="S", help="cut the wire for S seconds at the end"
     )
     wire.add_argument("--matrix", action="store_true", help="one run on each wire of the standard set")
     lerobot.add_argument("--no-restart", action="store_true", help="do not kill and restart the server at the end")
     lerobot.add_argument(
-        "--request-policy", choices=("threshold", "adaptive"), default="threshold", help="of our queue"
+        "--request-policy", choices=("threshold", "adaptive"), default="threshold", help="request_policy of our queue"
     )
     lerobot.add_argument("--threshold", type=Number(0, 1), default=0.5, help="chunk_size_threshold of both (0.5)")
     lerobot.add_argument(
-        "--next-frame-within", type=Number(0, 0.1), default=0.0, metavar="S", help="of our cameras (default 0: never)"
+        "--next-frame-within",
+        type=Number(0, 0.1),
+        default=0.0,
+        metavar="S",
+        help="next_frame_within_s of our cameras (default 0)",
     )
-    lerobot.add_argument("--actions-per-chunk", type=int, default=50, help="of both, 10 to 100 (default 50)")
+    lerobot.add_argument(
+        "--actions-per-chunk", type=int, default=50, help="rows of a chunk on both sides, 10 to 100 (default 50)"
+    )
     lerobot.add_argument(
         "--link",
         action="store_true",
-        help="a third column: ours once more, joined by one TLS connection instead of DDS",
+        help="a third column: ours again, joined by one TLS connection instead of DDS",
     )
     lerobot.add_argument("--report", type=Path, metavar="FILE", help="write all metrics there, as JSON")
     lerobot.add_argument("--plots", type=Path, metavar="DIR", help="write the plots to it as PNG")

@@ -62,7 +62,7 @@ class Side(ABC):
         for runner in self._runners:
             if runner.running and not runner.failures:
                 continue
-            failure = runner.failures[0] if runner.failures else "its processes ended by themselves"
+            failure = runner.failures[0] if runner.failures else "its processes ended unexpectedly"
             label = failure.split(" ", 1)[0]
             with self._lock:
                 last = [line for name, line in self._lines if name == label][-LAST_LINES:]

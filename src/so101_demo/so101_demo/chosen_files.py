@@ -22,7 +22,7 @@ def checkpoint_folder(options: DemoOptions) -> Path:
     """
     if options.checkpoint is not None:
         if not options.checkpoint.is_dir():
-            raise DemoError(f"--checkpoint {options.checkpoint}: no such folder; a LeRobot policy folder is wanted")
+            raise DemoError(f"--checkpoint {options.checkpoint}: no such folder; expected a LeRobot policy folder")
         return options.checkpoint.absolute()
     shipped = shipped_policy(options.task)
     if not (shipped / "config.json").is_file():
@@ -52,7 +52,7 @@ def chosen_correction(options: DemoOptions, cameras: tuple[str, ...]) -> Path | 
                 f"--correction on: none ships for task {options.task} ({path} is missing): train one with "
                 "./so101 policy correction, or name its file"
             )
-        raise DemoError(f"--correction {options.correction}: no such file; on, off or a correction.npz is wanted")
+        raise DemoError(f"--correction {options.correction}: no such file; expected on, off or a correction.npz")
     differs = _unfit(options, path, cameras)
     if differs:
         raise DemoError(f"--correction {options.correction}: {differs}")

@@ -134,7 +134,7 @@ class Chain:
         for runner in (self._chain, self._watchers):
             if runner is None or (runner.running and not runner.failures):
                 continue
-            failure = runner.failures[0] if runner.failures else "the chain ended by itself"
+            failure = runner.failures[0] if runner.failures else "the chain ended unexpectedly"
             label = failure.split(" ", 1)[0]
             lines = [f"  [{label}] {line}" for line in self._last.get(label, ())]
             raise DemoError(f"{failure}; everything it printed: {self._log_path}", lines)

@@ -99,7 +99,9 @@ class DemoRun:
             finally:
                 self._leave()
         finally:
-            metrics = self._read_report(report)
+            metrics = self._metrics(report)
+            if metrics is not None:
+                self._save(metrics)
         if metrics is None:
             raise DemoError("the observer left no report; its last lines are in outputs/demo.log")
         self._display.event(summary(metrics))
@@ -211,8 +213,8 @@ class DemoRun:
         if self._chain is not None:
             self._chain.stop()
 
-    def _read_report(self, report: Path) -> dict[str, Any] | None:
-        """Return the observer's metrics and what the run was told, and write them to the file that was named."""
+    def _metrics(self, report: Path) -> dict[str, Any] | None:
+        """Return the observer's metrics together with what the run was told; None without a report."""
         if not report.is_file():
             return None
         metrics: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
@@ -221,14 +223,19 @@ class DemoRun:
         metrics["link"] = (self._chain.separation if self._chain else None) or OFF
         metrics["link_cut_s"] = list(self._options.cut or ())
         metrics["correction"] = str(self._chain.correction) if self._chain and self._chain.correction else OFF
-        if self._options.report is not None:
-            try:
-                self._options.report.parent.mkdir(parents=True, exist_ok=True)
-                self._options.report.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-            except OSError as error:
-                raise DemoError(f"--report {self._options.report}: cannot be written ({error.strerror})") from error
-            self._display.event(f"report: {self._options.report}")
         return metrics
+
+    def _save(self, metrics: dict[str, Any]) -> None:
+        """Write the metrics to the file that `--report` names, where it names one."""
+        file = self._options.report
+        if file is None:
+            return
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise DemoError(f"--report {file}: cannot be written ({error.strerror})") from error
+        self._display.event(f"report: {file}")
 
     def _tell_of_bag(self) -> None:
         if self._options.record is None or self._chain is None:

@@ -61,7 +61,7 @@ def test_a_file_of_another_policy_or_robot_is_refused(tmp_path: Path, checkpoint
 def test_what_is_no_correction_is_named(tmp_path: Path, checkpoint: Path):
     (tmp_path / "text.npz").write_text("hello")
     for name, complaint in (
-        ("nowhere.npz", "no such file; on, off or a correction.npz is wanted"),
+        ("nowhere.npz", "no such file; expected on, off or a correction.npz"),
         ("text.npz", "expected an .npz, got something else"),
     ):
         with pytest.raises(DemoError) as refusal:

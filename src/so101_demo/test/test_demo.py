@@ -274,7 +274,7 @@ def test_a_node_that_dies_is_named_with_its_last_lines(run):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--checkpoint", "nowhere"], "error: --checkpoint nowhere: no such folder; a LeRobot policy folder is wanted"),
+        (["--checkpoint", "nowhere"], "error: --checkpoint nowhere: no such folder; expected a LeRobot policy folder"),
         (["--episodes", "many"], "argument --episodes: many: must be a whole number from 1 on"),
     ],
 )

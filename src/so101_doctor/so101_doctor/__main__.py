@@ -20,8 +20,8 @@ _PARTS = ("robot", "server", "network")
 # By part: what brings the packages that it needs.
 _REMEDIES = {
     "machine": "./so101 build; with ROS from apt: . /opt/ros/jazzy/setup.bash",
-    "robot": "./so101 setup robot; with ROS from apt: rosdep and pip as in README.md, A real arm",
-    "server": "./so101 setup server; with ROS from apt: rosdep and pip as in README.md, A real arm",
+    "robot": "./so101 setup robot; with ROS from apt: rosdep and pip as in docs/how-to/deployment.md",
+    "server": "./so101 setup server; with ROS from apt: rosdep and pip as in docs/how-to/deployment.md",
     "network": "./so101 build; with ROS from apt: colcon build && . install/setup.bash",
 }
 _COLOURS = {Light.GREEN: "green", Light.YELLOW: "yellow", Light.RED: "bold red"}
@@ -63,19 +63,23 @@ def _parser() -> argparse.ArgumentParser:
         prog="so101 doctor",
         description="Checks this computer, one line a check, each with what to do about it. Nothing moves.",
     )
-    parser.add_argument("part", nargs="?", choices=_PARTS, help="only this half; default: all, as far as it is there")
+    parser.add_argument("part", nargs="?", choices=_PARTS, help="only this half; default: all that is installed here")
     parser.add_argument("--port", default="", help="serial port of the arm; default: the only one there is")
     parser.add_argument("--robot-id", default="", help="id given to lerobot-calibrate")
-    parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; default: LeRobot's own place")
-    parser.add_argument("--checkpoint", default="", help="policy folder, run folder or hub id to look at")
+    parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; default: LeRobot's own")
+    parser.add_argument("--checkpoint", default="", help="policy folder, run folder or hub id to check")
     parser.add_argument(
         "--config", type=Path, help="YAML file of the deployment: units, task and cameras of the policy"
     )
     parser.add_argument("--peer", default="", help="address of the other computer")
     parser.add_argument(
-        "--trusted-network", action="store_true", help="everybody on the arm's network may move it: yellow, not red"
+        "--trusted-network",
+        action="store_true",
+        help="everybody on the arm's network may move it: an open network is yellow, not red",
     )
-    parser.add_argument("--link", default="", metavar="HOST:PORT", help="look at the way to the server's link there")
+    parser.add_argument(
+        "--link", default="", metavar="HOST:PORT", help="check the path to the server's link at this address"
+    )
     parser.add_argument("--link-keys", type=Path, metavar="DIR", help="with --link: folder of this robot's keys")
     parser.add_argument("--listen", type=float, default=3.0, metavar="S", help="how long to listen for nodes, s")
     parser.add_argument("--report", type=Path, help="write the checks there, as JSON")

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """`./so101 call`: call a service of the running robot (start, stop, park, ...) where there is no `ros2`.
 
-Any std_srvs/Trigger service can be called. One that a single node offers may be named by its last word alone.
+Any std_srvs/Trigger service can be called. One that a single node offers may be named by its last word alone; of a pair
+of arms that names the service of the pair, which calls both drivers.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from rclpy.node import NodeNameNonExistentError
 from so101_node.one_line_parser import OneLineParser
 from so101_node.process.own_node import OwnNode
 from std_srvs.srv import Trigger
@@ -18,6 +21,7 @@ from std_srvs.srv import Trigger
 from so101_doctor.errors import CallError
 
 _TYPE = "std_srvs/srv/Trigger"
+_PAIR = "driver_pair"  # the node that is both drivers of a pair for everybody else
 _REPLY_S = 5.0
 _SETTLE_S = 0.5  # after the first service was seen: others of the robot follow within this time
 
@@ -34,12 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def choose(wanted: str, present: Sequence[str]) -> str:
+def choose(wanted: str, present: Sequence[str], passed_on: Collection[str] = ()) -> str:
     """Return the service that `wanted` means: a whole name, the end of one, or its last word.
 
     Args:
         wanted: as typed: "stop", "action_queue/stop" or "/left/action_queue/stop".
         present: full names of the services that can be called.
+        passed_on: those that a pair's service of the same name calls; meant only where nothing else can be.
 
     Raises:
         CallError: none is meant, or several are.
@@ -48,6 +53,7 @@ def choose(wanted: str, present: Sequence[str]) -> str:
     if f"/{wanted}" in present:
         return f"/{wanted}"
     meant = [name for name in present if wanted and name.endswith(f"/{wanted}")]
+    meant = [name for name in meant if name not in passed_on] or meant
     if len(meant) == 1:
         return meant[0]
     if meant:
@@ -62,7 +68,7 @@ def _call(wanted: str | None, wait_s: float) -> int:
         if wanted is None:
             print("\n".join(present) if present else _listed(present))
             return 0 if present else 1
-        name = choose(wanted, present)
+        name = choose(wanted, present, _passed_on(own))
         client = own.node.create_client(Trigger, name)
         if not own.wait(client.service_is_ready, _REPLY_S):
             raise CallError(f"{name} is announced, but its node cannot be reached: ./so101 doctor network")
@@ -88,6 +94,17 @@ def _present(own: OwnNode, wait_s: float, wanted: str | None) -> list[str]:
     if own.wait(is_there, wait_s):
         own.wait(lambda: False, _SETTLE_S)
     return names()
+
+
+def _passed_on(own: OwnNode) -> set[str]:
+    """Full names of the services that a pair of arms calls for those who call its own."""
+    names: set[str] = set()
+    for node, namespace in own.node.get_node_names_and_namespaces():
+        if node == _PAIR:
+            with contextlib.suppress(NodeNameNonExistentError):  # it has just ended
+                called = own.node.get_client_names_and_types_by_node(node, namespace)
+                names.update(name for name, types in called if _TYPE in types)
+    return names
 
 
 def _listed(present: Sequence[str]) -> str:

@@ -85,11 +85,11 @@ def check_exposure(
     if not processes:
         return
     known = {one.pid & 0xFFFF for one in processes if one.pid}
-    elsewhere = set(subscribers) - known
+    unknown_subscriber = not known.issuperset(subscribers)
     commanded = [
         one
         for one in processes
-        if (one.pid and (one.pid & 0xFFFF in subscribers or one.name == _DRIVER)) or (not one.pid and elsewhere)
+        if (one.pid & 0xFFFF in subscribers or one.name == _DRIVER if one.pid else unknown_subscriber)
     ]
     silent = [one for one in processes if one.pid and one.pid & 0xFFFF not in heard]
     unheard = [one for one in silent if one.reachable_at and not one.needs_keys]

@@ -46,7 +46,7 @@ def check_machine() -> Checks:
     free = shutil.disk_usage(Path.cwd()).free
     text = f"{free / 1e9:.1f} GB free here"
     if free < _FREE_BYTES:
-        yield _PART.yellow("disk", text, "make room before recording")
+        yield _PART.yellow("disk", text, "free some space before recording")
     else:
         yield _PART.green("disk", text)
 

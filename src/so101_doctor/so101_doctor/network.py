@@ -92,7 +92,7 @@ def _check_buffers(limits: Path) -> Checks:
     if not small:
         yield _PART.green("buffers", text)
         return
-    text += f"; {_BUFFER_BYTES} are wanted"
+    text += f"; {_BUFFER_BYTES} are needed"
     remedy = "sudo sysctl -w " + " ".join(f"net.core.{name}={_BUFFER_BYTES}" for name in small)
     remedy += "; to keep it: the same without sudo sysctl -w, one a line, in /etc/sysctl.d/60-so101.conf"
     if granted.get("rmem_max", _BUFFER_BYTES) < _RAW_IMAGE_BYTES:
@@ -145,7 +145,7 @@ def _check_peer(peer: str) -> Checks:
             socket.getaddrinfo(peer, None)
         except OSError as error:
             text = f"{peer} is no address and no name that is known here ({error.strerror or error})"
-            yield _PART.red("peer", text, "name the other computer's IP address: hostname -I says it there")
+            yield _PART.red("peer", text, "name the other computer's IP address: hostname -I prints it there")
             return
         yield _PART.yellow("peer", f"{peer} not tried: no ping on this machine", "apt-get install iputils-ping")
         return

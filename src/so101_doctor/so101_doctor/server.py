@@ -81,7 +81,7 @@ def _check_device() -> Checks:
         yield _PART.green("device", "Apple GPU (policy_device: mps)")
     else:
         yield _PART.yellow(
-            "device", f"no GPU: {torch.get_num_threads()} CPU threads; enough for ACT (policy_device: cpu)"
+            "device", f"no GPU; CPU threads: {torch.get_num_threads()}; enough for ACT (policy_device: cpu)"
         )
 
 

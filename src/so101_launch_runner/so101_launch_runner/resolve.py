@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a launch file and its arguments to the processes to start.
 
-One module because all tags work on one scope, which a group restores behind it: in parts they would hand it round.
+One module because all tags work on one scope, which a group restores behind it: several modules would pass it around.
 """
 
 import os
@@ -222,7 +222,7 @@ class _Resolver:
                 environment[self._text(child, "name")] = self._text(child, "value")
         return {
             "environment": environment,
-            "prefix": tuple(shlex.split(self._text(element, "launch-prefix", ""))),
+            "prefix": tuple(_words(element, "launch-prefix", self._text(element, "launch-prefix", ""))),
             "respawn": self._boolean(element, "respawn", default=False),
             "respawn_delay_s": self._seconds(element, "respawn_delay"),
             "shutdown_on_exit": on_exit == "shutdown",
@@ -275,7 +275,7 @@ class _Resolver:
             if not isinstance(part, str):
                 current = (current or "") + self._perform(element, (part,))
                 continue
-            pieces = shlex.split(part)
+            pieces = _words(element, attribute, part)
             if current is not None and (part[0].isspace() or not pieces):
                 words.append(current)
                 current = None
@@ -337,6 +337,14 @@ class _Resolver:
         configurations, environment = dict(self.configurations), dict(self.environment)
         yield
         self.configurations, self.environment = configurations, environment
+
+
+def _words(element: Element, attribute: str, text: str) -> list[str]:
+    """Split as a shell does. Raises LaunchFileError: a quote is not closed."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise element.error(f"{attribute}: {text!r}: {str(error).lower()}") from error
 
 
 _ACTIONS: dict[str, Callable[[_Resolver, Element], None]] = {

@@ -27,6 +27,7 @@ from so101_node import exit_codes
 
 _POLL_S = 0.1  # how late the end of a process may be noticed
 _ESCALATION = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+_STARTING_S = 2.0  # Python and rclpy are imported within this time, on an idle machine
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -35,6 +36,7 @@ class _Child:
     """A started process, or one that waits to be started again."""
 
     spec: ProcessSpec
+    label: str  # by which people tell it from the others
     process: subprocess.Popen[bytes] | None = None
     unfinished_line: bytes = b""
     start_at: float = 0.0
@@ -57,8 +59,8 @@ class _Stopping:
 class Runner:
     """Runs `processes`; `show(name, line)` receives every line they print, from the runner's thread.
 
-    Stopping sends SIGINT to each process's own group, SIGTERM after `sigint_grace_s`, SIGKILL after `sigterm_grace_s`
-    more. Use as a context manager, or call `stop`.
+    Stopping sends SIGINT to each process's own group (SIGTERM to one that has only just started), SIGTERM after
+    `sigint_grace_s`, SIGKILL after `sigterm_grace_s` more. Use as a context manager, or call `stop`.
 
     A node that refuses its parameters (exit code 78) is not started again: everything stops. Not so later, when a file
     was edited under a running robot: then it is started again like after any other failure.
@@ -95,7 +97,7 @@ class Runner:
 
     def pids(self) -> dict[str, int]:
         """Process ids of what runs now, by label; the process has the id of its prefix (nice), which it replaces."""
-        running = [(child.spec.label, child.process) for child in self._children]
+        running = [(child.label, child.process) for child in self._children]
         return {label: process.pid for label, process in running if process is not None}
 
     def request_stop(self) -> None:
@@ -154,7 +156,7 @@ class Runner:
     def _supervise(self) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="so101_launch_") as folder, selectors.DefaultSelector() as selector:
-                self._children = [_Child(spec) for spec in self.processes]
+                self._children = list(map(_Child, self.processes, _labels(self.processes)))
                 try:
                     while any(not child.ended for child in self._children):
                         self._start_due(Path(folder), selector)
@@ -164,8 +166,17 @@ class Runner:
                             self._stop_step()
                 finally:
                     self._kill_all()
+        except OSError as error:  # no folder for the parameters of nodes: a full disk
+            self._fail_whole(f"{error.strerror}: {error.filename}")
+        except Exception as error:  # a defect; its traceback follows, and the run is no success
+            self._fail_whole(f"{type(error).__name__}: {error}")
+            raise
         finally:
             self._done.set()
+
+    def _fail_whole(self, message: str) -> None:
+        self.failures.append(f"launch cannot go on: {message}")
+        self.show("launch", f"cannot go on: {message}")
 
     def _start_due(self, folder: Path, selector: selectors.BaseSelector) -> None:
         for child in self._children:
@@ -176,11 +187,10 @@ class Runner:
                 continue
             if time.monotonic() < child.start_at:
                 continue
-            command = [*_death_bound(), *child.spec.command(folder)]
             environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment, **child.spec.environment}
             try:
                 child.process = subprocess.Popen(
-                    command,
+                    [*_death_bound(), *child.spec.command(folder)],
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -218,7 +228,7 @@ class Runner:
             return False
         *lines, child.unfinished_line = (child.unfinished_line + data).split(b"\n")
         for line in lines:
-            self.show(child.spec.label, line.decode("utf-8", "replace").rstrip("\r"))
+            self.show(child.label, line.decode("utf-8", "replace").rstrip("\r"))
         return True
 
     def _notice_ends(self, selector: selectors.BaseSelector) -> None:
@@ -230,7 +240,7 @@ class Runner:
             while self._read_child(child, selector):
                 pass
             if child.unfinished_line:
-                self.show(child.spec.label, child.unfinished_line.decode("utf-8", "replace"))
+                self.show(child.label, child.unfinished_line.decode("utf-8", "replace"))
                 child.unfinished_line = b""
             if process.stdout is not None and not process.stdout.closed:
                 selector.unregister(process.stdout)
@@ -246,24 +256,24 @@ class Runner:
         if child.spec.respawn and not stopping and not misconfigured:
             child.start_at = time.monotonic() + child.spec.respawn_delay_s
             delay = f"{child.spec.respawn_delay_s:g} s"
-            self.show(child.spec.label, f"ended with {_describe(code)}; starting again in {delay}")
+            self.show(child.label, f"ended with {_describe(code)}; starting again in {delay}")
             return
         child.ended = True
         if child.last_failure:
             self._fail(child, child.last_failure)
         elif not stopping:
-            self.show(child.spec.label, "ended")
+            self.show(child.label, "ended")
         if misconfigured:
-            self.show(child.spec.label, "was started with wrong parameters (the line above): stopping everything")
+            self.show(child.label, "was started with wrong parameters (the line above): stopping everything")
             self._stop_wanted.set()
         elif child.spec.shutdown_on_exit and not stopping:
-            self.show(child.spec.label, "was required: stopping everything")
+            self.show(child.label, "was required: stopping everything")
             self._stop_wanted.set()
 
     def _fail(self, child: _Child, message: str) -> None:
         child.last_failure = ""
-        self.failures.append(f"{child.spec.label} {message}")
-        self.show(child.spec.label, message)
+        self.failures.append(f"{child.label} {message}")
+        self.show(child.label, message)
         if child.spec.shutdown_on_exit:
             self._stop_wanted.set()
 
@@ -279,10 +289,13 @@ class Runner:
         state.next_at = now + (self.sigint_grace_s, self.sigterm_grace_s, 1.0)[state.step]
         number = _ESCALATION[state.step]
         for child in self._children:
-            if child.process is not None:
-                if number != signal.SIGINT:
-                    self.show(child.spec.label, f"has not ended yet: sending {number.name}")
-                _signal_group(child.process, number)
+            if child.process is None:
+                continue
+            if number != signal.SIGINT:
+                self.show(child.label, f"has not ended yet: sending {number.name}")
+            # Before a node has its handlers, SIGINT ends Python with a traceback, SIGTERM without a word.
+            starts = number == signal.SIGINT and now - child.started_at < _STARTING_S
+            _signal_group(child.process, signal.SIGTERM if starts else number)
 
     def _judge_respawned(self, now: float) -> None:
         """Without this a driver that failed every two seconds would be a success as soon as somebody stops it."""
@@ -296,6 +309,15 @@ class Runner:
             if child.process is not None:
                 _signal_group(child.process, signal.SIGKILL)
                 child.process.wait()
+
+
+def _labels(processes: Sequence[ProcessSpec]) -> list[str]:
+    """The label of each process, with its namespace where several would have the same."""
+    short = [spec.label for spec in processes]
+    return [
+        spec.full_name.lstrip("/") if spec.full_name is not None and short.count(spec.label) > 1 else spec.label
+        for spec in processes
+    ]
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -222,3 +222,11 @@ def test_the_declared_arguments_can_be_listed(tmp_path: Path) -> None:
     first, second = declared_arguments(file)
     assert (first.name, first.default, first.description) == ("a", None, "first")
     assert (second.default, second.choices) == ("1", ("1",))
+
+
+@pytest.mark.parametrize(
+    ("attribute", "text"), [("args", "--text &quot;open"), ("args", "it's $(var x one)"), ("launch-prefix", "nice 'n")]
+)
+def test_a_quote_that_is_not_closed_is_refused_with_its_place(resolved: Resolve, attribute: str, text: str) -> None:
+    with pytest.raises(LaunchFileError, match=rf"test.launch.xml:2: {attribute}: .*: no closing quotation"):
+        resolved(f"""<node pkg="pkg" exec="node" {attribute}="{text}"/>""")

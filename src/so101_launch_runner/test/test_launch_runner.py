@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runner starts, shows, restarts and, above all, ends processes. They are real."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -241,3 +243,55 @@ def test_a_runner_killed_while_it_starts_a_process_leaves_none(delay_s: float) -
 
 def everybody() -> Iterator[psutil.Process]:
     return psutil.process_iter(["cmdline"])
+
+
+def test_a_run_that_finds_no_room_for_the_parameters_of_its_nodes_fails_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    lines = Lines()
+    runner = Runner([python("a", "print('one')")], lines)
+    runner.start()
+    assert runner.wait(WAIT_S)
+    assert runner.stop() == 1
+    ((name, line),) = lines
+    assert name == "launch" and line.startswith(f"cannot go on: No such file or directory: {tmp_path}/gone")
+
+
+def test_a_node_whose_parameters_cannot_be_written_is_a_failure_and_the_others_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_self: ProcessSpec, values: object, folder: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+    monkeypatch.setattr(ProcessSpec, "_write_parameters", full)
+    lines = Lines()
+    node = ProcessSpec("pkg", "node", sys.executable, name="node", parameters=({"fps": 30.0},))
+    runner = Runner([node, python("a", "print('one')")], lines)
+    runner.start()
+    assert runner.wait(WAIT_S)
+    assert runner.stop() == 1
+    assert ("a", "one") in lines
+    assert any(name == "node" and "cannot be started: No space left on device" in line for name, line in lines)
+
+
+def test_a_program_that_is_stopped_while_it_starts_leaves_no_traceback() -> None:
+    lines = Lines()
+    runner = Runner([python("slow", "import time\nprint('starting')\ntime.sleep(600)")], lines)
+    runner.start()
+    lines.wait_for("starting")
+    assert runner.stop() == 0
+    assert lines == [("slow", "starting")]
+
+
+def test_two_nodes_of_one_name_are_told_apart_by_their_namespaces() -> None:
+    lines = Lines()
+    both = [
+        ProcessSpec("pkg", "node", "/bin/echo", ("here",), name="driver", namespace=f"/{arm}")
+        for arm in ("left", "right")
+    ]
+    runner = Runner([*both, python("queue", "print('one')")], lines)
+    runner.start()
+    assert runner.wait(WAIT_S)
+    assert runner.stop() == 0
+    assert {name for name, _line in lines} == {"left/driver", "right/driver", "queue"}

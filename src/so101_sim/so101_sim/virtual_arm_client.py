@@ -96,7 +96,7 @@ class VirtualArmClient:
                     raise VirtualArmError(f"{line}: virtual_arm hung up")
                 self._buffer += data
         except OSError as error:
-            raise VirtualArmError(f"{line}: no answer from virtual_arm ({error})") from error
+            raise VirtualArmError(f"{line}: no reply from virtual_arm ({error})") from error
         answer, _, self._buffer = self._buffer.partition(b"\n")
         verdict, _, rest = answer.decode().partition(" ")
         if verdict != "ok":

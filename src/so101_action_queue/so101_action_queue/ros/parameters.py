@@ -16,7 +16,7 @@ NO_CORRECTION: Final = "none"
 class QueueParameters(QueueSettings):
     """Parameters of the action_queue node. Those that are not read-only may change while the arm moves."""
 
-    start_on_activate: bool = parameter(False, "start by itself as soon as server and driver allow it, once")
+    start_on_activate: bool = parameter(False, "start automatically, once, as soon as server and driver allow it")
     correction_file: str = parameter(
         "", "correction.npz whose network corrects each setpoint by the newest camera frames; empty = none"
     )

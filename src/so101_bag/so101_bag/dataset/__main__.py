@@ -56,11 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--namespace", help="robot of the bag, where it holds several")
     parser.add_argument("--whole", action="store_true", help="one episode of each bag, whatever its markers say")
     parser.add_argument("--append", action="store_true", help="add to the dataset that is in --out")
-    parser.add_argument("--robot-type", default="so101_follower", help="as the dataset tells it (so101_follower)")
+    parser.add_argument("--robot-type", default="so101_follower", help="robot_type of the dataset (so101_follower)")
     elsewhere = parser.add_argument_group("bags from elsewhere")
     elsewhere.add_argument("--mapping", type=Path, metavar="FILE", help="YAML: topics, joints and units of the bags")
     elsewhere.add_argument(
-        "--draft-mapping", type=Path, metavar="FILE", help="write what the bag's topics suggest, and end"
+        "--draft-mapping", type=Path, metavar="FILE", help="write a mapping that the bag's topics suggest, and exit"
     )
     elsewhere.add_argument("--calibration", type=Path, metavar="FILE", help="LeRobot's, of the arm that was recorded")
     hub = parser.add_argument_group("Hugging Face hub")

@@ -60,7 +60,7 @@ class DatasetConversion:
             return f"left out, {span.outcome}"
         task = options.task or options.mapping.task or span.task or fallback
         if not task:
-            raise DatasetError(f"{streams.bag.folder} does not tell its task: name it with --task")
+            raise DatasetError(f"{streams.bag.folder} does not name its task: give it with --task")
         try:
             times = moments(streams, span, options.fps, options.max_gap_s)
             count = self._writer.add(frames(streams, times, options.max_gap_s), task)

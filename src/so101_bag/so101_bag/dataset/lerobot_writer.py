@@ -185,7 +185,7 @@ def _resumed(name: str, options: Mapping[str, Any], folder: Path) -> Any:
     except Exception as error:
         # LeRobot raises whatever its readers of JSON and Parquet do where a dataset was not completed.
         said = " ".join(str(error).split()) or type(error).__name__
-        raise DatasetError(f"--append: LeRobot cannot go on with {folder} ({said[:200]}): was it completed?") from error
+        raise DatasetError(f"--append: LeRobot cannot resume {folder} ({said[:200]}): was it completed?") from error
 
 
 @contextmanager

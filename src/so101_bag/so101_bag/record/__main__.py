@@ -17,12 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="so101 record", description="Record what happens in this ROS domain as a rosbag2 bag (MCAP)."
     )
     parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="bag to write; default: outputs/bags/...")
-    parser.add_argument("--repair", type=Path, metavar="DIR", help="make the bag of a killed recorder whole, and end")
+    parser.add_argument("--repair", type=Path, metavar="DIR", help="repair the bag of a killed recorder, and exit")
     parser.add_argument("--config", type=Path, help="parameter file; default: config/record.yaml")
     parser.add_argument("--namespace", default="", help="namespace of the robot")
     parser.add_argument("--exclude", action="append", default=[], metavar="TOPIC", help="leave this topic out")
-    parser.add_argument("--seconds", type=_seconds, help="end after this long")
-    parser.add_argument("--ros2-command", action="store_true", help="print the same as a `ros2 bag record` command")
+    parser.add_argument("--seconds", type=_seconds, help="stop after this long")
+    parser.add_argument(
+        "--ros2-command", action="store_true", help="print the `ros2 bag record` command for the same topics, and exit"
+    )
     given = parser.parse_args(arguments)
     if given.repair is not None:
         return _repair(given.repair)

@@ -43,10 +43,13 @@ class RecorderParameters:
         200, "stop recording when less is free on the disk, MB; on a small disk at most a twentieth of it", lower=0
     )
     flush_period_s: float = parameter(
-        0.25, "hand over to the system what was recorded, s: what a killed recorder loses", lower=0.1, upper=1.0
+        0.25,
+        "hand what was recorded to the operating system this often, s; a killed recorder loses at most that much",
+        lower=0.1,
+        upper=1.0,
     )
-    discovery_period_s: float = parameter(0.25, "look for new topics, s", lower=0.05, upper=5.0)
-    duration_s: float = parameter(0.0, "end by itself after this long, s; 0 = when told to", lower=0.0)
+    discovery_period_s: float = parameter(0.25, "look for new topics this often, s", lower=0.05, upper=5.0)
+    duration_s: float = parameter(0.0, "stop after this long, s; 0 = only when told to", lower=0.0)
     niceness: int = parameter(
         10, "niceness of the thread that writes; those that receive keep theirs", lower=0, upper=19
     )

@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
     parser.add_argument("--to", choices=TARGETS, default="queue", dest="target", help="what to replay to (queue)")
     parser.add_argument("--report", type=Path, help="write the report there as JSON, and plots beside it as PNG")
     parser.add_argument("--namespace", help="robot of the bag, where it holds several")
-    parser.add_argument("--check", action="store_true", help="only tell whether the bag can be opened")
+    parser.add_argument("--check", action="store_true", help="only check that the bag can be opened")
     queue = parser.add_argument_group("--to queue")
     queue.add_argument(
         "--set", action="append", default=[], dest="changes", metavar="NAME=VALUE[,VALUE]",

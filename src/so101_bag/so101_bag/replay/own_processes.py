@@ -47,7 +47,7 @@ class OwnProcesses:
         """Raise ReplayError when a process has ended."""
         if self._runner.running and not self._runner.failures:
             return
-        failure = self._runner.failures[0] if self._runner.failures else "a process ended by itself"
+        failure = self._runner.failures[0] if self._runner.failures else "a process ended unexpectedly"
         said = " | ".join(self._last.get(failure.split(" ", 1)[0], ()))
         raise ReplayError(f"{failure}: {said}" if said else failure)
 

@@ -100,6 +100,6 @@ def _recorded_status(bag: Bag) -> PolicyStatus | None:
 def _recorded_path(bag: Bag, recorded: PolicyStatus | None) -> Path:
     path = Path(recorded.path) if recorded is not None and recorded.path else None
     if path is None or not path.is_dir():
-        said = "does not tell its policy" if path is None else f"was recorded with {path}, which is not here"
+        said = "does not name its policy" if path is None else f"was recorded with {path}, which is not here"
         raise ReplayError(f"no policy server runs in this ROS domain, and {bag.folder} {said}: use --checkpoint")
     return path

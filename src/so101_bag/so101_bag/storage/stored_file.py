@@ -136,6 +136,7 @@ class _McapFile:
 
     def _scanned(self, contents: Contents | None) -> Contents:
         """Read the whole file: some recorders write no index, or not even a summary."""
+        whole = False
         with self._path.open("rb") as file, suppress(OSError):
             file.seek(-len(MAGIC), 2)
             whole = file.tell() > len(MAGIC) and file.read() == MAGIC

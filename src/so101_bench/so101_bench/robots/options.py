@@ -44,10 +44,12 @@ def parse(arguments: Sequence[str]) -> RobotsOptions:
     """Return the options; leaves the process with one line where they are wrong."""
     parser = OneLineParser(
         prog="so101 bench robots",
-        description="One policy server and 1, 2, 4, ... virtual robots that ask without pause, over DDS.",
+        description="One policy server and 1, 2, 4, ... virtual robots that send requests without a pause, over DDS.",
     )
-    parser.add_argument("--robots", type=int, default=4, metavar="N", help="of the last run (default 4)")
-    parser.add_argument("--seconds", type=Number(2, 600), default=8.0, help="measured of each run (default 8)")
+    parser.add_argument("--robots", type=int, default=4, metavar="N", help="robots in the last run (default 4)")
+    parser.add_argument(
+        "--seconds", type=Number(2, 600), default=8.0, help="measure each run for so long, s (default 8)"
+    )
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -55,9 +57,11 @@ def parse(arguments: Sequence[str]) -> RobotsOptions:
         help="serve this policy (default: a stand-in that takes 30 ms for a batch, however large)",
     )
     parser.add_argument("--device", default="cpu", help="where the checkpoint runs: cpu, cuda or mps (default cpu)")
-    parser.add_argument("--torch-threads", type=int, default=0, metavar="N", help="of the checkpoint (torch's choice)")
     parser.add_argument(
-        "--max-batch", type=int, default=8, metavar="N", help="of the server; 1 = one by one (default 8)"
+        "--torch-threads", type=int, default=0, metavar="N", help="CPU threads of the checkpoint (torch's choice)"
+    )
+    parser.add_argument(
+        "--max-batch", type=int, default=8, metavar="N", help="max_batch of the server; 1 = one by one (default 8)"
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write all metrics there, as JSON")
     given = parser.parse_args(arguments)

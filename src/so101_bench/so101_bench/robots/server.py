@@ -57,7 +57,7 @@ class Server:
     def check(self) -> None:
         """Raise BenchError when it has ended."""
         if not self._runner.running or self._runner.failures:
-            failure = self._runner.failures[0] if self._runner.failures else "policy_server ended by itself"
+            failure = self._runner.failures[0] if self._runner.failures else "policy_server ended unexpectedly"
             raise BenchError(" | ".join([failure, *self._lines]))
 
     def __enter__(self) -> Self:

@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A video file or a folder of JPEG files played in a loop at a fixed rate: a camera for tests and trials."""
+"""A video file or a folder of JPEG files played in a loop at a fixed rate: a camera for tests and trials.
+
+A video is read through PyAV, as a network camera is: OpenCV fits each frame of a video that changes its size to the
+first one's, distorted and without a word.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import cv2
+import av
 import numpy as np
 
 from so101_camera.core.frame import Frame
@@ -27,7 +35,9 @@ class FileSource:
         self._path = path
         self._period_ns = round(1e9 / fps)
         self._files: list[Path] = []
-        self._video: cv2.VideoCapture | None = None
+        self._video: Any = None  # av's InputContainer
+        self._packets: Iterator[Any] = iter(())
+        self._decoded: deque[Any] = deque()
         self._is_open = False
         self._next = 0
         self._due_ns = 0
@@ -48,10 +58,7 @@ class FileSource:
             if not self._files:
                 raise SourceError(f"folder {self._path} holds no .jpg file")
         else:
-            self._video = cv2.VideoCapture(str(self._path))
-            if not self._video.isOpened():
-                self.close()
-                raise SourceError(f"{self._path} is no video that OpenCV can read")
+            self._open_video()
         self._is_open = True
         self._due_ns = time.monotonic_ns()
 
@@ -62,7 +69,7 @@ class FileSource:
         self._wait()
         self._seq += 1
         if self._video is not None:
-            pixels = self._read_video(self._video)
+            pixels = self._read_video()
             return Frame(self._seq, time.monotonic_ns(), bgr=pixels)
         file = self._files[self._next % len(self._files)]
         self._next += 1
@@ -73,8 +80,10 @@ class FileSource:
 
     def close(self) -> None:
         """Release the file."""
+        self._packets = iter(())
+        self._decoded.clear()
         if self._video is not None:
-            self._video.release()
+            self._video.close()
             self._video = None
         self._is_open = False
 
@@ -91,11 +100,36 @@ class FileSource:
             self._due_ns = now_ns
         self._due_ns += self._period_ns
 
-    def _read_video(self, video: cv2.VideoCapture) -> np.typing.NDArray[np.uint8]:
-        ok, pixels = video.read()
-        if not ok:  # the end: once more from the beginning
-            video.open(str(self._path))  # not every format can be set back
-            ok, pixels = video.read()
-        if not ok:
+    def _open_video(self) -> None:
+        """Open the video at its beginning. Raises SourceError."""
+        self.close()
+        try:
+            self._video = av.open(str(self._path))
+            self._packets = self._video.demux(self._video.streams.video[0])
+        except (av.FFmpegError, IndexError) as error:
+            self.close()
+            raise SourceError(f"{self._path} is no video that FFmpeg can read") from error
+
+    def _read_video(self) -> np.typing.NDArray[np.uint8]:
+        """Return the next frame in its own size, upright; after the last one the first."""
+        frame = self._next_decoded()
+        if frame is None:  # the end: once more from the beginning; not every format can be set back
+            self._open_video()
+            self._is_open = True
+            frame = self._next_decoded()
+        if frame is None:
             raise SourceError(f"{self._path} gives no frame")
-        return np.asarray(pixels, np.uint8)
+        pixels = frame.to_ndarray(format="bgr24")
+        quarters = round(frame.rotation / 90)  # counterclockwise; a phone writes how it was held
+        return np.ascontiguousarray(np.rot90(pixels, quarters), np.uint8)
+
+    def _next_decoded(self) -> Any:
+        """Return the next frame, or None at the end of the file."""
+        while not self._decoded:
+            try:
+                packet = next(self._packets)
+            except (av.FFmpegError, StopIteration):
+                return None
+            with contextlib.suppress(av.FFmpegError):  # a damaged frame is left out
+                self._decoded.extend(packet.decode())
+        return self._decoded.popleft()

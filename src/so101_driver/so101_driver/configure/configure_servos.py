@@ -60,14 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="configure_servos", description=__doc__)
     parser.add_argument("--port", default="", help=f"serial port of the arm; default: {_PORT}")
     parser.add_argument("--robot-id", default="", help="id given to lerobot-calibrate")
-    parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; empty: LeRobot's own place")
+    parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; empty: LeRobot's own")
     parser.add_argument(
         "--full-turn-joint", action="append", choices=JOINT_NAMES, help="as the driver's full_turn_joints; repeatable"
     )
     parser.add_argument(
         "--config", type=Path, metavar="YAML", help="parameter file of the driver: port, robot_id, gains, ... from it"
     )
-    parser.add_argument("--node", default=NODE, help=f"the driver's node whose parameters they are; default: {NODE}")
+    parser.add_argument(
+        "--node", default=NODE, help=f"node whose section of the parameter file is read; default: {NODE}"
+    )
     for name in GAIN_PARAMETERS.values():
         default = getattr(Gains(), name)
         parser.add_argument(
@@ -83,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--backup-dir", type=Path, default=None, metavar="DIR",
-        help=f"where registers are kept before they are written; default: {servo_backup.default_folder()}",
+        help=f"folder for the backup that is made before a write; default: {servo_backup.default_folder()}",
     )  # fmt: skip
     parser.add_argument("--restore", type=Path, metavar="FILE", help="write the registers of a backup back")
     parser.add_argument(
@@ -224,7 +226,7 @@ def _release(bus: FeetechBus, joints: Mapping[int, str]) -> bool:
         bus.close()
     if silent:
         names = ", ".join(silent)
-        print(f"torque may still be on: no answer from {names}; try again, or cut the power", file=sys.stderr)
+        print(f"torque may still be on: no reply from {names}; try again, or cut the power", file=sys.stderr)
     if len(silent) < len(joints):
         print("torque is off" + (" at the others" if silent else ""))
     return not silent

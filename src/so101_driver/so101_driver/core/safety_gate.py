@@ -169,7 +169,7 @@ class SafetyGate:
         standing = [fault for fault in found if fault.cause != causes.OVERCURRENT]
         if standing:
             relieved = machine.armed and machine.relief.relieve_again(standing, machine.reading)
-            again = "; its goal was taken back from the load: try again" if relieved else ""
+            again = "; its goal was moved to the unloaded side: try again" if relieved else ""
             return GateReply(False, f"not reset: {standing[0].message}{again}")
         machine.take(GateEvent.RESET)
         return GateReply(True, "resetting: settings are verified, then torque comes on; driver_status shows the result")

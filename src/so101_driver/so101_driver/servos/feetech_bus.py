@@ -2,8 +2,8 @@
 """The STS3215 bus on Feetech's own `scservo_sdk`, unmodified.
 
 The SDK builds and sends the packets; the replies are read here. Its own reader keeps a core busy while it waits
-(34 ms for a silent servo), fails a whole sync_read for one dead servo, and returns a late reply as the answer to the
-next question with COMM_SUCCESS. This one blocks in the kernel for `reply_timeout_s` at most, returns who answered,
+(34 ms for a silent servo), fails a whole sync_read for one dead servo, and returns a late reply as that to the next
+packet with COMM_SUCCESS. This one blocks in the kernel for `reply_timeout_s` at most, returns who replied,
 drops the input before each transmission, and takes a reply only if id, length and checksum fit.
 """
 
@@ -29,8 +29,8 @@ _OVERHEAD: Final = 6  # bytes of a status packet around its data: FF FF id lengt
 # A port that takes no bytes is gone. pyserial looks at the clock only after the write, and calls a write that the
 # scheduler interrupted late although every byte went out: 0.05 s lost the port on a busy machine.
 _WRITE_TIMEOUT_S: Final = 0.5
-# Before an answer may come late ones of the whole bus, 6 x 46 bytes; what goes on beyond that is noise without an end.
-_LONGEST_ANSWER: Final = 512
+# Late replies of the whole bus may come before the one awaited, 6 x 46 bytes; more than this is noise without an end.
+_LONGEST_INPUT: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class FeetechBus:
     """ServoBus on a serial port. Not thread-safe; keeps no thread."""
 
     def __init__(self, port: str, *, baud_rate: int = BAUD_RATE, reply_timeout_s: float = 0.005) -> None:
-        """`reply_timeout_s`: longest silence before a servo counts as not answering.
+        """`reply_timeout_s`: longest silence before a servo counts as silent.
 
         Six replies take 1.7 ms on the wire and USB adds 1-2 ms, so 5 ms suffices.
         """
@@ -52,7 +52,7 @@ class FeetechBus:
         self._baud_rate = baud_rate
         self._reply_timeout_s = reply_timeout_s
         self._port: Any = None  # scservo_sdk has no types
-        self._silent: set[int] = set()  # servos that the last read_states had no answer from
+        self._silent: set[int] = set()  # servos that the last read_states had no reply from
         self._packets: Any = scservo_sdk.PacketHandler(0)
 
     @property
@@ -101,12 +101,12 @@ class FeetechBus:
             port.closePort()
 
     def ping(self, servo_id: int) -> bool:
-        """Whether the servo answers a ping, asked twice at most."""
+        """Whether the servo replies to a ping, which is sent twice at most."""
         packet = [0, 0, servo_id, 2, scservo_sdk.INST_PING, 0]
         return self._exchange(servo_id, 0, lambda port: self._packets.txPacket(port, packet)) is not None
 
     def read_states(self, servo_ids: Sequence[int]) -> StatesRead:
-        """State block of all named servos; those that stay silent are asked once more.
+        """State block of all named servos; those that stay silent are read a second time.
 
         Not so a servo that was silent at the last read already: waiting for it twice would only hold up the others.
         """
@@ -162,20 +162,20 @@ class FeetechBus:
         return self._receive(ids, length)
 
     def _exchange(self, servo_id: int, length: int, transmit: Any) -> _Reply | None:
-        """Question to one servo and its reply of `length` data bytes; None when it stays silent twice."""
+        """Send a packet to one servo and return its reply of `length` data bytes; None when it stays silent twice."""
         for attempt in range(2):
             sent_twice = self._transmit(transmit)
             replies, _ = self._receive([servo_id], length)
             if replies:
                 if attempt or sent_twice:
-                    self._drop_second_answer()
+                    self._drop_second_reply()
                 return replies[-1]
         return None
 
-    def _drop_second_answer(self) -> None:
-        """Both questions may have been answered: what comes late must not pass for the answer to the next one."""
+    def _drop_second_reply(self) -> None:
+        """The servo may reply to both packets: what comes late must not pass for the reply to the next one."""
         with self._port_errors():
-            self._port.ser.read(_LONGEST_ANSWER)
+            self._port.ser.read(_LONGEST_INPUT)
 
     def _transmit(self, transmit: Any) -> bool:
         """Send one packet; tell whether it was sent twice. Raises PortError."""
@@ -189,7 +189,7 @@ class FeetechBus:
                 result = transmit(self._port)
             except serial.SerialTimeoutException:
                 # pyserial looks at the clock after writing: a process that was held up there (SIGSTOP, a busy computer)
-                # has a healthy port. What a packet asks or sets is the same the second time.
+                # has a healthy port. What a packet reads or sets is the same the second time.
                 sent_twice, self._port.is_using = True, False
                 self._port.ser.reset_input_buffer()
                 result = transmit(self._port)
@@ -199,10 +199,10 @@ class FeetechBus:
         return sent_twice
 
     def _receive(self, servo_ids: Sequence[int], length: int) -> tuple[list[_Reply], bool]:
-        """Valid replies of the asked servos, and whether other bytes came along. Waits for the timeout at most twice.
+        """Valid replies of the servos named, and whether other bytes came along. Waits for the timeout at most twice.
 
         A wire that never falls silent must not hold the caller, whose thread also brakes: bytes and time are bounded.
-        The newest reply of a servo wins: an older one can only be a late answer.
+        The newest reply of a servo wins: an older one can only be a late one.
         """
         packet = length + _OVERHEAD
         buffer = bytearray()
@@ -220,7 +220,7 @@ class FeetechBus:
                 break
             if len(servo_ids) > 1 and len(buffer) >= packet * len(servo_ids):  # all has come, some of it damaged
                 break
-            if len(buffer) >= _LONGEST_ANSWER or time.monotonic() >= deadline:
+            if len(buffer) >= _LONGEST_INPUT or time.monotonic() >= deadline:
                 break
         return list(replies.values()), len(buffer) > used
 

@@ -31,10 +31,10 @@ HERE: Final[dict[str, str]] = {
     "num_read_retries": f"nothing to set: {_DRIVER} reads 60 times a second; reply_timeout_s bounds one reply",
     # Cameras: lerobot.cameras.opencv.
     "index_or_path": f"device of {_CAMERA}",
-    "color_mode": "nothing to set: pictures travel as JPEG, the policy gets RGB",
+    "color_mode": "nothing to set: frames travel as JPEG, the policy gets RGB",
     "rotation": f"rotation of {_CAMERA}",
     "warmup_s": "nothing to set: frames are used as soon as the camera gives them",
-    "backend": "nothing to set: V4L2 for devices, OpenCV's choice for files",
+    "backend": "nothing to set: V4L2 for devices, FFmpeg for files",
     "width": f"width of {_CAMERA}",
     "height": f"height of {_CAMERA}",
     "fourcc": f"fourcc of {_CAMERA}",

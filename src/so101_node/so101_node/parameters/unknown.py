@@ -15,7 +15,7 @@ from so101_node.parameters.files import Section
 _ALMOST = 0.6  # difflib's ratio from which on two parameter names are probably the same word
 _SAME_NODE = 0.75  # and two names of nodes, which are shorter
 _OF_ROS = {"use_sim_time", "start_type_description_service"}
-_GONE = {"observation_steps": "nothing to set any more, cameras keep the frames that the policy asks for: leave it out"}
+_GONE = {"observation_steps": "nothing to set any more, cameras keep the frames that the policy needs: leave it out"}
 _RENAMED = {"nice": "niceness"}
 _ROS_PREFIX = "qos_overrides."  # rclpy's own; not every topic declares them
 

@@ -27,7 +27,7 @@ class AutostartNode(LifecycleNode):
             "autostart",
             bool,
             True,
-            Rule("configure and activate by itself at start; motion still needs its own start"),
+            Rule("configure and activate automatically at start; motion still needs its own start"),
         )
         # The timer stays when autostart is off: a node without any timer can hang on SIGTERM (2 of 60 did).
         self._autostart_timer = create_timer(self, 0.01 if autostart else 3600.0, self._autostart)

@@ -91,7 +91,7 @@ class JudgeNode(Node):
         task = task_named(request.task_name) if request.task_name else self._task
         if not (math.isfinite(request.timeout) and request.timeout >= 0):
             raise SimulationError(f"timeout = {request.timeout:g}: expected seconds, 0 = {task.timeout_s:g}")
-        self._end(TaskVerdict.ABORTED, "another episode was asked for")
+        self._end(TaskVerdict.ABORTED, "another episode was requested")
         with VirtualArmClient(self._sim_dir) as arm:
             arm.reset_scene(task.name, request.seed, holds_belt=task.changes)
         self._task = task

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"policy {options.verb}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"policy {options.verb}: stopped; the same command goes on from here", file=sys.stderr)
+        print(f"policy {options.verb}: stopped; the same command resumes from here", file=sys.stderr)
         return 130
 
 
@@ -95,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
         parser_class=OneLineParser,
     )
 
-    make = verbs.add_parser("make", help="the policy of a task from nothing: record, train, try it; goes on as well")
+    make = verbs.add_parser(
+        "make", help="the policy of a task from nothing: record, train, try it; resumes where it was interrupted"
+    )
     _add_recorded(make)
     _add_trained(make)
     _add_folder(make)
@@ -112,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_kept(data, "TASK+TASK...")
 
-    train = verbs.add_parser("train", help="train ACT on that dataset; goes on where it was interrupted")
+    train = verbs.add_parser("train", help="train ACT on that dataset; resumes where it was interrupted")
     _add_trained(train)
     _add_folder(train)
 
@@ -140,10 +142,12 @@ def _parser() -> argparse.ArgumentParser:
     correction = verbs.add_parser("correction", help="train what a robot adds to a policy's rows from what it sees now")
     _add_correction(correction)
 
-    migrate = verbs.add_parser("migrate", help="a checkpoint of a LeRobot before 0.5 as one that can be served")
+    migrate = verbs.add_parser("migrate", help="convert a checkpoint of a LeRobot before 0.5 to one that can be served")
     migrate.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint folder, run folder or hub id")
     migrate.add_argument("out", metavar="OUT", nargs="?", type=Path, help="new folder (CHECKPOINT_migrated)")
-    migrate.add_argument("--robot", default="", help="whose statistics, where the checkpoint has several robots'")
+    migrate.add_argument(
+        "--robot", default="", help="robot whose statistics to take, where the checkpoint has those of several"
+    )
     migrate.add_argument(
         "--statistics", type=Path, metavar="FILE", help="meta/stats.json of the dataset, where the checkpoint has none"
     )
@@ -158,36 +162,48 @@ def _add_recorded(parser: argparse.ArgumentParser) -> None:
         choices=EXPERTS,
         help="planned: once, for an episode; reactive: again at each tick (planned, where the world does not change)",
     )
-    parser.add_argument("--noise", choices=("on", "off"), default="on", help="whether the commands sent stray (on)")
+    parser.add_argument(
+        "--noise", choices=("on", "off"), default="on", help="add noise to the commands that are sent (on)"
+    )
     parser.set_defaults(tasks=None, task=DEFAULT_TASK)
 
 
 def _add_trained(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=_positive, default=None, help="batches to learn from")
-    parser.add_argument("--seed", dest="train_seed", type=int, default=0, help="of weights, batches and dropout (0)")
+    parser.add_argument("--steps", type=_positive, default=None, help="training steps, one batch each")
+    parser.add_argument(
+        "--seed", dest="train_seed", type=int, default=0, help="seed of weights, batches and dropout (0)"
+    )
     parser.add_argument("--run", default="run", help="name of the run's folder (run)")
     parser.add_argument(
         "--init",
         type=Path,
         default=None,
         metavar="FOLDER",
-        help="policy to begin with, that does a task like this one",
+        help="policy to start from, trained on a similar task",
     )
 
 
 def _add_evaluated(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, default=None, help="checkpoint or run folder (the trained run)")
     parser.add_argument("--episodes", type=_positive, default=20, help="scenes to try (20)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first scene, with --chain of all (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first scene, with --chain of all (0)")
 
 
 def _add_single(parser: argparse.ArgumentParser) -> None:
     """What compares one cell of a task, with a correction or without."""
     parser.add_argument("--delay", type=_delay, metavar="S", help="only this delay, s, of the shipped policy")
     parser.add_argument("--correction", type=Path, metavar="FILE", help="with --delay: corrected by this file")
-    parser.add_argument("--warm", action="store_true", help="with --delay: the first request is answered at once")
-    parser.add_argument("--in-flight", type=_positive, default=1, metavar="N", help="with --delay: requests (1)")
-    parser.add_argument("--execution", choices=MODES, default=MODES[0], help="with --delay: mode (aligned)")
+    parser.add_argument("--warm", action="store_true", help="with --delay: the first chunk comes without a delay")
+    parser.add_argument(
+        "--in-flight",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="with --delay: requests under way at once, at most (1)",
+    )
+    parser.add_argument(
+        "--execution", choices=MODES, default=MODES[0], help="with --delay: how late chunks are executed (aligned)"
+    )
     parser.add_argument(
         "--threshold",
         type=_ratio,
@@ -197,7 +213,7 @@ def _add_single(parser: argparse.ArgumentParser) -> None:
         "--frames",
         choices=("live", "frozen", "missing"),
         default="live",
-        help="with --correction: what its cameras give (live)",
+        help="with --correction: which frames it gets (live)",
     )
 
 
@@ -205,21 +221,23 @@ def _add_correction(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", type=Path, nargs="+", required=True, help="folders of LeRobotDatasets")
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the policy to be corrected")
     parser.add_argument("--output", type=Path, default=DEFAULT_FOLDER / "correction.npz", help="file to write")
-    parser.add_argument("--blind", action="store_true", help="also one without frames, FILE_blind, to compare with")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and batches (0)")
-    parser.add_argument("--steps", type=_positive, help="batches to learn from (2500)")
-    parser.add_argument("--init", type=Path, metavar="FILE", help="correction of the same policy to go on from")
+    parser.add_argument(
+        "--blind", action="store_true", help="also train one without frames, FILE_blind, to compare with"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches (0)")
+    parser.add_argument("--steps", type=_positive, help="training steps, one batch each (2500)")
+    parser.add_argument("--init", type=Path, metavar="FILE", help="correction of the same policy to start from")
     parser.add_argument("--cameras", nargs="+", help="cameras of the correction (those of the policy)")
     parser.add_argument(
-        "--units", choices=("degrees", "normalized"), default="degrees", help="of the dataset (degrees)"
+        "--units", choices=("degrees", "normalized"), default="degrees", help="units of the dataset (degrees)"
     )
-    parser.add_argument("--calibration", type=Path, metavar="FILE", help="of the robot (the virtual arm's)")
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help="calibration of the robot (the virtual arm's)")
     parser.add_argument("--fps", type=float, default=30.0, help="control rate of the queue (30)")
     parser.add_argument(
         "--gripper",
         choices=("hidden", "told"),
         default="hidden",
-        help="told: the network knows the measured gripper; hidden, where that is open or closed and little between",
+        help="told: the network gets the measured gripper position; hidden: for a gripper that is open or closed",
     )
     parser.add_argument(
         "--statistics-from",

@@ -79,7 +79,7 @@ def advise(results: Sequence[Result], round_trip_s: float, fps: float = 30.0) ->
     lines.append(
         f"Below chunk_size_threshold x rows = {math.ceil(steps) + 1} rows the queue runs empty before the chunk comes "
         f"(the lowest threshold here that does not is {lowest.cell.threshold:g}, with {lowest.cell.rows} rows). "
-        "`request_policy: adaptive` finds that level by itself and follows a changing network."
+        "`request_policy: adaptive` finds that level automatically and follows a changing network."
     )
     if chosen.cell.note:
         lines.append(f"Note: {chosen.cell.note}.")

@@ -15,6 +15,7 @@ from rcl_interfaces.msg import Log
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, JointState
+from so101_description.errors import AssetError
 from so101_description.mesh_files import robot_description
 from so101_description.robot_description import urdf_folder
 from so101_description.robot_model import RobotModel
@@ -97,8 +98,10 @@ class _Listeners:
         self._moving = self._show_arm()
         self._trail, self._latency_window = Trail(), LatencyWindow()
         self._commanded: dict[str, float] = {}
-        self._rows, self._corrected, self._correction_cause = RowListener(node), False, ""
+        self._rows = RowListener(node)
         self._row: CorrectedRow | None = None
+        self._corrected = False
+        self._correction_cause = ""
         self._flushes = 0
         self._joint_states = PolledTopic(node, JointState, "joint_states", 1)
         self._commands = PolledTopic(node, JointState, "joint_command", 1)
@@ -126,8 +129,6 @@ class _Listeners:
             timer.cancel()
 
     def _show_arm(self) -> list[str]:
-        from so101_description.errors import AssetError
-
         try:
             shapes = link_shapes(self._model, thinned_mesh_reader())
         except AssetError:
