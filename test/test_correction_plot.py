@@ -29,7 +29,7 @@ def test_reports_of_one_world_delay_and_kind_are_added_up_and_others_stay_apart(
         report(tmp_path, "d.json", delay_s=0.0, successes=12),
         report(tmp_path, "e.json", task="belt_changing", correction="c.npz", is_warm=True, requests_in_flight=8),
     ]
-    worlds = collect(read(file) for file in files)
+    worlds = collect(one for file in files for one in read(file))
     assert list(worlds) == ["belt_changing", "belt_nudged"]
     nudged = {
         kind: [(cell.delay_ms, cell.successes, cell.episodes) for cell in cells]
@@ -37,6 +37,13 @@ def test_reports_of_one_world_delay_and_kind_are_added_up_and_others_stay_apart(
     }
     assert nudged == {PLAIN: [(0.0, 12, 20), (400.0, 15, 40)], WITH: [(400.0, 20, 20)]}
     assert list(worlds["belt_changing"]) == [Kind(True, True, True)]
+
+
+def test_a_list_of_reports_counts_as_its_reports(tmp_path: Path) -> None:
+    singles = [report(tmp_path, "a.json"), report(tmp_path, "b.json", delay_s=0.8, correction="c.npz")]
+    together = tmp_path / "all.json"
+    together.write_text(json.dumps([json.loads(single.read_text()) for single in singles]))
+    assert read(together) == [*read(singles[0]), *read(singles[1])]
 
 
 def test_the_plot_has_a_panel_for_each_world(tmp_path: Path) -> None:
@@ -52,6 +59,7 @@ def test_the_plot_has_a_panel_for_each_world(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("[1", "is no report"),
+        ("[1]", "expected task, delay_s, correction, successes and episodes"),
         ('{"task": "belt"}', "expected task, delay_s, correction, successes and episodes, got 'correction'"),
         ('{"task": "juggle", "delay_s": 0, "correction": "off", "successes": 1, "episodes": 2}', "got juggle: 2"),
     ],

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws success against delay, with and without a correction, one panel for each world.
 
-`./so101 ros python docs/generators/correction_plot.py docs/explanation/correction.png REPORT [REPORT ...]`, with the
-reports of `./so101 policy compare --report F` or `./so101 demo --report F`; those of the same world, delay and kind are
-added up.
+`./so101 ros python docs/generators/correction_plot.py docs/explanation/correction.png docs/explanation/correction.json`
+A file is a report of `./so101 policy compare --report F` or `./so101 demo --report F`, or a list of such reports; those
+of the same world, delay and kind are added up.
 """
 
 from __future__ import annotations
@@ -51,20 +51,31 @@ class ReportError(ValueError):
     """A file is no report; one line."""
 
 
-def read(path: Path) -> tuple[str, Kind, ModeCell]:
-    """Return world, kind and successes of one report. ReportError where a key is missing or of another type."""
+def read(path: Path) -> list[tuple[str, Kind, ModeCell]]:
+    """Return world, kind and successes of each report in a file.
+
+    ReportError where a key is missing or of another type.
+    """
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
-        overlapping = int(content.get("requests_in_flight", 1)) > 1
-        kind = Kind(content["correction"] not in ("off", ""), bool(content.get("is_warm", False)), overlapping)
-        cell = ModeCell("", 1000 * float(content["delay_s"]), int(content["successes"]), int(content["episodes"]))
-        task = str(content["task"])
-    except (OSError, ValueError) as error:
-        raise ReportError(f"{path}: is no report: {error}") from error
+        return [_cell_of(report) for report in (content if isinstance(content, list) else [content])]
     except (KeyError, TypeError) as error:
         raise ReportError(f"{path}: expected task, delay_s, correction, successes and episodes, got {error}") from error
+    except ReportError as error:
+        raise ReportError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{path}: is no report: {error}") from error
+
+
+def _cell_of(report: Any) -> tuple[str, Kind, ModeCell]:
+    if not isinstance(report, dict):
+        raise TypeError(type(report).__name__)
+    overlapping = int(report.get("requests_in_flight", 1)) > 1
+    kind = Kind(report["correction"] not in ("off", ""), bool(report.get("is_warm", False)), overlapping)
+    cell = ModeCell("", 1000 * float(report["delay_s"]), int(report["successes"]), int(report["episodes"]))
+    task = str(report["task"])
     if task not in WORLDS or not cell.episodes:
-        raise ReportError(f"{path}: expected a task of {', '.join(WORLDS)} with episodes, got {task}: {cell.episodes}")
+        raise ReportError(f"expected a task of {', '.join(WORLDS)} with episodes, got {task}: {cell.episodes}")
     return task, kind, cell
 
 
@@ -126,10 +137,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the plot; 0 on success, 1 with one line on failure."""
     parser = argparse.ArgumentParser(prog="correction_plot", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("plot", type=Path, help="image to write: .png or .svg")
-    parser.add_argument("reports", type=Path, nargs="+", help="JSON files of policy compare or of the demo")
+    parser.add_argument(
+        "reports", type=Path, nargs="+", help="JSON files of policy compare or of the demo, or lists of them"
+    )
     given = parser.parse_args(arguments)
     try:
-        draw(given.plot, collect(read(path) for path in given.reports))
+        draw(given.plot, collect(report for path in given.reports for report in read(path)))
     except (ReportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -6,7 +6,7 @@ from typing import Final
 
 from ament_index_python.packages import get_package_share_directory
 
-_BORROWERS: Final = {"belt_changing": "belt", "belt_nudged": "belt", "belt_reversing": "belt"}
+_BORROWERS: Final = dict.fromkeys(("belt_changing", "belt_nudged", "belt_reversing", "belt_stopping"), "belt")
 
 
 def policy_name(task: str) -> str:

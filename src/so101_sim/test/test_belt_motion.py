@@ -23,7 +23,10 @@ def test_the_next_change_is_a_stretchs_end_or_the_nudge_whichever_comes_first() 
     assert [motion.next_change_s(time_s) for time_s in (0.0, 0.5, 0.7, 1.0)] == [0.5, 0.7, 1.0, math.inf]
 
 
-@pytest.mark.parametrize("draw", [belt_motion.steady, belt_motion.changing, belt_motion.reversing, belt_motion.nudged])
+@pytest.mark.parametrize(
+    "draw",
+    [belt_motion.steady, belt_motion.changing, belt_motion.reversing, belt_motion.nudged, belt_motion.stopping],
+)
 def test_a_motion_follows_from_its_seed_and_survives_as_an_array(draw) -> None:
     for seed in SEEDS:
         motion = draw(seed, 0.05)
@@ -60,6 +63,15 @@ def test_a_nudge_comes_once_early_and_either_way() -> None:
     assert all(0.3 <= motion.nudge_s <= 1.4 and 0.02 <= abs(motion.nudge_m) <= 0.04 for motion in motions)
     assert 0.4 < np.mean([motion.nudge_m > 0 for motion in motions]) < 0.6
     assert {motion.speed_at(3.0) for motion in motions} == {0.05}
+
+
+def test_a_stopping_belt_stands_now_and_then_and_never_runs_back_and_its_nudges_are_small_and_may_be_late() -> None:
+    motions = [belt_motion.stopping(seed, 0.05) for seed in SEEDS]
+    speeds = np.concatenate([motion.speeds_m_s for motion in motions])
+    assert 0.2 < (speeds == 0.0).mean() < 0.32  # 0.35 of those that may: none stands twice running, or at first
+    assert speeds[speeds > 0.0].min() >= 0.02 and speeds.max() <= 0.08
+    assert all(0.3 <= motion.nudge_s <= 2.2 and 0.01 <= abs(motion.nudge_m) <= 0.025 for motion in motions)
+    assert max(motion.nudge_s for motion in motions) > 2.1
 
 
 def test_arrays_that_do_not_match_are_refused_with_their_shapes() -> None:

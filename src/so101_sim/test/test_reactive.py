@@ -47,7 +47,13 @@ def play(model: mujoco.MjModel, expert: ReactiveExpert, task: str, seed: int, *,
 
 
 @pytest.mark.parametrize(
-    "task", ["belt_changing", "belt_nudged", pytest.param("belt_reversing", marks=pytest.mark.long)]
+    "task",
+    [
+        "belt_changing",
+        "belt_nudged",
+        pytest.param("belt_reversing", marks=pytest.mark.long),
+        pytest.param("belt_stopping", marks=pytest.mark.long),
+    ],
 )
 def test_it_picks_the_cube_whatever_the_world_does(model: mujoco.MjModel, expert: ReactiveExpert, task: str) -> None:
     given = play(model, expert, task, 3)

@@ -24,6 +24,8 @@ _CHANGING_UNTIL_S = 20.0  # no episode is longer
 _SPEEDS_M_S, _STRETCH_S = (0.02, 0.08), (0.4, 1.2)
 _BACK_RATIO, _BACK_SPEEDS_M_S, _BACK_S = 0.25, (0.02, 0.05), (0.3, 0.6)
 _NUDGE_AT_S, _NUDGE_M = (0.3, 1.4), (0.02, 0.04)  # before the expert closes its jaws, at 1.9 s
+_STILL_RATIO, _STILL_S = 0.35, (0.3, 0.8)
+_LATE_NUDGE_AT_S, _SMALL_NUDGE_M = (0.3, 2.2), (0.01, 0.025)  # also while the jaws close; they are open by 10 cm
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,24 @@ def nudged(seed: int, speed_m_s: float) -> BeltMotion:
     at_s, way_m = source.uniform(*_NUDGE_AT_S), source.uniform(*_NUDGE_M)
     heading = 1.0 if source.random() < 0.5 else -1.0
     return BeltMotion(np.array([math.inf]), np.array([speed_m_s]), float(at_s), float(heading * way_m))
+
+
+def stopping(seed: int, _speed_m_s: float) -> BeltMotion:
+    """As `changing`, but in 0.35 of the cases the belt stands still for 0.3 to 0.8 s after a stretch.
+
+    One nudge is of 1 to 2.5 cm either way, between 0.3 and 2.2 s. The belt never runs backwards.
+    """
+    source = _source(seed)
+    ends: list[float] = []
+    speeds: list[float] = []
+    while not ends or ends[-1] < _CHANGING_UNTIL_S:
+        still = bool(speeds) and speeds[-1] > 0.0 and source.random() < _STILL_RATIO
+        lasts_s = source.uniform(*(_STILL_S if still else _STRETCH_S))
+        speeds.append(0.0 if still else source.uniform(*_SPEEDS_M_S))
+        ends.append((ends[-1] if ends else 0.0) + lasts_s)
+    at_s, way_m = source.uniform(*_LATE_NUDGE_AT_S), source.uniform(*_SMALL_NUDGE_M)
+    heading = 1.0 if source.random() < 0.5 else -1.0
+    return BeltMotion(np.array(ends), np.array(speeds), float(at_s), float(heading * way_m))
 
 
 def _source(seed: int) -> np.random.Generator:

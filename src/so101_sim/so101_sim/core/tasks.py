@@ -160,8 +160,10 @@ BELT_REVERSING = replace(
     timeout_s=20.0,  # the belt needs 10 s on average to carry a missed cube away
     draw_motion=belt_motion.reversing,
 )
+# To learn from: what the others do, and a belt that stands still, but none that runs backwards.
+BELT_STOPPING = replace(BELT, name="belt_stopping", timeout_s=20.0, draw_motion=belt_motion.stopping)
 
-TASKS = {task.name: task for task in (STATIC, BELT, BELT_CHANGING, BELT_NUDGED, BELT_REVERSING)}
+TASKS = {task.name: task for task in (STATIC, BELT, BELT_CHANGING, BELT_NUDGED, BELT_REVERSING, BELT_STOPPING)}
 
 
 def task_named(name: str) -> Task:
