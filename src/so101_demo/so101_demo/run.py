@@ -114,7 +114,7 @@ class DemoRun:
         self._chain = self._make_chain(options, folder, report)
         self._view.title = f"SO-101 demo · {options.task} · {options.policy} · ROS_DOMAIN_ID {self._chain.domain_id}"
         self._display.event(
-            f"SO-101 demo: {options.policy} policy, {options.episodes} episodes, seed {options.seed}, "
+            f"SO-101 demo: {options.policy} policy, {_episodes(options.episodes)}, seed {options.seed}, "
             f"ROS_DOMAIN_ID={self._chain.domain_id}"
         )
         if self._chain.separation is not None:
@@ -180,7 +180,7 @@ class DemoRun:
             return report.is_file() and json.loads(report.read_text(encoding="utf-8"))["episodes"] >= self._counted
 
         if not self._wait(seen, OBSERVER_TIMEOUT_S):
-            raise DemoError(f"the observer has not reported {self._counted} episodes after {OBSERVER_TIMEOUT_S:g} s")
+            raise DemoError(f"the observer has not reported {_episodes(self._counted)} after {OBSERVER_TIMEOUT_S:g} s")
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Spin until the condition holds; tell whether it did in time. Signals and dead nodes end the wait."""
@@ -265,6 +265,10 @@ class DemoRun:
             self._display.event(f"warning: no film: {line.removeprefix('error: ')}")
             return
         self._display.event(f"film: {film}")
+
+
+def _episodes(count: int) -> str:
+    return "1 episode" if count == 1 else f"{count} episodes"
 
 
 def subtitle(options: DemoOptions) -> str:
