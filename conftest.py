@@ -10,8 +10,16 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["node_fixtures"]
+
+# Every run has the same examples: what fails is the change's. `--hypothesis-profile explore` looks for others.
+settings.register_profile(
+    "same", derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("same"), derandomize=False, max_examples=1000)
+settings.load_profile("same")
 
 _LEFT_OUT = ("long", "faults", "soak")
 _LEFT_OUT_OF_ALL = ("soak",)

@@ -75,8 +75,9 @@ def test_a_camera_that_gives_nothing_new_ends_the_correction_and_the_rows_go_on(
         # one by one cost some more.
         bound_s = noticed_s + FADE_S + 5 * FRAME_S
         faded_ns = case.run(system, inject, faded, "its name is told and nothing is added", bound_s)
-        rows_go_on = system.watcher.first_tick(faded_ns, lambda one: one.state == QueueStatus.RUNNING)
-        assert rows_go_on is not None
+        system.wait(
+            lambda: system.watcher.first_tick(faded_ns, lambda one: one.state == QueueStatus.RUNNING), "the rows go on"
+        )
         again_ns = time.monotonic_ns()
         if how == "killed":
             system.camera.start()

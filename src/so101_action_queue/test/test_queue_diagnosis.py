@@ -95,7 +95,7 @@ foreign_text = st.one_of(st.sampled_from(SENTENCES), st.text(max_size=40))
 
 @pytest.mark.parametrize("status", list(ERROR_ANSWERS))
 @given(words=foreign_text, name=foreign_text)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_words_and_the_name_of_a_server_change_no_cause_of_an_error_chunk(
     status: int, words: str, name: str
 ) -> None:
@@ -120,7 +120,7 @@ def test_the_words_and_the_name_of_a_server_change_no_cause_of_an_error_chunk(
     ],
 )
 @given(words=foreign_text, name=foreign_text)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_words_and_the_name_of_a_server_that_is_not_ready_change_no_cause(
     state: PolicyState, cause: str, expected: str, words: str, name: str
 ) -> None:
@@ -131,7 +131,7 @@ def test_the_words_and_the_name_of_a_server_that_is_not_ready_change_no_cause(
 
 
 @given(words=foreign_text, name=foreign_text)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_words_of_the_driver_and_the_names_of_joints_change_no_cause(words: str, name: str) -> None:
     running = session()
     running.driver = replace(running.driver, state=DriverState.LATCHED, cause="STALL", message=f"{words} {name}")

@@ -352,7 +352,7 @@ TestQueueMachine.settings = settings(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     latencies=st.lists(st.floats(0.0, 3.0), min_size=5, max_size=20),
     losses=st.sets(st.integers(1, 20)),

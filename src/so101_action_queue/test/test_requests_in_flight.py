@@ -242,7 +242,7 @@ def test_a_log_with_several_requests_under_way_replays_bit_for_bit() -> None:
     assert session.trace.counters.duplicate > 5
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     number=st.integers(2, 8),

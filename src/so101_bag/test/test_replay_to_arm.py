@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bag_maker import BagMaker, make_run, pose
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import JointState
 from so101_bag.errors import BagError
@@ -53,7 +53,6 @@ def test_a_pause_of_the_recording_begins_a_new_slow_start():
     assert np.abs(np.diff(way.rows, axis=0)).max() <= 0.5 * PERIOD_S * 1.01
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     start=st.lists(st.floats(-3, 3), min_size=6, max_size=6),
     goal=st.lists(st.floats(-3, 3), min_size=6, max_size=6),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_camera.ros import frame_gate_node
 from so101_camera.ros.frame_gate_node import FrameGateNode
@@ -36,7 +36,6 @@ def shown(gate: FrameGateNode) -> DiagnosticStatus:
 
 
 @given(words=WORDS)
-@settings(max_examples=40, deadline=None)
 def test_the_words_of_an_exception_change_no_cause(gate: FrameGateNode, words: str) -> None:
     gate._error = words
     entry = shown(gate)
@@ -45,7 +44,6 @@ def test_the_words_of_an_exception_change_no_cause(gate: FrameGateNode, words: s
 
 
 @given(words=WORDS)
-@settings(max_examples=40, deadline=None)
 def test_the_names_of_nodes_change_no_cause(gate: FrameGateNode, words: str) -> None:
     gate._error = ""
     rivals, gate._observations.rivals = gate._observations.rivals, lambda: [words]  # type: ignore[method-assign]

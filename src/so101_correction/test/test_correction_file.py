@@ -173,7 +173,7 @@ def test_no_file_and_a_folder_are_named(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_cut_or_damaged_file_is_refused_or_reads_the_same(tmp_path: Path, data: st.DataObject) -> None:
     """A flipped bit may lie in what nobody reads, such as the date of a member."""

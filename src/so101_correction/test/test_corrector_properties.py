@@ -3,7 +3,7 @@
 
 import numpy as np
 from correction_world import JOINTS, PERIOD_NS, SIDE, small_file
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_correction.core.causes import CorrectionCause
 from so101_correction.core.corrector import REQUESTS_KEPT, BasePlan, Corrector
@@ -69,13 +69,11 @@ def run(events: list[dict], limits: bool) -> None:
         before = delta
 
 
-@settings(max_examples=40, deadline=None)
 @given(events=st.lists(EVENT, min_size=1, max_size=25))
 def test_bounds_hold_and_it_fades(events: list[dict]) -> None:
     run(events, limits=False)
 
 
-@settings(max_examples=40, deadline=None)
 @given(events=st.lists(EVENT, min_size=1, max_size=25))
 def test_bounds_hold_within_the_limits_of_the_joints(events: list[dict]) -> None:
     run(events, limits=True)

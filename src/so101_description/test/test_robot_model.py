@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_description.errors import RowsShapeError, UrdfError
 from so101_description.robot_model import RobotModel
@@ -38,7 +38,6 @@ def test_a_joint_without_a_position_stands_at_zero_and_an_unknown_one_moves_noth
     assert arm.path("tip", ("knee",), np.array([[1.0], [2.0]])) == pytest.approx(np.array([[3.0, 0, 1], [3, 0, 1]]))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.lists(st.floats(-2, 2), min_size=6, max_size=6), min_size=1, max_size=4))
 def test_the_path_of_many_rows_is_each_rows_own_pose(rows: list[list[float]]) -> None:
     names = ARM.joint_names

@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from so101_driver.core.calibration import Calibration, load_calibration
 from so101_driver.testing.memory_bus import MemoryBus
 from so101_node.protocol import JOINT_NAMES
 from so101_sim.virtual_arm_client import RunningVirtualArm, running_virtual_arm
-
-# A busy machine is not a defect; forty examples find what a hundred find here.
-settings.register_profile("so101", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("so101")
 
 RANGES = ((796, 3300), (910, 3186), (946, 3150), (967, 3129), (0, 4095), (1422, 2675))
 

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_node.metrics.latency import STAGES, ChunkClock, LatencyBreakdown, LatencyWindow
 
@@ -29,7 +29,6 @@ def test_what_the_server_does_not_account_for_is_network_and_its_half_the_estima
     assert math.isnan(breakdown.frame_age) and math.isnan(breakdown.queue)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.lists(st.floats(0, 1), min_size=6, max_size=6),
     st.floats(0, 1),

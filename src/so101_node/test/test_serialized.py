@@ -2,7 +2,7 @@
 """Heads of serialized messages, against rclpy's own serialization."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
 from so101_msgs.msg import ObservationImage, QueueDecision
@@ -12,7 +12,6 @@ numbers = st.integers(0, 2**64 - 1)
 names = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(names, numbers, numbers, st.integers(-(2**63), 2**63 - 1), st.integers(0, 255))
 def test_the_head_of_a_decision_is_what_was_serialized(
     frame_id: str, session: int, sequence: int, now_ns: int, kind: int
@@ -22,7 +21,6 @@ def test_the_head_of_a_decision_is_what_was_serialized(
     assert DecisionHead.of(serialize_message(message)) == DecisionHead(session, sequence, now_ns, kind)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(names, numbers, numbers, names, st.integers(0, 2**32 - 1), numbers, st.floats(0, 10))
 def test_the_head_of_a_frame_is_what_was_serialized(
     frame_id: str, session: int, request_id: int, camera: str, history: int, seq: int, age: float

@@ -158,7 +158,7 @@ def test_a_size_that_is_not_positive_is_the_callers_error() -> None:
         decode_image(encode(picture()), "jpeg", 0, 64)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cut=st.integers(0, 800),
     noise=st.binary(max_size=400),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_policy_server.core.mailbox import SESSIONS_REMEMBERED, WAITING_PER_SESSION, Arrival, Mailbox
 from so101_policy_server.core.pending_observation import PendingObservation
@@ -214,7 +214,6 @@ def test_a_robot_is_overtaken_by_one_with_an_empty_queue_only_once(mailbox, wait
     assert order == [2, 1, 2]
 
 
-@settings(deadline=None)
 @given(
     largest=st.integers(1, 3),
     turns=st.lists(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=8), min_size=12, max_size=30),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_node.protocol import JOINT_NAMES
 from so101_sim.core import servo_registers as reg
@@ -33,7 +33,6 @@ def test_the_file_is_the_one_that_lerobot_writes(tmp_path: Path) -> None:
     assert [path.name for path in path.parent.iterdir()] == ["virtual.json"]
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(0, 5), st.floats(-3, 3))
 def test_encoder_and_angle_are_inverse(joint: int, angle: float) -> None:
     mount = MOUNTS[joint]
@@ -48,7 +47,6 @@ def test_driver_zero_is_the_middle_of_the_model_s_range(joint: int) -> None:
     assert servo.position == pytest.approx((calibration.range_min + calibration.range_max) / 2)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 5), st.floats(-1.5, 1.5))
 def test_a_driver_reads_its_angle_within_a_tick(joint: int, driver_rad: float) -> None:
     calibration = CALIBRATION[JOINT_NAMES[joint]]

@@ -2,7 +2,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_sim.core.motion_profile import MotionProfile
 
@@ -16,7 +16,6 @@ def run(profile: MotionProfile, goal: float, velocity: float, acceleration: floa
     return [profile.advance(goal, DT_S, velocity, acceleration) for _ in range(round(seconds / DT_S))]
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(positions, positions, velocities, accelerations)
 def test_from_rest_it_arrives_without_passing_the_goal(start: float, goal: float, speed: float, change: float) -> None:
     way = abs(goal - start)
@@ -27,7 +26,6 @@ def test_from_rest_it_arrives_without_passing_the_goal(start: float, goal: float
     assert all(low - 0.2 <= position <= high + 0.2 for position in path)
 
 
-@settings(deadline=None)
 @given(st.lists(positions, min_size=1, max_size=8), velocities, accelerations)
 def test_velocity_and_acceleration_stay_bounded_while_goals_jump(
     goals: list[float], speed: float, change: float

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_sim.core.servo_packets import PARTIAL_TIMEOUT_NS, PacketParser, Request, checksum, status_packet
 
@@ -26,7 +26,6 @@ def test_a_status_packet_carries_id_status_and_data() -> None:
     assert status_packet(3, 32, b"\x00\x08") == bytes.fromhex("ff ff 03 04 20 00 08 d0")
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(packets, max_size=4), st.data())
 def test_packets_are_found_however_the_stream_is_cut(sent: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(sent)
@@ -38,7 +37,6 @@ def test_packets_are_found_however_the_stream_is_cut(sent: list[bytes], data: st
     assert [instruction(r.servo_id, r.instruction, r.parameters) for r in found] == sent
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), packets)
 def test_after_garbage_and_a_pause_the_next_packet_is_understood(garbage: bytes, sent: bytes) -> None:
     parser = PacketParser()
@@ -71,7 +69,6 @@ def test_a_packet_may_come_in_two_parts_within_the_timeout() -> None:
     assert parser.feed(READ_POSITION_OF_3[5:], PARTIAL_TIMEOUT_NS)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_the_parser_never_keeps_more_than_one_packet(noise: bytes) -> None:
     parser = PacketParser()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_sim.core import servo_registers as reg
 
@@ -64,7 +64,6 @@ def test_the_register_map_is_the_one_that_lerobot_uses() -> None:
     assert tuple(tables["STS_SMS_SERIES_BAUDRATE_TABLE"]) == reg.BAUD_RATES
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(-2047, 2047))
 def test_a_homing_offset_survives_sign_magnitude(value: int) -> None:
     assert reg.decode_signed(reg.encode_signed(value, 11), 11) == value
@@ -80,7 +79,6 @@ def test_a_magnitude_that_does_not_fit_is_clamped_instead_of_changing_the_sign()
     assert reg.decode_signed(reg.encode_signed(-5000, 11), 11) == -2047
 
 
-@settings(deadline=None)
 @given(st.integers(0, 0xFFFF))
 def test_words_are_little_endian(value: int) -> None:
     registers = bytearray(4)

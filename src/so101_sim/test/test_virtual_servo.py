@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from so101_sim.core import servo_registers as reg
 from so101_sim.core.virtual_servo import VirtualServo
@@ -33,7 +33,6 @@ def test_the_present_position_is_the_encoder_less_the_homing_offset_within_one_t
     assert present_position(make_servo(100.0, HOMING_OFFSET=611)) == 3585
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(0, 4095), st.integers(-2047, 2047))
 def test_a_goal_at_the_present_position_asks_for_no_motion(encoder: int, homing: int) -> None:
     servo = VirtualServo(1, {reg.HOMING_OFFSET: reg.encode_signed(homing, 11)}, float(encoder))
