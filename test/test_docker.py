@@ -107,6 +107,7 @@ def test_the_health_check_tells_well_from_ill(topic: str, message_type: str, sta
     assert (check.returncode, check.stdout.strip()) == (code, says), check.stderr
 
 
+@pytest.mark.long
 def test_the_health_check_finds_silence_ill() -> None:
     check = health("driver_status")
     assert (check.returncode, check.stdout.strip()) == (1, "no driver_status within 5 s")

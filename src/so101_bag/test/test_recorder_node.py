@@ -135,6 +135,7 @@ def test_everything_is_recorded_as_it_appears_with_qos_and_hash_of_its_publisher
     assert offered["/top/image_raw/compressed"]["reliability"] == "best_effort"
 
 
+@pytest.mark.long
 def test_killed_it_loses_less_than_the_last_second(record, arm, tmp_path):
     process = record("bag")
     assert arm.spin(arm.heard)

@@ -145,6 +145,7 @@ def test_with_udp_and_network_no_process_waits_for_a_lock_that_another_holds(pro
     assert (int(done.stdout) > 0) == (profile == "none")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(int(Path("/proc/sys/net/core/rmem_max").read_text()) < BUFFER_BYTES, reason="net.core.rmem_max")
 @pytest.mark.parametrize(
     ("camera", "viewer"), [("udp", "udp"), ("network", "network"), ("udp", "network"), ("none", "network")]
@@ -166,6 +167,7 @@ def test_raw_images_sent_best_effort_arrive(camera: str, viewer: str, domain: in
     assert arrived / sent > 200 / 240
 
 
+@pytest.mark.long
 def test_a_reliable_viewer_sees_images_and_one_that_stands_still_takes_none_from_the_others(domain: int) -> None:
     env = {**environment("udp"), "ROS_DOMAIN_ID": str(domain)}
     command = [sys.executable, str(RAW_IMAGES)]

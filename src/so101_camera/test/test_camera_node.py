@@ -250,6 +250,7 @@ def test_a_rotated_camera_answers_streams_and_describes_the_turned_picture(robot
         assert camera.wait(5) == 0
 
 
+@pytest.mark.long
 def test_a_camera_slower_than_asked_says_both_rates_and_what_a_server_thinks_of_it() -> None:
     with http_camera() as server:
         server.period_s = 0.25

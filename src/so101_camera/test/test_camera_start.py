@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
@@ -15,6 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from so101_node.timing.start_grace import GRACE_S
 
 
+@pytest.mark.long
 def test_a_camera_without_a_frame_is_opening_first_and_an_error_after_the_grace(tmp_path: Path) -> None:
     context = Context()
     rclpy.init(args=[], context=context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))

@@ -99,6 +99,7 @@ def finish(demo: Demo, timeout_s: float = START_TIMEOUT_S) -> dict:
     return json.loads((demo.output.parent / "report.json").read_text())
 
 
+@pytest.mark.long
 def test_the_expert_places_the_cube_through_the_whole_chain_and_the_run_leaves_report_and_film(run):
     demo = run("--policy", "expert", "--episodes", "1", "--seed", "1", "--report", "report.json", "--video", "film.gif")
     report = finish(demo)

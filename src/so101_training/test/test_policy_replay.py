@@ -62,6 +62,7 @@ def test_a_recorded_episode_replayed_through_the_server_gives_the_training_tenso
             assert torch.equal(served[key], trained[key]), f"{key} of frame {index}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "task"),
     [(Demonstrator, STATIC), (Demonstrator, BELT), (ReactiveDemonstrator, BELT_NUDGED)],

@@ -45,6 +45,7 @@ class Interrupted(Exception):
     """Stands for Ctrl-C."""
 
 
+@pytest.mark.long
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     data: EpisodeArrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
