@@ -110,11 +110,16 @@ class Policies:
         return self._refuse_all(slot) if slot.lose(reason) else []
 
     def _refuse_all(self, slot: PolicySlot) -> list[Effect]:
-        effects: list[Effect] = [LogLine(LogLevel.ERROR, slot.message)]
+        line = LogLine(LogLevel.ERROR, slot.message)
+        return [line, *self._turn_away(slot, ChunkStatus.POLICY_ERROR, RETRY_ERROR_S)]
+
+    def _turn_away(self, slot: PolicySlot, status: ChunkStatus, retry_after_s: float) -> list[Effect]:
+        """This policy is gone: whom it served is told why, and who waits for it keeps the present one."""
+        effects: list[Effect] = []
         for robot in self.robots.values():
             if robot.place == slot.place:
                 robot.forget_acceptance()
-                effects += self._give_up(ChunkStatus.POLICY_ERROR, slot.message, RETRY_ERROR_S, robot.name)
+                effects += self._give_up(status, slot.message, retry_after_s, robot.name)
             elif robot.wants(slot.place):
                 effects += robot.stay(slot.message)
         return effects
@@ -134,13 +139,7 @@ class Policies:
 
     def _unload(self, slot: PolicySlot, reason: str) -> list[Effect]:
         effects: list[Effect] = [LogLine(LogLevel.INFO, slot.unload(reason)), UnloadPolicy(slot.place)]
-        for robot in self.robots.values():
-            if robot.place == slot.place:
-                robot.forget_acceptance()
-                effects += self._give_up(ChunkStatus.NOT_READY, slot.message, RETRY_LOADING_S, robot.name)
-            elif robot.wants(slot.place):
-                effects += robot.stay(slot.message)
-        return effects
+        return effects + self._turn_away(slot, ChunkStatus.NOT_READY, RETRY_LOADING_S)
 
     def robots_at(self, place: int) -> list[ServedRobot]:
         """The robots that the policy at this place serves, or is to."""

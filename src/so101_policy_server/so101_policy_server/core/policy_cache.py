@@ -62,11 +62,8 @@ class PolicyCache:
         """
         if not self._bound_bytes:
             return Room(None, reason=self._in_use(0, users)) if 0 in users else Room(0)
-        idle = self._idle(users)
-        gives_way: list[int] = []
         needed = max(1, self._known_bytes.get(source, 0))
-        while idle and self._held_bytes(gives_way) + needed > self._bound_bytes:
-            gives_way.append(idle.pop(0))
+        gives_way = self._giving_way(self._idle(users), needed)
         if self._held_bytes(gives_way) + needed > self._bound_bytes and self._held(gives_way):
             return Room(None, reason=self._full(self._known_bytes.get(source, 0), gives_way, users))
         return Room(self._free_place(gives_way, users), tuple(gives_way))
@@ -75,10 +72,7 @@ class PolicyCache:
         """The policy at this place is loaded and has told its size: may it stay, and which give way to it?"""
         slot = self.slots[place]
         self._known_bytes[slot.source] = self._size_bytes(slot)
-        gives_way: list[int] = []
-        idle = [other for other in self._idle(users) if other != place]
-        while idle and self._held_bytes(gives_way) > self._bound_bytes:
-            gives_way.append(idle.pop(0))
+        gives_way = self._giving_way([other for other in self._idle(users) if other != place], 0)
         others = self._held([*gives_way, place])
         if others and self._held_bytes(gives_way) > self._bound_bytes:
             return Room(None, reason=self._full(self._size_bytes(slot), [*gives_way, place], users))
@@ -128,6 +122,15 @@ class PolicyCache:
     def _idle(self, users: Users) -> list[int]:
         idle = [slot for slot in self._held() if slot.place not in users and slot.state is PolicyState.READY]
         return [slot.place for slot in sorted(idle, key=lambda slot: slot.used_ns)]
+
+    def _giving_way(self, idle: list[int], needed_bytes: int) -> list[int]:
+        """As many of the idle places, from the first on, as must be unloaded for so many further bytes."""
+        gives_way: list[int] = []
+        for place in idle:
+            if self._held_bytes(gives_way) + needed_bytes <= self._bound_bytes:
+                break
+            gives_way.append(place)
+        return gives_way
 
     def _free_place(self, gives_way: list[int], users: Users) -> int:
         free = [place for place, slot in self.slots.items() if not slot.is_held and place not in users]
