@@ -16,7 +16,7 @@ from so101_link.errors import KeysError
 from so101_link.keys.authority import DEFAULT_DAYS, SERVER, Authority, IssuedCertificate, MadeKeys
 from so101_link.keys.certificates import ROBOT_WITHOUT_NAMESPACE, Peer, check_robot_name
 from so101_link.keys.expiry import date, expiry
-from so101_link.keys.folder import REVOKED, KeyFolder
+from so101_link.keys.folder import AUTHORITY, REVOKED, KeyFolder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _show(options.folder)
     except KeysError as error:
         print(f"so101 link: error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a folder or file that this user may not look at
+        print(f"so101 link: error: {error.filename or options.folder}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -51,7 +54,7 @@ def _keys(folder: Path, robots: Sequence[str], renewed: Sequence[str], days: int
         made = Authority.open(folder).make(robots, days, now_s, renewed=renewed)
     for one in made:
         print(_where_to(one))
-    print(f"{folder / 'authority'} stays on this computer, with a copy in a safe place: it can make keys for any robot")
+    print(f"{folder / AUTHORITY} stays on this computer, with a copy in a safe place: it can make keys for any robot")
     source = shlex.quote(str(made[0].folder))
     print(f"for example: scp -r {source} USER@COMPUTER:so101_keys; there, at launch: link_keys:=$HOME/so101_keys")
 
@@ -70,7 +73,7 @@ def _revoke(folder: Path, name: str) -> None:
     new = authority.revoke(name, time.time())
     file = authority.place(SERVER) / REVOKED
     if not file.exists():
-        file = folder / "authority" / REVOKED  # the server's folder was moved, not copied
+        file = folder / AUTHORITY / REVOKED  # the server's folder was moved, not copied
     if new:
         print(f"{name} is revoked: " + ", ".join(f"{serial:x}" for serial in new))
     else:
