@@ -51,7 +51,8 @@ ENTRIES = {
 """Entries of /diagnostics, by the executables that have any without an arm."""
 
 UNDER_SROS2 = {
-    "action_queue", "camera", "driver_pair", "gripper_path", "numbers", "policy_server", "queue_plot", "recorder", "view",
+    "action_queue", "camera", "driver_pair", "gripper_path", "numbers", "policy_server", "queue_plot", "recorder",
+    "view",
 }  # fmt: skip
 """Executables of which `./so101 link sros2` says what they may do; the driver ends before it is up."""
 

@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from link_ends import RobotEnd, eventually, make_keys
-from link_rig import Rig, free_port, link_rig
+from link_rig import Rig, ServerSide, free_port, link_rig
 from so101_link.core import causes, topics
 from so101_link.core.hello import Hello
 from so101_link.core.outbox import LinkRequestKey
@@ -188,7 +189,9 @@ def test_whoever_has_a_robots_keys_takes_its_places_only_and_is_told_why_at_the_
         stack.callback(one_more.close)
         assert eventually(lambda: one_more.ends or one_more.ups) and not one_more.ups
         other = RobotEnd(
-            address, lambda: KeyFolder.read(rig.keys / "robots" / "arm2"), hello=Hello(LinkRole.ROBOT, "arm2", type_hashes())
+            address,
+            lambda: KeyFolder.read(rig.keys / "robots" / "arm2"),
+            hello=Hello(LinkRole.ROBOT, "arm2", type_hashes()),
         )
         stack.callback(other.close)
         assert eventually(lambda: other.ups), other.ends
@@ -198,6 +201,23 @@ def test_whoever_has_a_robots_keys_takes_its_places_only_and_is_told_why_at_the_
         for stranger in taken:
             stranger.close()
         assert eventually(lambda: one_more.ups), "it is not let in once the places are free"
+
+
+def test_one_robot_more_costs_the_server_little_memory(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """15 MB each, if Fast DDS sets room aside for 100 messages of the largest size."""
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).parents[3] / "config/fastdds_loopback.xml"))
+    server_end = rig.server()
+    server_end.wait_for("listens on port")
+    server = psutil.Process(server_end.process.pid)
+    rig.sides.append(side := ServerSide(rig.server_domain))
+    grown_mb = []
+    for name in ("arm1", "arm2"):
+        before = server.memory_info().rss
+        rig.robot(name)
+        assert eventually(lambda name=name: side.node.count_subscribers(f"/{name}/action_chunk"))
+        time.sleep(0.5)  # its other topics
+        grown_mb.append((server.memory_info().rss - before) / 1e6)
+    assert grown_mb[1] < 6.0, grown_mb
 
 
 def test_a_server_with_no_policy_server_behind_it_says_so(rig: Rig) -> None:

@@ -227,7 +227,7 @@ def test_a_port_that_accepts_and_says_nothing_is_told_from_one_that_does_not_rep
             with pytest.raises(OSError) as told:
                 stream.do_handshake_within(0.1)
     failure = explain(told.value)
-    assert failure.cause == causes.LOST and "connected, and then nothing came for 0.1 s: link_server hangs" in failure.text
+    assert failure.cause == causes.LOST and failure.text.startswith("connected, and then nothing came for 0.1 s: ")
 
 
 def test_a_port_of_ssh_is_none_of_a_link(folder: Path, dial: Callable[..., RobotEnd]) -> None:
@@ -240,7 +240,9 @@ def test_a_port_of_ssh_is_none_of_a_link(folder: Path, dial: Callable[..., Robot
     assert robot.ends[0].failure.cause == causes.REFUSED and "it speaks no TLS" in robot.ends[0].failure.text
 
 
-@pytest.mark.parametrize(("host", "says"), [("::1", ""), ("gpu.invalid", "is no address"), ("192.0.2.1", "is no address")])
+@pytest.mark.parametrize(
+    ("host", "says"), [("::1", ""), ("gpu.invalid", "is no address"), ("192.0.2.1", "is no address")]
+)
 def test_a_server_listens_on_the_address_that_it_is_given(folder: Path, host: str, says: str) -> None:
     def listen() -> Listener:
         return Listener(0, lambda: KeyFolder.read_whatever_its_age(folder / "server"), lambda _: None, print, host)

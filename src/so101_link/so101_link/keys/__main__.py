@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.verb == "revoke":
             _revoke(options.folder, options.name)
         elif options.verb == "sros2":
-            _sros2(options.folder, options.robot or [ROBOT_WITHOUT_NAMESPACE], options.camera or CAMERAS, options.domain)
+            robots = options.robot or [ROBOT_WITHOUT_NAMESPACE]
+            _sros2(options.folder, robots, options.camera or CAMERAS, options.domain)
         else:
             _show(options.folder)
     except KeysError as error:
@@ -139,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     sros2 = verbs.add_parser("sros2", help="make keys and permissions for SROS2 (ROS 2 from apt): name all robots")
     sros2.add_argument("folder", type=Path, metavar="DIR", help="where they are, or are to be; not that of the link's")
     sros2.add_argument(
-        "--robot", action="append", default=[], metavar="NAME", help="a robot, as of keys; repeat for more (default root)"
+        "--robot", action="append", default=[], metavar="NAME", help="a robot; repeat for more (default root)"
     )
     sros2.add_argument(
         "--camera", action="append", default=[], metavar="NAME",

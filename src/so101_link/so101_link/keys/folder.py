@@ -99,7 +99,7 @@ class KeyFolder:
 
 @dataclass(frozen=True, slots=True)
 class KeyCaution:
-    """What lies open, and what to do: `about` keys (this computer's own) or authority (its key, where it has no use)."""
+    """What lies open, and what to do: `about` is keys (this computer's own) or authority (its key, of no use here)."""
 
     about: str
     text: str

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each node may publish, hear, offer and call under SROS2, and the policy file that says so.
 
-One enclave for each computer, since all nodes of a launch file run with its keys: a robot's, the server's, and that of
-people who start, stop, look and record. A name without a slash is in the robot's namespace, one with `~/` in the node's.
+One enclave for each computer, since all nodes of a launch file run with its keys: a robot's, the server's, and that
+of people who start, stop, look and record. A name without a slash is in the robot's namespace, one with `~/` in the
+node's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
-from so101_link.core.hello import ROOT_NAMESPACE, namespace_of_name
+from so101_link.core.hello import namespace_of_name
 
 SERVER, PERSON = "/so101/server", "/so101/person"
 CAMERAS = ("front", "top", "wrist")
@@ -25,11 +26,20 @@ _PARAMETERS = tuple(
         "set_parameters_atomically", "get_type_description",
     )
 )  # fmt: skip
+_LIFECYCLE = tuple(
+    f"~/{name}"
+    for name in (
+        "change_state", "get_state", "get_available_states", "get_available_transitions", "get_transition_graph",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRights:
-    """Topics and services of one node; `below`: its namespace below the robot's."""
+    """Topics and services of one node.
+
+    `below`: its namespace below the robot's. `has_lifecycle`: it is a managed node, which offers more services.
+    """
 
     node: str
     publishes: tuple[str, ...] = ()
@@ -37,6 +47,7 @@ class NodeRights:
     offers: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
     below: str = ""
+    has_lifecycle: bool = False
 
 
 _STATE = ("joint_states", "driver_status", "joint_limits", "servo_telemetry")
@@ -54,12 +65,15 @@ _OF_VIEWERS = (
     "queue_plot/image", "numbers/queue", "numbers/servos", "gripper_path/measured", "gripper_path/planned", "episode",
 )  # fmt: skip
 
-_DRIVER = NodeRights("so101_driver", (*_STATE, "/diagnostics"), ("joint_command",), _DRIVER_SERVICES)
+_DRIVER = NodeRights(
+    "so101_driver", (*_STATE, "/diagnostics"), ("joint_command",), _DRIVER_SERVICES, has_lifecycle=True
+)
 _QUEUE = NodeRights(
     "action_queue",
     (*_OF_QUEUE, "/diagnostics"),
     ("joint_states", "driver_status", "joint_limits", *_OF_SERVER),
     _QUEUE_SERVICES,
+    has_lifecycle=True,
 )
 _PAIR = NodeRights(
     "driver_pair",
@@ -68,7 +82,9 @@ _PAIR = NodeRights(
     _DRIVER_SERVICES,
     tuple(f"{arm}/{service}" for arm in ("left", "right") for service in _DRIVER_SERVICES),
 )
-_POLICY_SERVER = NodeRights("policy_server", (*_OF_SERVER, "/diagnostics"), ("policy_spec", "observation_request"))
+_POLICY_SERVER = NodeRights(
+    "policy_server", (*_OF_SERVER, "/diagnostics"), ("policy_spec", "observation_request"), has_lifecycle=True
+)
 
 
 def enclave_of(robot: str) -> str:
@@ -80,9 +96,7 @@ def rights_of_robot(cameras: Sequence[str]) -> tuple[NodeRights, ...]:
     """Nodes of robot.launch.xml, those of a pair of arms among them."""
     frames = tuple(f"{camera}/image_raw/compressed" for camera in cameras)  # a correction reads them
     of_arms = [
-        replace(
-            _DRIVER, below=arm, offers=tuple(name.replace("so101_driver/", "~/") for name in _DRIVER_SERVICES)
-        )
+        replace(_DRIVER, below=arm, offers=tuple(name.replace("so101_driver/", "~/") for name in _DRIVER_SERVICES))
         for arm in ("left", "right")
     ]
     return (
@@ -160,9 +174,9 @@ def _profile(parent: ElementTree.Element, namespace: str, one: NodeRights) -> No
     here = f"{namespace}{one.below}"
     profile = ElementTree.SubElement(parent, "profile", ns=here if here == "/" else here.rstrip("/"), node=one.node)
     groups = (
-        ("topic", "publish", (*one.publishes, *_EVERY_NODE)),
+        ("topic", "publish", (*one.publishes, *_EVERY_NODE, *(["~/transition_event"] if one.has_lifecycle else []))),
         ("topic", "subscribe", (*one.hears, *_EVERY_NODE_HEARS)),
-        ("service", "reply", (*one.offers, *_PARAMETERS)),
+        ("service", "reply", (*one.offers, *_PARAMETERS, *(_LIFECYCLE if one.has_lifecycle else ()))),
         ("service", "request", one.calls),
     )
     for kind, verb, names in groups:
@@ -170,6 +184,3 @@ def _profile(parent: ElementTree.Element, namespace: str, one: NodeRights) -> No
             group = ElementTree.SubElement(profile, f"{kind}s", {verb: "ALLOW"})
             for name in dict.fromkeys(names):
                 ElementTree.SubElement(group, kind).text = name
-
-
-__all__ = ["CAMERAS", "PERSON", "ROOT_NAMESPACE", "SERVER", "NodeRights", "enclave_of", "policy"]
