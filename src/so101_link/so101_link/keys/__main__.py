@@ -111,7 +111,7 @@ def _sros2(folder: Path, robots: Sequence[str], cameras: Sequence[str], domain: 
     for enclave, place in places.items():
         print(f"{place} -> copy to the computer of {enclave}")
     print(f"{folder / AUTHORITY} stays on this computer; permissions hold for ROS_DOMAIN_ID {domain} only")
-    print("at launch: sros2_keys:=$HOME/COPIED; for the other commands see docs/explanation/threat-model.md")
+    print("at launch: sros2_keys:=$HOME/so101_sros2, if copied as that; the rest: docs/explanation/threat-model.md")
 
 
 def _parser() -> argparse.ArgumentParser:
