@@ -20,9 +20,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rosgraph_msgs.msg import Clock
 from so101_link.keys.authority import Authority
+from so101_link.sros2.rights import policy
 from so101_msgs.msg import PolicyStatus, QueueStatus
 from so101_node.topics import qos
 from test_parameter_names import executables
+from test_sros2_policy import beyond
 
 LIMIT_S = 90.0  # for anything to happen on a busy machine
 PARAMETERS: dict[str, dict[str, str]] = {
@@ -47,6 +49,12 @@ ENTRIES = {
     "virtual_cameras": {f"left/virtual_cameras: {camera}" for camera in ("front", "top", "wrist")},
 }
 """Entries of /diagnostics, by the executables that have any without an arm."""
+
+UNDER_SROS2 = {
+    "action_queue", "camera", "driver_pair", "gripper_path", "numbers", "policy_server", "queue_plot", "recorder",
+    "view",
+}  # fmt: skip
+"""Executables of which `./so101 link sros2` says what they may do; the driver ends before it is up."""
 
 STATUS: dict[str, tuple[type[Any], str]] = {
     "action_queue": (QueueStatus, "/left/action_queue/status"),
@@ -124,6 +132,8 @@ def test_a_node_works_before_the_clock_runs_and_when_it_begins(listener: Listene
         assert listener.wait(lambda: ENTRIES.get(name, set()) <= listener.entries, 20.0), listener.entries
         assert name not in STATUS or listener.wait(lambda: len(heard) > 3, 20.0), said()
         assert listener.wait(lambda: clock.get_subscription_count() > 0)
+        if name in UNDER_SROS2:
+            assert beyond(listener.node, name, "/left", policy(["left"], ["camera"])) == set()
         for tenths in range(20):
             clock.publish(Clock(clock=Time(sec=tenths // 10, nanosec=tenths % 10 * 100_000_000)))
             listener.wait(lambda: False, 0.05)

@@ -32,7 +32,7 @@ _TOOLS: dict[str, tuple[str, frozenset[str], str]] = {
     "call": ("so101_doctor.call", _ANY, "call a service of the running robot: start, stop, park, emergency_stop, ..."),
     "cameras": ("so101_doctor.cameras", _ROBOT, "find cameras and show what they deliver"),
     "doctor": ("so101_doctor", _ANY, "check robot, server and network, with a remedy for each fault"),
-    "link": ("so101_link.keys", _ANY, "make, revoke and show the keys of the encrypted link: keys, revoke, show"),
+    "link": ("so101_link.keys", _ANY, "make, revoke and show the keys of the encrypted link; make those of SROS2"),
     "bench": ("so101_bench", _ALL, "measure against LeRobot, with several robots, or a policy alone"),
     "tune": ("so101_training.tune", _ALL, "try chunk sizes and thresholds"),
     "record": ("so101_bag.record", _BAGS, "record a run as a rosbag2 bag"),

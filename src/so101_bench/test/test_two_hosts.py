@@ -134,6 +134,13 @@ def test_hosts_end_with_the_process_that_made_them() -> None:
 
 
 @needs_hosts
+def test_a_command_that_is_not_there_is_told_from_a_host_that_is_not_there(network: TwoHosts) -> None:
+    done = subprocess.run([*network.prefix("robot"), "no-such-command"], capture_output=True, text=True, check=False)
+    assert done.returncode == 127 and done.stderr.count("\n") == 1 and "cannot be entered" not in done.stderr
+    assert "no-such-command cannot be run on the other host: No such file or directory" in done.stderr
+
+
+@needs_hosts
 def test_a_wire_whose_process_is_gone_says_so_on_one_line() -> None:
     with TwoHosts(NO_WIRE) as made:
         made._process.kill()

@@ -222,13 +222,13 @@ def _described(pid: int, sockets: tuple[DdsSocket, ...], proc: Path) -> DdsProce
         words = (proc / str(pid) / "cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
         entries = (proc / str(pid) / "environ").read_text(encoding="utf-8", errors="replace").split("\0")
         variables = {name: value for name, _, value in (entry.partition("=") for entry in entries)}
-    enabled = variables.get("ROS_SECURITY_ENABLE", "").lower() == "true"
+    enabled = variables.get("ROS_SECURITY_ENABLE") == "true"  # exactly so: ROS takes "True" for off
     return DdsProcess(
         pid,
         _name(words),
         sockets,
         variables.get("ROS_AUTOMATIC_DISCOVERY_RANGE", ""),
-        enabled and variables.get("ROS_SECURITY_STRATEGY", "").lower() == "enforce",
+        enabled and variables.get("ROS_SECURITY_STRATEGY") == "Enforce",
     )
 
 

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import stat
 import time
 from pathlib import Path
 
 from so101_link.core import causes
 from so101_link.errors import KeysError, RobotLinkError
 from so101_link.keys.expiry import Validity, expiry
-from so101_link.keys.folder import KeyFolder
+from so101_link.keys.folder import KeyFolder, cautions
 from so101_link.ros.type_hashes import type_hashes
 from so101_link.transport.dialer import LinkAddress
 from so101_link.transport.probe import ProbeReport, probe
@@ -22,7 +21,6 @@ _PART = Part("network")
 _STEP_TIMEOUT_S = 5.0
 _SHORT_SEGMENT_BYTES = 500  # fits through everything: every IPv4 host takes packets of 576 bytes
 _LONGEST_SEGMENT_BYTES = 9000  # of Ethernet with jumbo frames; the loopback interface has 65483
-_OTHERS_MAY_READ = stat.S_IRGRP | stat.S_IROTH
 _ONE_WAY_GOAL_MS = 50.0
 _OBSERVATION_BYTES = 150_000  # three frames of 50 kB, as cameras at 640x480 send them
 _REQUESTS_HZ = 3.0
@@ -66,6 +64,8 @@ def check_link(target: str, folder: Path) -> Checks:
         return
     if on_time.state == "red":
         return
+    for caution in cautions(keys):
+        yield _PART.yellow(f"link {caution.about}", caution.text, caution.remedy)
     types = type_hashes()
     report = probe(address.host, address.port, keys, _STEP_TIMEOUT_S, types)
     for step in report.steps:
@@ -87,9 +87,6 @@ def _check_keys(keys: KeyFolder) -> Check:
     state = expiry(keys.name, keys.not_before_s, keys.not_after_s, time.time())
     if not state.validity.usable:
         return _PART.red("link keys", state.text, state.remedy)
-    if keys.private_key.stat().st_mode & _OTHERS_MAY_READ:
-        text = f"{keys.private_key}: other users of this computer can read it"
-        return _PART.yellow("link keys", text, f"chmod 600 {keys.private_key}")
     if state.validity is Validity.EXPIRES_SOON:
         return _PART.yellow("link keys", state.text, state.remedy)
     return _PART.green("link keys", state.text)

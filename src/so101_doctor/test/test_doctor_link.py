@@ -189,6 +189,11 @@ def test_a_private_key_that_others_can_read_is_yellow(port: int, tmp_path: Path)
     assert check.state is Light.YELLOW and check.remedy == f"chmod 600 {key}"
 
 
+def test_the_authoritys_key_beside_a_robots_is_yellow(port: int, keys: Path) -> None:
+    check = checked(port, keys / "robots" / "arm2")["link authority"]
+    assert check.state is Light.YELLOW and str(keys / "authority" / "ca.key") in check.text
+
+
 def test_the_options_belong_together(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["network", "--link", "gpu:7447"], ["network", "--link-keys", "keys"]):
         with pytest.raises(SystemExit) as error:

@@ -139,9 +139,14 @@ def test_keys_of_sros2_close_it_only_where_they_are_enforced(kernel: Kernel) -> 
     kernel.process(50, [kernel.socket(ANY, 7410)], env=env)
     check = kernel.verdict()
     assert check is not None and check.state is Light.GREEN and "demands keys of SROS2" in check.text
-    (kernel.folder / "50" / "environ").write_text("ROS_SECURITY_ENABLE=true\0")
-    check = kernel.verdict()
-    assert check is not None and check.state is Light.RED
+    for entries in (
+        "ROS_SECURITY_ENABLE=true\0",
+        "ROS_SECURITY_ENABLE=true\0ROS_SECURITY_STRATEGY=enforce\0",  # ROS takes it for Permissive
+        "ROS_SECURITY_ENABLE=True\0ROS_SECURITY_STRATEGY=Enforce\0",
+    ):
+        (kernel.folder / "50" / "environ").write_text(entries)
+        check = kernel.verdict()
+        assert check is not None and check.state is Light.RED, entries
 
 
 def test_who_trusts_the_network_sees_yellow(kernel: Kernel) -> None:

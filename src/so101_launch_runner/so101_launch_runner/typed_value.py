@@ -18,7 +18,10 @@ def typed_value(text: str, type_name: str | None) -> ParameterValue:
     if type_name == "str":
         return text
     if type_name in ("int", "float"):
-        return _SCALARS[type_name](text)  # type: ignore[no-any-return]
+        try:
+            return _SCALARS[type_name](text)  # type: ignore[no-any-return]
+        except ValueError:
+            raise ValueError(f"{text!r} is not {'a whole number' if type_name == 'int' else 'a number'}") from None
     if type_name == "bool":
         value = _by_yaml({"1": "true", "0": "false"}.get(text, text))
         if not isinstance(value, bool):

@@ -182,7 +182,10 @@ def test_what_to_do_at_the_end_of_a_process_is_kept(resolved: Resolve) -> None:
         ('<node pkg="gone" exec="node"/>', "package gone is not built"),
         ('<node pkg="pkg" exec="gone"/>', "package pkg has no executable gone"),
         ('<node pkg="pkg" exec="node"><param from="/no/file.yaml"/></node>', "/no/file.yaml does not exist"),
-        ('<node pkg="pkg" exec="node"><param name="a" value="x" type="int"/></node>', "parameter a: "),
+        (
+            '<node pkg="pkg" exec="node"><param name="a" value="x" type="int"/></node>',
+            "parameter a: 'x' is not a whole number",
+        ),
         ('<node pkg="pkg" exec="node"><param name="a" value="[1, b]"/></node>', "parameter a: "),
         ('<node pkg="pkg" exec="node" if="maybe"/>', "if=\"maybe\": 'maybe' is neither true nor false"),
         ('<node pkg="pkg" exec="node" on_exit="restart"/>', "on_exit can only be shutdown"),

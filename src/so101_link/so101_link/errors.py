@@ -22,5 +22,9 @@ class LinkAddressError(RobotLinkError, ValueError):
     """An address is none."""
 
 
+class SilenceError(RobotLinkError, TimeoutError):
+    """A connection was made, and nothing came over it."""
+
+
 class ListenError(RobotLinkError):
     """A port cannot be listened on."""

@@ -10,18 +10,19 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from link_cuts import cut_and_watch
-from link_nat import OUTSIDE_PORT, behind_nat, set_mtu
+from link_nat import OUTSIDE_PORT, behind_nat, set_mtu, why_no_nat
 from link_rig import LinkProcess, link_rig
-from so101_bench.two_hosts.hosts import TwoHosts
+from so101_bench.two_hosts.hosts import TwoHosts, why_not
 from so101_bench.two_hosts.wire import NO_WIRE, Wire
 from test_link_faults import Echo
 
@@ -100,7 +101,7 @@ def measure(name: str, wire: Wire, options: argparse.Namespace) -> str:
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--period", type=float, default=0.333, help="between requests, s")
@@ -111,7 +112,10 @@ def main() -> None:
     parser.add_argument("--mtu", type=int, default=0, help="of the wire, bytes; default 1500")
     parser.add_argument("--cut", type=float, action="append", default=[], help="cut the wire for so long instead, s")
     parser.add_argument("--watch", type=float, default=60.0, help="after each cut, s")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    reason = why_not() or (why_no_nat() if options.nat else None)
+    if reason:
+        sys.exit(f"link_wires: {reason}")
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SYSTEM_DEFAULT"
     config = Path(__file__).parents[3] / "config" / "fastdds_loopback.xml"
     os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(config)

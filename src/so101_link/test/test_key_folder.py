@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from link_ends import make_keys
 from so101_link.errors import KeysError, KeysTimeError
+from so101_link.keys.__main__ import main
 from so101_link.keys.certificates import KeyPair, new_authority, new_certificate
-from so101_link.keys.folder import NAME_OF_SERVER, KeyFolder, peer_of
+from so101_link.keys.folder import NAME_OF_SERVER, KeyFolder, cautions, peer_of
 
 NOW_S = time.time()
 YEAR_S = 365 * 86400.0
@@ -123,6 +127,49 @@ def test_a_folder_that_is_not_there_and_that_of_the_authority_are_told_apart(tmp
     (tmp_path / "authority").mkdir()
     with pytest.raises(KeysError, match=r"is the folder of the authority: name .*/server on the server"):
         KeyFolder.read(tmp_path)
+
+
+@contextmanager
+def no_root() -> Iterator[None]:
+    """Root may read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_keys_that_this_user_may_not_read_are_named(
+    robot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.chmod(0)
+    try:
+        with no_root():
+            with pytest.raises(KeysError, match=r"arm1: Permission denied: its owner must be the user that runs this"):
+                KeyFolder.read(robot)
+            assert main(["show", str(robot)]) == 1 == main(["keys", str(tmp_path / "keys")])
+    finally:
+        tmp_path.chmod(0o700)
+    assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == ["Permission denied"] * 2
+
+
+def test_the_home_of_a_user_who_is_not_there_is_named() -> None:
+    with pytest.raises(KeysError, match=r"^~nobody_of_that_name/keys: .*: name the folder without ~$"):
+        KeyFolder.read("~nobody_of_that_name/keys")
+
+
+def test_a_key_that_others_read_and_that_of_the_authority_are_cautioned_of(tmp_path: Path) -> None:
+    folder = make_keys(tmp_path / "keys", "arm1")
+    (copied := tmp_path / "copied").mkdir()
+    (folder / "robots" / "arm1").rename(copied / "arm1")
+    assert cautions(KeyFolder.read(copied / "arm1")) == ()
+    (copied / "arm1" / "private.key").chmod(0o640)
+    (caution,) = cautions(KeyFolder.read(copied / "arm1"))
+    assert caution.about == "keys" and caution.remedy == f"chmod 600 {copied}/arm1/private.key"
+    (caution,) = cautions(KeyFolder.read(folder / "server"))
+    assert caution.about == "authority" and str(folder / "authority" / "ca.key") in caution.text
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,15 @@ def test_it_flows_through_nat_with_another_port_outside_over_a_wire_of_short_pac
                 echo.close()
 
 
+def test_the_measuring_of_wires_says_in_one_line_what_nat_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    link_wires = pytest.importorskip("link_wires")
+    monkeypatch.setattr(link_wires, "why_not", lambda: None)
+    monkeypatch.setattr("link_nat.shutil.which", lambda _: None)
+    with pytest.raises(SystemExit) as told:
+        link_wires.main(["--nat"])
+    assert told.value.code == "link_wires: NAT needs the command iptables (apt-get install iptables)"
+
+
 @needs_hosts
 @pytest.mark.long
 def test_a_wire_too_slow_for_the_frames_is_told_in_numbers_and_chunks_do_not_age(rig: Rig) -> None:

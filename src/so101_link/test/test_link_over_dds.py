@@ -10,17 +10,19 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from link_ends import RobotEnd, eventually, make_keys
-from link_rig import Rig, free_port, link_rig
-from so101_link.core import topics
+from link_rig import Rig, ServerSide, free_port, link_rig
+from so101_link.core import causes, topics
 from so101_link.core.hello import Hello
 from so101_link.core.outbox import LinkRequestKey
 from so101_link.core.topics import LinkRole, frames_of
 from so101_link.keys.authority import Authority
 from so101_link.keys.folder import KeyFolder
+from so101_link.ros.link_server_node import MAX_OF_ONE_ROBOT
 from so101_link.ros.type_hashes import type_hashes
-from so101_link.transport.dialer import LinkAddress
+from so101_link.transport.dialer import LinkAddress, open_tls
 from so101_link.transport.probe import probe
 
 from so101_link import RELEASE
@@ -175,6 +177,47 @@ def test_garbage_from_a_robot_that_has_keys_reaches_no_node(rig: Rig) -> None:
     end_of_robot.wait_for("is up")
     robot.ask_until_replied(1, timeout_s=10.0)
     assert server_end.process.poll() is None and [len(spec.cameras) for spec in server.specs] == [2] * len(server.specs)
+
+
+def test_whoever_has_a_robots_keys_takes_its_places_only_and_is_told_why_at_the_limit(rig: Rig) -> None:
+    server_end = rig.server()
+    server_end.wait_for("listens on port")
+    address, keys = LinkAddress("127.0.0.1", rig.port), KeyFolder.read(rig.keys / "robots" / "arm1")
+    with contextlib.ExitStack() as stack:
+        taken = [open_tls(address, keys) for _ in range(MAX_OF_ONE_ROBOT)]  # each has 3 s to say who it is
+        one_more = RobotEnd(address, lambda: keys, hello=Hello(LinkRole.ROBOT, "arm1", type_hashes()))
+        stack.callback(one_more.close)
+        assert eventually(lambda: one_more.ends or one_more.ups) and not one_more.ups
+        other = RobotEnd(
+            address,
+            lambda: KeyFolder.read(rig.keys / "robots" / "arm2"),
+            hello=Hello(LinkRole.ROBOT, "arm2", type_hashes()),
+        )
+        stack.callback(other.close)
+        assert eventually(lambda: other.ups), other.ends
+        limit = f"{MAX_OF_ONE_ROBOT} connections are open with the keys of arm1; if not all are yours"
+        assert one_more.ends[0].failure.cause == causes.REFUSED and limit in one_more.ends[0].failure.text
+        server_end.wait_for(f"refused robot arm1 at 127.0.0.1: {limit}")
+        for stranger in taken:
+            stranger.close()
+        assert eventually(lambda: one_more.ups), "it is not let in once the places are free"
+
+
+def test_one_robot_more_costs_the_server_little_memory(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """15 MB each, if Fast DDS sets room aside for 100 messages of the largest size."""
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).parents[3] / "config/fastdds_loopback.xml"))
+    server_end = rig.server()
+    server_end.wait_for("listens on port")
+    server = psutil.Process(server_end.process.pid)
+    rig.sides.append(side := ServerSide(rig.server_domain))
+    grown_mb = []
+    for name in ("arm1", "arm2"):
+        before = server.memory_info().rss
+        rig.robot(name)
+        assert eventually(lambda name=name: side.node.count_subscribers(f"/{name}/action_chunk"))
+        time.sleep(0.5)  # its other topics
+        grown_mb.append((server.memory_info().rss - before) / 1e6)
+    assert grown_mb[1] < 6.0, grown_mb
 
 
 def test_a_server_with_no_policy_server_behind_it_says_so(rig: Rig) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,11 +17,12 @@ from link_ends import DAY_S, RobotEnd, ServerEnd, eventually, make_keys, robot_k
 from so101_link.core import causes
 from so101_link.errors import LinkAddressError, ListenError
 from so101_link.keys.authority import Authority
-from so101_link.keys.folder import KeyFolder
+from so101_link.keys.folder import NAME_OF_SERVER, KeyFolder
 from so101_link.transport import tls
 from so101_link.transport.dialer import LinkAddress, keys_fault, open_tls
 from so101_link.transport.listener import MAX_HANDSHAKES, Listener
 from so101_link.transport.reasons import LinkFailure, explain
+from so101_link.transport.stream import TlsStream
 
 
 @pytest.fixture
@@ -140,8 +142,6 @@ def test_a_robots_keys_on_a_server(folder: Path) -> None:
 
 
 def _handshake_with(port: socket.socket, context: ssl.SSLContext, address: LinkAddress, keys: KeyFolder) -> None:
-    import threading
-
     def accept() -> None:
         connection, _ = port.accept()
         connection.settimeout(3.0)
@@ -219,6 +219,47 @@ def test_a_forward_with_nobody_behind_it_is_told_from_a_server_that_refuses(
     assert robot.ends[0].failure.cause == causes.CLOSED_BETWEEN
 
 
+def test_a_port_that_accepts_and_says_nothing_is_told_from_one_that_does_not_reply(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = LinkAddress("127.0.0.1", silent.getsockname()[1])
+        with socket.create_connection((address.host, address.port)) as connection:
+            stream = TlsStream(connection, tls.client_context(robot_keys(folder)), NAME_OF_SERVER)
+            with pytest.raises(OSError) as told:
+                stream.do_handshake_within(0.1)
+    failure = explain(told.value)
+    assert failure.cause == causes.LOST and failure.text.startswith("connected, and then nothing came for 0.1 s: ")
+
+
+def test_a_port_of_ssh_is_none_of_a_link(folder: Path, dial: Callable[..., RobotEnd]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as ssh:
+        ssh.settimeout(5.0)
+        robot = dial(LinkAddress("127.0.0.1", ssh.getsockname()[1]), robot_keys(folder))
+        with ssh.accept()[0] as connection:
+            connection.sendall(b"SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13.5\r\n")
+            assert eventually(lambda: robot.ends)
+    assert robot.ends[0].failure.cause == causes.REFUSED and "it speaks no TLS" in robot.ends[0].failure.text
+
+
+@pytest.mark.parametrize(
+    ("host", "says"), [("::1", ""), ("gpu.invalid", "is no address"), ("192.0.2.1", "is no address")]
+)
+def test_a_server_listens_on_the_address_that_it_is_given(folder: Path, host: str, says: str) -> None:
+    def listen() -> Listener:
+        return Listener(0, lambda: KeyFolder.read_whatever_its_age(folder / "server"), lambda _: None, print, host)
+
+    if says:
+        with pytest.raises(ListenError, match=says) as told:
+            listen()
+        assert f"link_address = '{host}'" in str(told.value) and "\n" not in str(told.value)
+        return
+    listener = listen()
+    thread = threading.Thread(target=listener.run)
+    thread.start()
+    socket.create_connection((host, listener.port), timeout=3.0).close()
+    listener.stop()
+    thread.join(5.0)
+
+
 def test_a_flood_of_connections_that_say_nothing_keeps_only_its_own_address_out(
     server: ServerEnd, folder: Path
 ) -> None:
@@ -240,6 +281,7 @@ def test_a_flood_of_connections_that_say_nothing_keeps_only_its_own_address_out(
         ("[::1]:7447", "::1", 7447),
         ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
         ("my_robot_gpu:65535", "my_robot_gpu", 65535),
+        ("gpu.example.org.:7447", "gpu.example.org.", 7447),
     ],
 )
 def test_an_address_is_a_host_and_a_port(text: str, host: str, port: int) -> None:
@@ -251,7 +293,7 @@ def test_an_address_is_a_host_and_a_port(text: str, host: str, port: int) -> Non
     [
         "", "gpu", "gpu:", ":7447", "gpu:0", "gpu:70000", "gpu:-1", "gpu:7447.0", "gpu:7447/", "gpu:\u0667",
         "https://gpu:7447", "gpu:7447:7447", "user@gpu:7447", "g pu:7447", "gpu..org:7447", f"{'a' * 64}.org:7447",
-        "::1", "::1:7447", "2001:db8::1", "[::1]", "[::1:7447", f"gpu:{'1' * 5000}",
+        "tls://gpu:7447", "::1", "::1:7447", "2001:db8::1", "[::1]", "[::1:7447", f"gpu:{'1' * 5000}",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_in_one_line(text: str) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from so101_link.core.framing import DEFAULT_PORT
 from so101_link.core.hello import ROOT_NAMESPACE
 from so101_link.errors import RobotLinkError
 from so101_link.keys.authority import Authority
+from so101_link.keys.folder import AUTHORITY
 
 from so101_demo.errors import DemoError
 from so101_launch_runner import ProcessSpec
@@ -49,6 +51,7 @@ class LinkedChain:
         self._keys = folder / "keys"
         try:
             Authority.create(self._keys, now_s).make(["server", ROOT_NAMESPACE], KEYS_DAYS, now_s)
+            shutil.rmtree(self._keys / AUTHORITY)  # nobody makes more of them
         except RobotLinkError as error:
             raise DemoError(str(error)) from error
         self._lease: DomainLease | None = None

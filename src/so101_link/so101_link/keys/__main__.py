@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`./so101 link keys|revoke|show`: keys for the link between robots and their server."""
+"""`./so101 link keys|revoke|show|sros2`: keys for the link between robots and their server, and for SROS2."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -16,7 +17,9 @@ from so101_link.errors import KeysError
 from so101_link.keys.authority import DEFAULT_DAYS, SERVER, Authority, IssuedCertificate, MadeKeys
 from so101_link.keys.certificates import ROBOT_WITHOUT_NAMESPACE, Peer, check_robot_name
 from so101_link.keys.expiry import date, expiry
-from so101_link.keys.folder import REVOKED, KeyFolder
+from so101_link.keys.folder import AUTHORITY, REVOKED, KeyFolder
+from so101_link.sros2 import keystore
+from so101_link.sros2.rights import CAMERAS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,10 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _keys(options.folder, options.robot, options.renew, options.days)
         elif options.verb == "revoke":
             _revoke(options.folder, options.name)
+        elif options.verb == "sros2":
+            robots = options.robot or [ROBOT_WITHOUT_NAMESPACE]
+            _sros2(options.folder, robots, options.camera or CAMERAS, options.domain)
         else:
             _show(options.folder)
     except KeysError as error:
         print(f"so101 link: error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a folder or file that this user may not look at
+        print(f"so101 link: error: {error.filename or options.folder}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -51,7 +60,7 @@ def _keys(folder: Path, robots: Sequence[str], renewed: Sequence[str], days: int
         made = Authority.open(folder).make(robots, days, now_s, renewed=renewed)
     for one in made:
         print(_where_to(one))
-    print(f"{folder / 'authority'} stays on this computer, with a copy in a safe place: it can make keys for any robot")
+    print(f"{folder / AUTHORITY} stays on this computer, with a copy in a safe place: it can make keys for any robot")
     source = shlex.quote(str(made[0].folder))
     print(f"for example: scp -r {source} USER@COMPUTER:so101_keys; there, at launch: link_keys:=$HOME/so101_keys")
 
@@ -70,7 +79,7 @@ def _revoke(folder: Path, name: str) -> None:
     new = authority.revoke(name, time.time())
     file = authority.place(SERVER) / REVOKED
     if not file.exists():
-        file = folder / "authority" / REVOKED  # the server's folder was moved, not copied
+        file = folder / AUTHORITY / REVOKED  # the server's folder was moved, not copied
     if new:
         print(f"{name} is revoked: " + ", ".join(f"{serial:x}" for serial in new))
     else:
@@ -97,11 +106,19 @@ def _show(folder: Path) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def _sros2(folder: Path, robots: Sequence[str], cameras: Sequence[str], domain: int) -> None:
+    places = keystore.make(folder, robots, cameras, domain)
+    for enclave, place in places.items():
+        print(f"{place} -> copy to the computer of {enclave}")
+    print(f"{folder / AUTHORITY} stays on this computer; permissions hold for ROS_DOMAIN_ID {domain} only")
+    print("at launch: sros2_keys:=$HOME/so101_sros2, if copied as that; the rest: docs/explanation/threat-model.md")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="so101 link", description="Keys for the encrypted link between robots and their server."
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="keys|revoke|show")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="keys|revoke|show|sros2")
     keys = verbs.add_parser("keys", help="make keys: the first time for a server and robots, later for more robots")
     keys.add_argument("folder", type=Path, metavar="DIR", help="where the authority is, or is to be")
     keys.add_argument(
@@ -120,7 +137,26 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("name", metavar="NAME", help="the robot")
     show = verbs.add_parser("show", help="list names, roles and how long the keys are valid")
     show.add_argument("folder", type=Path, metavar="DIR", help="folder of the authority, of a robot or of the server")
+    sros2 = verbs.add_parser("sros2", help="make keys and permissions for SROS2 (ROS 2 from apt): name all robots")
+    sros2.add_argument("folder", type=Path, metavar="DIR", help="where they are, or are to be; not that of the link's")
+    sros2.add_argument(
+        "--robot", action="append", default=[], metavar="NAME", help="a robot; repeat for more (default root)"
+    )
+    sros2.add_argument(
+        "--camera", action="append", default=[], metavar="NAME",
+        help=f"a camera of any of them; repeat for more (default {', '.join(CAMERAS)})",
+    )  # fmt: skip
+    sros2.add_argument(
+        "--domain", type=_domain, default=os.environ.get("ROS_DOMAIN_ID") or "0", metavar="N",
+        help="ROS_DOMAIN_ID of all computers (default: that of the environment, or 0)",
+    )  # fmt: skip
     return parser
+
+
+def _domain(text: str) -> int:
+    if not text.isdecimal() or int(text) > 232:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ROS domain from 0 to 232")
+    return int(text)
 
 
 def _days(text: str) -> int:

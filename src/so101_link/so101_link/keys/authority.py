@@ -30,12 +30,11 @@ from so101_link.keys.certificates import (
     new_certificate,
 )
 from so101_link.keys.expiry import date
-from so101_link.keys.folder import CA, CERTIFICATE, PRIVATE_KEY, REVOKED
+from so101_link.keys.folder import AUTHORITY, CA, CA_KEY, CERTIFICATE, PRIVATE_KEY, REVOKED
 from so101_link.keys.revoked import HEADER, lines_of, read_revoked
 
 DEFAULT_DAYS = 730
 SERVER = "server"
-_CA_KEY = "ca.key"
 _ISSUED = "issued"
 _README = (
     "Keys of the link between robots and their server. `authority` stays on this computer; ./so101 link show\n"
@@ -70,14 +69,14 @@ class Authority:
     @classmethod
     def exists(cls, folder: Path) -> bool:
         """Whether the folder is an authority's."""
-        return (folder / "authority").exists()
+        return (folder / AUTHORITY).exists()
 
     @classmethod
     def create(cls, folder: Path, now_s: float) -> Authority:
         """Make a new authority in a folder that is empty or not there. Raises KeysError."""
         pair = new_authority(now_s)
         files = {
-            _CA_KEY: pair.private_key_pem(),
+            CA_KEY: pair.private_key_pem(),
             CA: pair.certificate_pem(),
             REVOKED: HEADER.encode(),
             f"{_ISSUED}/.keep": b"",
@@ -90,24 +89,24 @@ class Authority:
             (folder / "README.txt").write_text(_README, encoding="utf-8")
         except OSError as error:
             raise KeysError(f"{folder} cannot be written: {error.strerror}") from error
-        _write_folder(folder / "authority", files)
+        _write_folder(folder / AUTHORITY, files)
         return cls(folder, pair)
 
     @classmethod
     def open(cls, folder: Path) -> Authority:
         """Read the authority of that folder. Raises KeysError."""
-        place = folder / "authority"
+        place = folder / AUTHORITY
         if not place.is_dir():
             raise KeysError(f"{folder} holds no authority; ./so101 link keys {folder} makes one")
         try:
             certificate = x509.load_pem_x509_certificate((place / CA).read_bytes())
-            key = serialization.load_pem_private_key((place / _CA_KEY).read_bytes(), password=None)
+            key = serialization.load_pem_private_key((place / CA_KEY).read_bytes(), password=None)
         except OSError as error:
             raise KeysError(f"{error.filename}: {error.strerror}: without it no key can be made or revoked") from error
         except (ValueError, TypeError) as error:
-            raise KeysError(f"{place}: {CA} or {_CA_KEY} is damaged: restore them from a copy") from error
+            raise KeysError(f"{place}: {CA} or {CA_KEY} is damaged: restore them from a copy") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not belong_together(certificate, key):
-            raise KeysError(f"{place}: {_CA_KEY} is not that of {CA}: restore them from a copy")
+            raise KeysError(f"{place}: {CA_KEY} is not that of {CA}: restore them from a copy")
         return cls(folder, KeyPair(certificate, key))
 
     def make(
@@ -149,7 +148,7 @@ class Authority:
             names = sorted({one.peer.name for one in issued if one.peer.name != SERVER})
             raise KeysError(f"there are no keys for {name!r}; there are for {', '.join(names) or 'no robot'}")
         new = tuple(one.peer.serial for one in mine if not one.revoked)
-        file = self.folder / "authority" / REVOKED
+        file = self.folder / AUTHORITY / REVOKED
         text = file.read_text(encoding="utf-8") + lines_of((serial, f"{name}, revoked {date(now_s)}") for serial in new)
         _replace(file, text.encode())
         if self.place(SERVER).is_dir():
@@ -158,9 +157,9 @@ class Authority:
 
     def issued(self) -> tuple[IssuedCertificate, ...]:
         """All certificates that were signed here: the server's first, then by robot and date. Raises KeysError."""
-        revoked = read_revoked(self.folder / "authority" / REVOKED)
+        revoked = read_revoked(self.folder / AUTHORITY / REVOKED)
         found = []
-        for file in sorted((self.folder / "authority" / _ISSUED).glob("*.pem")):
+        for file in sorted((self.folder / AUTHORITY / _ISSUED).glob("*.pem")):
             try:
                 peer = describe(x509.load_pem_x509_certificate(file.read_bytes()))
             except (OSError, ValueError) as error:
@@ -182,9 +181,9 @@ class Authority:
             PRIVATE_KEY: pair.private_key_pem(),
         }
         if role == SERVER:
-            files[REVOKED] = (self.folder / "authority" / REVOKED).read_bytes()
+            files[REVOKED] = (self.folder / AUTHORITY / REVOKED).read_bytes()
         # First into the list: what is not in it could never be revoked.
-        _replace(self.folder / "authority" / _ISSUED / f"{name}-{peer.serial:x}.pem", pair.certificate_pem())
+        _replace(self.folder / AUTHORITY / _ISSUED / f"{name}-{peer.serial:x}.pem", pair.certificate_pem())
         _write_folder(self.place(name), files)
         return MadeKeys(name, self.place(name), peer.not_after_s)
 

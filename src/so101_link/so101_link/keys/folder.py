@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import stat
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +17,11 @@ from so101_link.keys.certificates import NAME_OF_SERVER, Peer, belong_together, 
 from so101_link.keys.expiry import expiry
 from so101_link.keys.revoked import read_revoked
 
-__all__ = ["NAME_OF_SERVER", "KeyFolder", "Peer", "peer_of"]
+__all__ = ["NAME_OF_SERVER", "KeyCaution", "KeyFolder", "Peer", "cautions", "peer_of"]
 
 CA, CERTIFICATE, PRIVATE_KEY, REVOKED = "ca.pem", "certificate.pem", "private.key", "revoked.txt"
+AUTHORITY, CA_KEY = "authority", "ca.key"
+_OTHERS_MAY_READ = stat.S_IRGRP | stat.S_IROTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,14 @@ class KeyFolder:
     @classmethod
     def read_whatever_its_age(cls, path: str | Path) -> KeyFolder:
         """Like `read`, also where the certificate has expired or is not yet valid. Raises KeysError."""
-        path = Path(path).expanduser()  # a shell leaves ~ alone behind :=
-        _check_is_key_folder(path)
+        try:
+            path = Path(path).expanduser()  # a shell leaves ~ alone behind :=
+        except RuntimeError as error:  # ~USER, and there is no such user
+            raise KeysError(f"{path}: {error}: name the folder without ~") from error
+        try:
+            _check_is_key_folder(path)
+        except OSError as error:
+            raise KeysError(f"{path}: {error.strerror}: its owner must be the user that runs this") from error
         ca, certificate = (_certificate(path / name) for name in (CA, CERTIFICATE))
         key = _private_key(path / PRIVATE_KEY)
         try:
@@ -87,10 +97,35 @@ class KeyFolder:
         return read_revoked(self.ca.with_name(REVOKED)) if self.role == "server" else frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class KeyCaution:
+    """What lies open, and what to do: `about` is keys (this computer's own) or authority (its key, of no use here)."""
+
+    about: str
+    text: str
+    remedy: str
+
+
+def cautions(keys: KeyFolder) -> tuple[KeyCaution, ...]:
+    """Say what of these keys, or beside them, lies open; the link works all the same."""
+    found = []
+    with suppress(OSError):
+        if keys.private_key.stat().st_mode & _OTHERS_MAY_READ:
+            text = f"{keys.private_key}: other users of this computer can read it"
+            found.append(KeyCaution("keys", text, f"chmod 600 {keys.private_key}"))
+    folder = keys.private_key.absolute().parent
+    for place in (folder, folder.parent / AUTHORITY, folder.parent.parent / AUTHORITY):
+        with suppress(OSError):
+            if (place / CA_KEY).exists():
+                text = f"{place / CA_KEY} makes keys for any robot and server, and nothing here needs it"
+                found.append(KeyCaution("authority", text, "keep it on a computer that is neither robot nor server"))
+    return tuple(found)
+
+
 def _check_is_key_folder(path: Path) -> None:
     if not path.is_dir():
         raise KeysError(f"{path}: no such folder of keys; ./so101 link keys makes them, and says what to copy where")
-    if (path / "authority").is_dir():
+    if (path / AUTHORITY).is_dir():
         raise KeysError(
             f"{path} is the folder of the authority: name {path}/server on the server, {path}/robots/NAME on a robot"
         )

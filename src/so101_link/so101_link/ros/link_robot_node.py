@@ -24,7 +24,7 @@ from so101_link.core.hello import Hello, name_of_namespace, version_fault
 from so101_link.core.outbox import Outbox
 from so101_link.core.session import MessageReceived
 from so101_link.core.topics import POLICY_SPEC, LinkRole
-from so101_link.keys.folder import KeyFolder
+from so101_link.keys.folder import KeyFolder, cautions
 from so101_link.ros.diagnosis import CONNECTED, SAME_DOMAIN, TOO_SLOW, keys_cause, slow_words, traffic_values
 from so101_link.ros.link_topics import LinkTopics
 from so101_link.ros.node_calls import NodeCalls
@@ -59,6 +59,8 @@ class LinkRobotNode(Node):
                 f"link_keys = {settings.link_keys!r}: are the keys of robot {self._keys.name}, and this one is {name} "
                 f"(namespace {self.get_namespace()}): start it with namespace:={self._keys.name}, or give its own keys"
             )
+        for caution in cautions(self._keys):
+            self._log.warning(f"{caution.text} -> {caution.remedy}")
         self._address = LinkAddress.parse(settings.server_link)
         self._cause: Cause = CONNECTING
         self._detail = f"to {self._address}"

@@ -23,13 +23,14 @@ from so101_link import RELEASE
 from so101_link.core.hello import Hello
 from so101_link.core.topics import LinkRole
 from so101_link.errors import KeysError, ListenError
-from so101_link.keys.folder import KeyFolder
+from so101_link.keys.folder import KeyFolder, cautions
 from so101_link.ros.diagnosis import CONNECTED, SAME_DOMAIN, TOO_SLOW, keys_cause, slow_words, traffic_values
 from so101_link.ros.node_calls import NodeCalls
 from so101_link.ros.parameters import LinkServerParameters, read_keys
 from so101_link.ros.served_link import ServedLink
 from so101_link.ros.server_diagnosis import LISTENING, NO_POLICY_SERVER, ROBOT_GONE
 from so101_link.ros.type_hashes import type_hashes
+from so101_link.transport.connection import turn_away
 from so101_link.transport.listener import AcceptedRobot, Listener
 
 LOOK_PERIOD_S: Final = 0.5
@@ -37,6 +38,7 @@ SAME_LINE_EVERY_S: Final = 30.0
 MAX_CONNECTIONS: Final = 64
 MAX_OF_ONE_ROBOT: Final = 12
 """Its own, those that it has replaced, probes: whoever has stolen its keys keeps no other robot out."""
+STOLEN: Final = "if not all are yours, make new keys: ./so101 link revoke DIR NAME, then keys DIR --renew NAME"
 _LEAVE_S: Final = 1.0
 
 
@@ -73,6 +75,8 @@ class LinkServerNode(Node):
         create_timer(self, LOOK_PERIOD_S, self._look)
         self._thread = WatchedThread("listener", self._listener.run, self._fatal)
         self._thread.start()
+        for caution in cautions(self._keys):
+            self._log.warning(f"{caution.text} -> {caution.remedy}")
         self._log.info(f"link_server listens on port {self._listener.port}")
 
     def on_exit(self) -> None:
@@ -96,9 +100,11 @@ class LinkServerNode(Node):
         title = f"link {accepted.peer.name}"
         of_this_robot = sum(thread.name == title for thread in self._threads)
         if of_this_robot >= MAX_OF_ONE_ROBOT or len(self._threads) >= MAX_CONNECTIONS:
-            accepted.connection.close()
-            limit = MAX_OF_ONE_ROBOT if of_this_robot >= MAX_OF_ONE_ROBOT else MAX_CONNECTIONS
-            self._say(f"robot {accepted.peer.name} must wait: {limit} connections are open", True)
+            reason = f"{MAX_CONNECTIONS} connections are open, and no more are taken"
+            if of_this_robot >= MAX_OF_ONE_ROBOT:
+                reason = f"{MAX_OF_ONE_ROBOT} connections are open with the keys of {accepted.peer.name}; {STOLEN}"
+            turn_away(accepted.connection, reason)
+            self._say(f"refused robot {accepted.peer.name} at {accepted.address}: {reason}", True)
             return
         link = self._links.get(accepted.peer.name)
         if link is None:

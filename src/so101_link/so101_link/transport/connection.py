@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from so101_link.core import causes
+from so101_link.core import causes, framing
 from so101_link.core.session import LinkSession, MessageReceived, PeerUp, SessionEnded, SessionEvent
 from so101_link.errors import LinkProtocolError
 from so101_link.transport.reasons import LinkFailure, explain
@@ -29,6 +29,13 @@ class ConnectionEnd:
 
     failure: LinkFailure
     was_up: bool
+
+
+def turn_away(stream: TlsStream, reason: str) -> None:
+    """Refuse whoever has shaken hands, before anything else is said, and close; never waits."""
+    with contextlib.suppress(OSError):
+        stream.send(framing.encode(framing.FrameKind.REFUSED, reason.encode()[: framing.MAX_TEXT_BYTES]))
+    stream.close()
 
 
 class LinkConnection:

@@ -38,6 +38,8 @@ class LinkAddress:
     @classmethod
     def parse(cls, text: str) -> LinkAddress:
         """Read HOST:PORT; an IPv6 address stands in brackets. Raises LinkAddressError."""
+        if "://" in text:
+            raise LinkAddressError(f"{text!r}: must be HOST:PORT, without {text.partition('://')[0].strip()}://")
         host, _, port = text.strip().rpartition(":")
         is_literal = host.startswith("[") and host.endswith("]")
         host = host[1:-1] if is_literal else host

@@ -230,12 +230,17 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         if not host and socket.has_dualstack_ipv6():
             return socket.create_server(("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
-        return socket.create_server((host, port), backlog=_BACKLOG)
+        family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except socket.gaierror as error:
+        raise ListenError(f"link_address = {host!r}: is no address of this computer: {error.strerror}") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             text = f"port {port} is in use: another link_server or program has it (ss -ltnp 'sport = :{port}')"
         elif error.errno == errno.EACCES:
             text = f"port {port} is not for this user: take one above 1023"
+        elif error.errno == errno.EADDRNOTAVAIL:
+            text = f"link_address = {host!r}: is no address of this computer (ip -brief address shows them)"
         else:
             text = f"port {port} cannot be listened on: {error.strerror}"
         raise ListenError(text) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from so101_link.core import causes
+from so101_link.errors import SilenceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ _NO_LINK: Final = {
     "BAD_SSLV2_RECORD": "it speaks no TLS",
 }
 
+_SILENT: Final = (
+    "link_server hangs, the port is another program's, or long packets are lost on the way "
+    "(./so101 doctor network --link tells)"
+)
+
 
 def explain(error: Exception) -> LinkFailure:
     """Say what this error of a socket or of TLS means for who connects or is connected to."""
@@ -84,6 +90,8 @@ def explain(error: Exception) -> LinkFailure:
         return LinkFailure(causes.NO_LISTENER, "nothing listens there")
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return LinkFailure(causes.CLOSED_BETWEEN, "the connection was reset")
+    if isinstance(error, SilenceError):
+        return LinkFailure(causes.LOST, f"{error}: {_SILENT}")
     if isinstance(error, TimeoutError):
         return LinkFailure(causes.UNREACHABLE, "no reply in time")
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -15,6 +15,8 @@ import ssl
 import time
 from typing import Final
 
+from so101_link.errors import SilenceError
+
 _FETCH_BYTES: Final = 65536
 _HEAD_BYTES: Final = 5
 """Type, version, version, and two bytes of length."""
@@ -96,7 +98,7 @@ class TlsStream:
                 raise ssl.SSLWantReadError
 
     def do_handshake_within(self, timeout_s: float) -> None:
-        """Wait for the end of the handshake. Raises TimeoutError, errors of TLS, OSError."""
+        """Wait for the end of the handshake. Raises SilenceError, errors of TLS, OSError."""
         end_s = time.monotonic() + timeout_s
         poll = select.poll()
         while True:
@@ -108,7 +110,7 @@ class TlsStream:
                 poll.register(self, select.POLLOUT)
             left_s = end_s - time.monotonic()
             if left_s <= 0 or not poll.poll(left_s * 1e3):
-                raise TimeoutError("no end of the handshake in time")
+                raise SilenceError(f"connected, and then nothing came for {timeout_s:g} s")
 
     def peer_certificate(self) -> bytes:
         """The other end's certificate, DER; empty where it has shown none."""
