@@ -251,6 +251,13 @@ class Policy(Protocol):
         ...
 
 
+def close_policy(policy: Policy) -> None:
+    """Let a policy that is unloaded give back the memory that does not go with its object, where it has such."""
+    close = getattr(policy, "close", None)
+    if callable(close):
+        close()
+
+
 class BatchingPolicy(Policy, Protocol):
     """A policy whose description says `batches`: many robots share it. Called from one thread only.
 
