@@ -9,6 +9,8 @@ import struct
 
 import cv2
 import numpy as np
+from so101_node.protocol.aspect import is_distorted
+from so101_node.resizing import resized
 
 from so101_camera.core.frame import Frame, Pixels, check_pixels
 from so101_camera.errors import FrameShapeError, ImageCodecError
@@ -34,13 +36,14 @@ def encode_png(bgr: Pixels) -> bytes:
     return _encode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
-def decode_image(data: bytes) -> Pixels:
-    """Return a JPEG or PNG file as (height, width, 3) uint8 BGR pixels.
+def decode_image(data: bytes, *, turns: bool = True) -> Pixels:
+    """Return a JPEG or PNG file as (height, width, 3) uint8 BGR pixels; `turns`: as its orientation tag says.
 
     Raises:
         ImageCodecError: the bytes are not a whole image file.
     """
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    kind = cv2.IMREAD_COLOR if turns else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), kind) if data else None
     if pixels is None:
         raise ImageCodecError(f"{len(data)} bytes that are no readable JPEG or PNG")
     return np.asarray(pixels, np.uint8)
@@ -77,6 +80,23 @@ def jpeg_of(frame: Frame, quality: int = DEFAULT_JPEG_QUALITY) -> bytes:
         return frame.jpeg
     assert frame.bgr is not None  # Frame guarantees one of the two
     return encode_jpeg(frame.bgr, quality)
+
+
+def at_size(frame: Frame, height: int, width: int) -> Frame:
+    """Return the frame as the pixels that the policy server would make of it for a policy of (height, width) pixels.
+
+    It stays untouched where that would not make it smaller, and where it has another aspect ratio, which the server
+    must see. An orientation tag turns nothing: a policy sees the sensor's own rows and columns.
+
+    Raises:
+        ImageCodecError: the frame's JPEG is broken.
+    """
+    columns, rows = frame_size(frame)
+    is_smaller = height <= rows and width <= columns and (height, width) != (rows, columns)
+    if not is_smaller or is_distorted((rows, columns), (height, width)):
+        return frame
+    pixels = decode_image(frame.jpeg or b"", turns=False) if frame.bgr is None else frame.bgr
+    return Frame(frame.seq, frame.capture_ns, bgr=resized(pixels, height, width))
 
 
 def pixels_of(frame: Frame) -> Pixels:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from so101_camera.core.frame import Frame
 from so101_camera.errors import ImageCodecError
-from so101_camera.image_codec import decode_image, encode_jpeg, encode_png, frame_size, jpeg_of, pixels_of
+from so101_camera.image_codec import at_size, decode_image, encode_jpeg, encode_png, frame_size, jpeg_of, pixels_of
+from so101_node.resizing import resized
 
 
 def gradient() -> np.ndarray:
@@ -72,3 +73,21 @@ def test_a_picture_that_says_it_lies_on_its_side_has_the_size_it_is_decoded_to()
 def test_a_torn_header_has_no_size(data: bytes) -> None:
     with pytest.raises(ImageCodecError, match=f"{len(data)} bytes of JPEG without a frame header"):
         frame_size(Frame(1, 0, jpeg=data))
+
+
+def test_a_frame_at_the_policys_size_has_the_pixels_that_the_server_would_make() -> None:
+    data = encode_jpeg(gradient())
+    as_file, encoded_here = Frame(1, 5, jpeg=data), Frame(1, 5, jpeg=data, bgr=gradient())
+    for frame, pixels in ((as_file, decode_image(data)), (encoded_here, gradient())):
+        sent = at_size(frame, 24, 32)
+        assert sent.bgr is not None
+        assert (sent.seq, sent.capture_ns, sent.jpeg) == (1, 5, None)
+        assert np.array_equal(sent.bgr, resized(pixels, 24, 32))
+
+
+@pytest.mark.parametrize(
+    "size", [(48, 64), (96, 128), (24, 96), (24, 24), (24, 43)], ids=["same", "larger", "wider", "square", "16:9"]
+)
+def test_a_frame_that_would_not_be_smaller_or_would_be_distorted_stays_as_captured(size: tuple[int, int]) -> None:
+    frame = Frame(1, 0, jpeg=encode_jpeg(gradient()))
+    assert at_size(frame, *size) is frame

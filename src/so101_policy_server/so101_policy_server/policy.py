@@ -104,6 +104,11 @@ class ImageFeature:
     native: bool = False
     trained_size: bool = True
 
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width to which the server brings frames, pixels; (0, 0) = the policy gets them as captured."""
+        return (0, 0) if self.native else (self.height, self.width)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyDescription:

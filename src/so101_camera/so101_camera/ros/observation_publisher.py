@@ -23,7 +23,7 @@ from so101_camera.core.frame import Frame
 from so101_camera.core.frame_phase import FramePhase
 from so101_camera.core.history import FrameHistory
 from so101_camera.errors import ImageCodecError
-from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, encode_png, jpeg_of, pixels_of
+from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, at_size, encode_png, jpeg_of, pixels_of
 from so101_camera.ros.rivals import Rivals
 
 
@@ -75,8 +75,8 @@ class ObservationPublisher:
 
     @property
     def needs_jpeg(self) -> bool:
-        """Whether requests are being served with JPEG, so that encoding ahead keeps 1-3 ms out of each."""
-        return self._rule.is_wanted and not self._lossless
+        """Whether requests are being served with JPEG as captured, so that encoding ahead keeps 1-3 ms out of each."""
+        return self._rule.is_wanted and not self._lossless and not any(self._rule.size)
 
     def rivals(self) -> list[str]:
         """Return the other nodes that answer for this camera; ask about once a second."""
@@ -121,7 +121,14 @@ class ObservationPublisher:
         self._answer_due()
 
     def _on_request(self, message: ObservationRequest) -> None:
-        request = FrameRequest(message.session, message.request_id, message.spec_id, message.history, message.must_go)
+        request = FrameRequest(
+            message.session,
+            message.request_id,
+            message.spec_id,
+            message.history,
+            message.must_go,
+            tuple(map(int, message.frame_sizes)),
+        )
         if message.history > MAX_STEPS:
             self._node.get_logger().warning(
                 f"{self._camera}: a request asks for {message.history} observation steps: "
@@ -172,7 +179,10 @@ class ObservationPublisher:
                 return
             spec = self._rule.spec
             frames = self._history.select(request.steps, spec.period_ns if spec is not None else 0)
+            size = self._rule.size
         try:
+            if any(size):
+                frames = [at_size(frame, *size) for frame in frames]
             answer = [self._observation_image(request, index, frame) for index, frame in enumerate(frames)]
         except ImageCodecError as error:
             # Cheap cameras tear a frame now and then; the next one is as good for this request.
