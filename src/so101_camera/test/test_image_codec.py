@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from so101_camera.core.frame import Frame
 from so101_camera.errors import ImageCodecError
-from so101_camera.image_codec import at_size, decode_image, encode_jpeg, encode_png, frame_size, jpeg_of, pixels_of
+from so101_camera.image_codec import (
+    decode_image,
+    encode_jpeg,
+    encode_png,
+    frame_size,
+    jpeg_of,
+    pixels_of,
+    resized_png,
+)
 from so101_node.resizing import resized
 
 
@@ -79,15 +87,22 @@ def test_a_frame_at_the_policys_size_has_the_pixels_that_the_server_would_make()
     data = encode_jpeg(gradient())
     as_file, encoded_here = Frame(1, 5, jpeg=data), Frame(1, 5, jpeg=data, bgr=gradient())
     for frame, pixels in ((as_file, decode_image(data)), (encoded_here, gradient())):
-        sent = at_size(frame, 24, 32)
-        assert sent.bgr is not None
-        assert (sent.seq, sent.capture_ns, sent.jpeg) == (1, 5, None)
-        assert np.array_equal(sent.bgr, resized(pixels, 24, 32))
+        png = resized_png(frame, 12, 16)
+        assert png is not None
+        assert np.array_equal(decode_image(png), resized(pixels, 12, 16))
 
 
 @pytest.mark.parametrize(
     "size", [(48, 64), (96, 128), (24, 96), (24, 24), (24, 43)], ids=["same", "larger", "wider", "square", "16:9"]
 )
-def test_a_frame_that_would_not_be_smaller_or_would_be_distorted_stays_as_captured(size: tuple[int, int]) -> None:
-    frame = Frame(1, 0, jpeg=encode_jpeg(gradient()))
-    assert at_size(frame, *size) is frame
+def test_a_frame_that_would_not_be_smaller_or_would_be_distorted_goes_as_captured(size: tuple[int, int]) -> None:
+    assert resized_png(Frame(1, 0, jpeg=encode_jpeg(gradient())), *size, lossless=True) is None
+
+
+def test_a_frame_whose_png_would_have_more_bytes_than_its_jpeg_goes_as_captured() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    coarse = encode_jpeg(noise, 10)
+    for frame in (Frame(1, 0, jpeg=coarse), Frame(1, 0, bgr=noise)):
+        assert resized_png(frame, 45, 60) is None
+        assert resized_png(frame, 45, 60, lossless=True) is not None
+    assert resized_png(Frame(1, 0, jpeg=encode_jpeg(noise, 100)), 12, 16) is not None

@@ -93,8 +93,9 @@ def test_each_frame_has_the_size_of_its_own_request(node: StandIn, lossless: boo
     ask(node, 1, 24, 32)
     assert not top.needs_jpeg  # nobody wants the whole frame's
     ask(node, 2, 12, 16)
-    ask(node, 3)
+    ask(node, 3, 48, 64)
+    ask(node, 4)
     assert top.needs_jpeg is not lossless
-    shapes = [decode_image(bytes(sent.image.data)).shape[:2] for sent in node.published]
-    assert shapes == [(24, 32), (12, 16), (48, 64)]
-    assert {sent.image.format for sent in node.published} == {"png" if lossless else "jpeg"}
+    sent = [(decode_image(bytes(one.image.data)).shape[:2], one.image.format) for one in node.published]
+    whole = ((48, 64), "png" if lossless else "jpeg")
+    assert sent == [((24, 32), "png"), ((12, 16), "png"), whole, whole]

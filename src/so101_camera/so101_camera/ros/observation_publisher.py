@@ -23,7 +23,7 @@ from so101_camera.core.frame import Frame
 from so101_camera.core.frame_phase import FramePhase
 from so101_camera.core.history import FrameHistory
 from so101_camera.errors import ImageCodecError
-from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, at_size, encode_png, jpeg_of, pixels_of
+from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, encode_png, jpeg_of, pixels_of, resized_png
 from so101_camera.ros.rivals import Rivals
 
 
@@ -63,6 +63,7 @@ class ObservationPublisher:
             if next_frame_within_s
             else None
         )
+        self._resizes = False  # the last frame that went out
         self.frames = self.observations = 0
 
         self._sending = threading.Lock()  # guards the publisher and its depth, which a request may change
@@ -76,7 +77,7 @@ class ObservationPublisher:
     @property
     def needs_jpeg(self) -> bool:
         """Whether requests are being served with JPEG as captured, so that encoding ahead keeps 1-3 ms out of each."""
-        return self._rule.is_wanted and not self._lossless and not any(self._rule.size)
+        return self._rule.is_wanted and not self._lossless and not self._resizes
 
     def rivals(self) -> list[str]:
         """Return the other nodes that answer for this camera; ask about once a second."""
@@ -181,9 +182,7 @@ class ObservationPublisher:
             frames = self._history.select(request.steps, spec.period_ns if spec is not None else 0)
             size = self._rule.size
         try:
-            if any(size):
-                frames = [at_size(frame, *size) for frame in frames]
-            answer = [self._observation_image(request, index, frame) for index, frame in enumerate(frames)]
+            answer = [self._observation_image(request, index, frame, size) for index, frame in enumerate(frames)]
         except ImageCodecError as error:
             # Cheap cameras tear a frame now and then; the next one is as good for this request.
             with self._lock:
@@ -197,7 +196,10 @@ class ObservationPublisher:
                 self._observation.publish(message)
         self.observations += 1
 
-    def _observation_image(self, request: FrameRequest, index: int, frame: Frame) -> ObservationImage:
+    def _observation_image(
+        self, request: FrameRequest, index: int, frame: Frame, size: tuple[int, int]
+    ) -> ObservationImage:
+        """`size`: height and width that the policy reads, pixels; (0, 0) = as captured."""
         message = ObservationImage(
             session=request.session,
             request_id=request.request_id,
@@ -205,9 +207,13 @@ class ObservationPublisher:
             history_index=index,
             frame_seq=frame.seq,
         )
-        if self._lossless:
+        png = resized_png(frame, *size, lossless=self._lossless) if any(size) else None
+        self._resizes = png is not None
+        if png is None and self._lossless:
+            png = encode_png(pixels_of(frame))
+        if png is not None:
             message.image.format = "png"
-            message.image.data = _bytes_field(encode_png(pixels_of(frame)))
+            message.image.data = _bytes_field(png)
             message.image.header = self.header(frame)
         else:
             message.image = self.compressed_image(frame)
