@@ -88,8 +88,8 @@ def jpeg_of(frame: Frame, quality: int = DEFAULT_JPEG_QUALITY) -> bytes:
 def resized_png(frame: Frame, height: int, width: int, *, lossless: bool = False) -> bytes | None:
     """Return as a PNG file what the policy server would make of the frame for a policy of (height, width) pixels.
 
-    PNG, because a second JPEG of so few pixels moves rows of a chunk by up to 0.025 rad (the demo's policy, quality 90).
-    Nothing is lost so: from a camera that gives JPEG the server gets the very pixels that it would have made itself. An
+    PNG, because a second JPEG of so few pixels moves a chunk, by up to 0.025 rad with the demo's policy. Nothing
+    is lost so: from a camera that gives JPEG the server gets the very pixels that it would have made itself. An
     orientation tag turns nothing: a policy sees the sensor's own rows and columns.
 
     Returns:
