@@ -100,10 +100,11 @@ def resized_png(frame: Frame, height: int, width: int, *, lossless: bool = False
         ImageCodecError: the frame's JPEG is broken.
     """
     columns, rows = frame_size(frame)
-    is_smaller = height <= rows and width <= columns and (height, width) != (rows, columns)
-    if not is_smaller or is_distorted((rows, columns), (height, width)):
+    if height > rows or width > columns or (height, width) == (rows, columns):
         return None
     pixels = decode_image(frame.jpeg or b"", turns=False) if frame.bgr is None else frame.bgr
+    if is_distorted(pixels.shape[:2], (height, width)):
+        return None
     png = encode_png(resized(pixels, height, width))
     whole = SMALL_JPEG_BYTES_PER_PIXEL * rows * columns if frame.jpeg is None else len(frame.jpeg)
     return png if lossless or len(png) < whole else None

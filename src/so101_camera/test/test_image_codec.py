@@ -66,13 +66,25 @@ def test_the_size_of_a_jpeg_is_read_from_its_header(options: list[int]) -> None:
     assert frame_size(Frame(1, 0, jpeg=data[:2] + table + fill + data[2:])) == (64, 48)
 
 
-def test_a_picture_that_says_it_lies_on_its_side_has_the_size_it_is_decoded_to() -> None:
+def on_its_side(data: bytes) -> Frame:
+    """The JPEG with a tag that says so."""
     tiff = b"II*\0\x08\0\0\0" + b"\x01\0" + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0" + bytes(4)
     exif = b"\xff\xe1" + (len(tiff) + 8).to_bytes(2, "big") + b"Exif\0\0" + tiff
-    data = encode_jpeg(gradient())
-    frame = Frame(1, 0, jpeg=data[:2] + exif + data[2:])
+    return Frame(1, 0, jpeg=data[:2] + exif + data[2:])
+
+
+def test_a_picture_that_says_it_lies_on_its_side_has_the_size_it_is_decoded_to() -> None:
+    frame = on_its_side(encode_jpeg(gradient()))
     assert pixels_of(frame).shape == (64, 48, 3)
     assert frame_size(frame) == (48, 64)
+
+
+def test_a_frame_that_says_it_lies_on_its_side_is_resized_as_the_sensor_gave_it() -> None:
+    data = encode_jpeg(gradient())
+    png = resized_png(on_its_side(data), 12, 16)
+    assert png is not None
+    assert np.array_equal(decode_image(png), resized(decode_image(data), 12, 16))
+    assert resized_png(on_its_side(data), 16, 12) is None
 
 
 @pytest.mark.parametrize(
