@@ -31,10 +31,11 @@ cameras; and compares the chunk with LeRobot itself on the same frames and the s
 by tick, and where the policy reads one step with `predict_action_chunk` as well. They agree within 1e-5 rad. What is
 not shown by it: that a large checkpoint fits a device, how fast it is, or that it does its task.
 
-*Frames*: "as trained": resized to the size that trained the policy; "any": the policy gets the camera's own, and
-resizes as in training; with a field's name: any where that field is set, else as trained. *History*: observation steps
-by default; the queue and the cameras send as many as the checkpoint reads. *RTC*: whether it continues the rows that
-are still to be executed ([tuning](../how-to/tuning.md)).
+*Frames*: "as trained": resized to the size that trained the policy, at the server or on the robot
+([frame sizes](../how-to/cameras.md#frame-sizes)); "any": the policy gets the camera's own, and resizes as in training;
+with a field's name: any where that field is set, else as trained. *History*: observation steps by default; the queue
+and the cameras send as many as the checkpoint reads. *RTC*: whether it continues the rows that are still to be executed
+([tuning](../how-to/tuning.md)).
 """
 
 PLUGIN_HEADER = """## Plugins

@@ -71,6 +71,7 @@ def server_from(message: PolicyStatus) -> inputs.ServerReport:
         cameras=tuple(message.cameras),
         cause=message.cause,
         fingerprint=message.fingerprint,
+        frame_sizes=tuple(map(int, message.frame_sizes)),
     )
 
 
@@ -144,6 +145,7 @@ def request_message(stamp: Time, request: ChunkRequest) -> ObservationRequest:
     message.leftover_rows = request.leftover_rows
     message.leftover = array("f", request.leftover)
     message.server_id = request.server_id
+    message.frame_sizes = array("I", request.frame_sizes)
     return message
 
 

@@ -4,8 +4,15 @@
 from dataclasses import replace
 
 import pytest
-from so101_action_queue.core.camera_choice import PATIENCE_S, CameraChoice, names_of_policy, names_of_robot
+from so101_action_queue.core.camera_choice import (
+    PATIENCE_S,
+    CameraChoice,
+    frame_sizes,
+    names_of_policy,
+    names_of_robot,
+)
 from so101_action_queue.core.inputs import ServerReport
+from so101_action_queue.core.settings import QueueSettings
 from so101_node.protocol import PolicyState
 
 S = 1_000_000_000
@@ -85,3 +92,16 @@ def test_a_camera_that_is_gone_for_a_moment_still_counts() -> None:
     assert choice.choose(0, says("top"), OURS)
     choice.find([])
     assert not choice.choose(9 * S, says("top"), OURS)
+
+
+def test_frames_are_requested_at_the_size_that_the_server_announced_for_each_camera_by_name() -> None:
+    settings = QueueSettings(cameras=("front", "side", "wrist"), frame_size="policy")
+    server = says("wrist", "front", frame_sizes=(96, 128, 0, 0))
+    assert frame_sizes(settings, server) == (0, 0, 0, 0, 96, 128)
+    assert frame_sizes(replace(settings, frame_size="camera"), server) == ()
+
+
+@pytest.mark.parametrize("told", [(), (0, 0, 0, 0), (96,)])
+def test_a_server_that_announces_no_size_gets_frames_as_captured(told: tuple[int, ...]) -> None:
+    settings = QueueSettings(cameras=("front", "wrist"), frame_size="policy")
+    assert frame_sizes(settings, says("front", "wrist", frame_sizes=told)) == ()

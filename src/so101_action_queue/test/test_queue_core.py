@@ -298,6 +298,15 @@ def test_a_changed_task_asks_at_once_and_is_carried() -> None:
     assert session.spec_id == spec_id
 
 
+def test_frames_are_requested_at_the_size_of_the_policy_that_took_up_the_spec() -> None:
+    session = running(settings(cameras=("top",), frame_size="policy"))
+    assert session.trace.requests[-1].frame_sizes == ()
+    session.server = replace(session.server, horizon=50, cameras=("top",), frame_sizes=(96, 128))
+    assert session.run(3.0).requests[-1].frame_sizes == (96, 128)
+    session.journal.change(session.now_ns, replace(session.settings, frame_size="camera"))
+    assert session.run(3.0).requests[-1].frame_sizes == ()
+
+
 def test_another_policy_is_named_while_rows_are_executed_and_no_tick_starves() -> None:
     session = running()
     spec_id = session.spec_id

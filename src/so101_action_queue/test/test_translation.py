@@ -56,12 +56,14 @@ def test_a_request_fills_every_field_of_the_request() -> None:
     request = ChunkRequest(
         session=2**63 + 1, request_id=2, spec_id=3, step=4, must_go=True, task="t", history=1, joint_names=("pan",),
         positions=(0.5,), positions_age_s=0.01, expected_delay_steps=5, leftover_rows=2, leftover=(0.25, 0.75),
+        frame_sizes=(96, 128),
     )  # fmt: skip
     message = translation.request_message(STAMP, request)
     assert (message.session, message.request_id, message.spec_id, message.step) == (2**63 + 1, 2, 3, 4)
     assert (message.must_go, message.task, message.history, message.positions_age) == (True, "t", 1, 0.01)
     assert (message.expected_delay_steps, message.leftover_rows) == (5, 2)
     assert (list(message.positions), list(message.leftover)) == ([0.5], [0.25, 0.75])
+    assert list(message.frame_sizes) == [96, 128]
     assert message.header.stamp == STAMP
 
 

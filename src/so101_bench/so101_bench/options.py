@@ -27,6 +27,7 @@ class BenchOptions:
         restart: whether the server is killed and started again after the last round.
         request_policy: of our queue.
         next_frame_within_s: of our cameras.
+        frame_size: of our queue.
         link: whether our side is measured a second time, robot and server joined by the link alone.
         report, plots: where to write JSON and plots; None = nowhere.
     """
@@ -42,6 +43,7 @@ class BenchOptions:
     chunk_size_threshold: float = 0.5
     actions_per_chunk: int = 50
     next_frame_within_s: float = 0.0
+    frame_size: str = "camera"
     link: bool = False
     report: Path | None = None
     plots: Path | None = None
@@ -90,6 +92,9 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
         help="next_frame_within_s of our cameras (default 0)",
     )
     lerobot.add_argument(
+        "--frame-size", choices=("camera", "policy"), default="camera", help="frame_size of our queue (default camera)"
+    )
+    lerobot.add_argument(
         "--actions-per-chunk", type=int, default=50, help="rows of a chunk on both sides, 10 to 100 (default 50)"
     )
     lerobot.add_argument(
@@ -126,6 +131,7 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
         chunk_size_threshold=given.threshold,
         actions_per_chunk=given.actions_per_chunk,
         next_frame_within_s=given.next_frame_within,
+        frame_size=given.frame_size,
         link=given.link,
         report=given.report,
         plots=given.plots,

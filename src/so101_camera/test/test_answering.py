@@ -140,3 +140,13 @@ def test_a_newer_request_has_a_wait_of_its_own() -> None:
     camera.on_request(request(1), 0, wait_ns=10)
     assert not camera.on_request(request(2), 5)
     assert camera.due(5, frame_ready=True) == request(2)
+
+
+def test_a_camera_finds_its_size_by_its_place_in_the_spec_and_goes_back_to_frames_as_captured() -> None:
+    camera = rule("wrist")
+    sizes = [(96, 128, 48, 64), (), (96, 128), (96, 128, 0, 64), (96, 128, 24, 32)]
+    seen = []
+    for number, size in enumerate(sizes, 1):
+        assert answered(camera, FrameRequest(1, number, 7, frame_sizes=size))
+        seen.append(camera.size)
+    assert seen == [(48, 64), (0, 0), (0, 0), (0, 0), (24, 32)]

@@ -48,8 +48,10 @@ def camera(node: StandIn, **options: Any) -> ObservationPublisher:
     return made
 
 
-def ask(node: StandIn, request_id: int) -> None:
-    node.hear["observation_request"](ObservationRequest(session=5, request_id=request_id, spec_id=9, history=1))
+def ask(node: StandIn, request_id: int, *size: int) -> None:
+    node.hear["observation_request"](
+        ObservationRequest(session=5, request_id=request_id, spec_id=9, history=1, frame_sizes=size)
+    )
 
 
 def test_a_frame_that_cannot_be_decoded_leaves_the_request_to_the_next_one(node: StandIn) -> None:
@@ -81,3 +83,19 @@ def test_jpeg_bytes_are_passed_on_without_a_look_at_them(node: StandIn) -> None:
     top.add(Frame(1, 1, jpeg=TORN))
     ask(node, 1)
     assert [bytes(answer.image.data) for answer in node.published] == [TORN]
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_each_frame_has_the_size_of_its_own_request(node: StandIn, lossless: bool) -> None:
+    top = camera(node, lossless=lossless)
+    top.add(Frame(1, 1, bgr=PICTURE))
+    assert top.needs_jpeg is not lossless
+    ask(node, 1, 24, 32)
+    assert not top.needs_jpeg  # nobody wants the whole frame's
+    ask(node, 2, 12, 16)
+    ask(node, 3, 48, 64)
+    ask(node, 4)
+    assert top.needs_jpeg is not lossless
+    sent = [(decode_image(bytes(one.image.data)).shape[:2], one.image.format) for one in node.published]
+    whole = ((48, 64), "png" if lossless else "jpeg")
+    assert sent == [((24, 32), "png"), ((12, 16), "png"), whole, whole]

@@ -104,6 +104,11 @@ class ImageFeature:
     native: bool = False
     trained_size: bool = True
 
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width to which the server brings frames, pixels; (0, 0) = the policy gets them as captured."""
+        return (0, 0) if self.native else (self.height, self.width)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyDescription:
@@ -249,6 +254,13 @@ class Policy(Protocol):
     def reset(self) -> None:
         """Forget everything about earlier observations; called whenever another session asks than the one before."""
         ...
+
+
+def close_policy(policy: Policy) -> None:
+    """Let a policy that is unloaded give back the memory that does not go with its object, where it has such."""
+    close = getattr(policy, "close", None)
+    if callable(close):
+        close()
 
 
 class BatchingPolicy(Policy, Protocol):

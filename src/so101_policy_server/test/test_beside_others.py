@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 import weakref
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from so101_policy_server.policy import Observation, PolicySource
 lerobot_policy = pytest.importorskip("so101_policy_server.lerobot.lerobot_policy", reason="LeRobot is not installed")
 
 import torch  # noqa: E402 - what needs LeRobot
+from so101_policy_server.lerobot import beside_others  # noqa: E402
 from so101_policy_server.lerobot.beside_others import a_pass, loading  # noqa: E402
 from transformers import LlamaConfig, LlamaModel  # noqa: E402
 
@@ -74,7 +77,7 @@ def test_chunks_stay_bit_equal_while_another_policy_is_loaded_under_another_defa
 
 
 def test_a_pass_has_the_default_dtype_to_itself_and_does_not_wait_for_the_end_of_the_building() -> None:
-    changed, passed = threading.Event(), threading.Event()
+    warm, changed, passed = threading.Event(), threading.Event(), threading.Event()
     home = torch.get_default_dtype()
     built: set[torch.dtype] = set()
     seen: set[torch.dtype] = set()
@@ -91,20 +94,42 @@ def test_a_pass_has_the_default_dtype_to_itself_and_does_not_wait_for_the_end_of
             torch.set_default_dtype(home)
 
     def passes() -> None:
+        with a_pass():  # as each thread warms its policy up
+            warm.set()
+        assert changed.wait(WAIT_S)
         for _ in range(5):
             with a_pass():
                 seen.update(torch.zeros(1).dtype for _ in range(20))
         passed.set()
 
     threads = [threading.Thread(target=other_loads), threading.Thread(target=passes)]
-    threads[0].start()
-    assert changed.wait(WAIT_S)
     threads[1].start()
+    assert warm.wait(WAIT_S)
+    threads[0].start()
     for thread in threads:
         thread.join(WAIT_S)
     assert passed.is_set()  # within the building, which goes on until then
     assert (seen, built) == ({home}, {torch.float64})
     assert torch.get_default_dtype() == home
+
+
+def test_building_is_not_slowed_where_no_other_thread_has_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside_others._DTYPE, "_passes", Counter())
+    home, looks = torch.get_default_dtype(), []
+
+    def builds() -> None:
+        with loading(), a_pass():  # as a policy does that loads a part of it when it warms up
+            torch.set_default_dtype(torch.bfloat16)
+            looks.append(sys.getprofile() is not None)
+            torch.set_default_dtype(home)
+
+    for _ in range(2):
+        thread = threading.Thread(target=builds)
+        thread.start()
+        thread.join(WAIT_S)
+        with a_pass():  # this thread has a policy from now on
+            pass
+    assert looks == [False, True]
 
 
 def test_a_part_that_is_loaded_within_the_first_pass_waits_for_no_pass_of_its_own() -> None:

@@ -51,7 +51,7 @@ def observer() -> Iterator[Observer]:
 
 @pytest.fixture
 def start_camera(tmp_path: Path) -> Iterator[Callable[[str], None]]:
-    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     for index in range(3):
         cv2.imwrite(str(tmp_path / f"{index}.jpg"), noise)
     running = []
@@ -95,7 +95,11 @@ def robot(examples, spy_policy) -> Iterator[Callable]:
         close()
 
 
-@pytest.mark.parametrize("parameters", [{}, {"cameras": "[front,top,wrist]"}], ids=["nothing said", "all named"])
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"cameras": "[front,top,wrist]", "frame_size": "policy"}],
+    ids=["nothing said", "all named, at the policy's size"],
+)
 def test_a_policy_that_reads_one_of_three_cameras_gets_that_and_the_others_send_nothing(
     observer: Observer, start_camera, robot, parameters
 ) -> None:
@@ -105,6 +109,8 @@ def test_a_policy_that_reads_one_of_three_cameras_gets_that_and_the_others_send_
     assert observer.wait(observer.is_answered), world.summary()
     assert {image.camera for image in observer.images} == {"top"}
     assert list(observer.specs[-1].cameras) == ["top"]
+    sent = {cv2.imdecode(np.asarray(image.image.data), cv2.IMREAD_COLOR).shape[:2] for image in observer.images}
+    assert sent == {(24, 32) if parameters else (48, 64)}
     code, output, _ = queue.leave()
     assert code == 0
     if parameters:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from so101_msgs.msg import ActionChunk, ObservationImage, ObservationRequest, PolicySpec, PolicyStatus
@@ -41,6 +43,7 @@ def test_a_request_keeps_rows_and_columns() -> None:
         expected_delay_steps=7,
         leftover_rows=1,
         leftover=[7.0, 8.0, 9.0],
+        frame_sizes=[96, 128, 0, 0],
     )
     request = to_request(message, "/left", 11)
     assert (request.key.session.robot, request.key.session.session, request.key.request_id) == ("/left", 2**64 - 1, 3)
@@ -48,6 +51,7 @@ def test_a_request_keeps_rows_and_columns() -> None:
     assert request.positions.tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
     assert request.leftover.tolist() == [[7.0, 8.0, 9.0]]
     assert (request.expected_delay_steps, request.received_ns, request.fault) == (7, 11, "")
+    assert request.frame_sizes == ((96, 128), (0, 0))
 
 
 @pytest.mark.parametrize("field", ["session", "request_id"])
@@ -145,11 +149,14 @@ def report(examples, **changes) -> StatusReport:
 
 def test_a_status_describes_the_policy(examples) -> None:
     described = examples.description(fingerprint="ab" * 32, optimization=("9 to 3 ms", "one: kept"))
+    resized, as_captured = described.images
+    described = replace(described, images=(resized, replace(as_captured, native=True)))
     status = to_status(report(examples, policy=described), 77, "lab", 5, leaving=True)
     assert (status.server_id, status.server_name, status.sequence, status.leaving) == (77, "lab", 5, True)
     assert (status.spec_id, status.state, status.busy_session, status.busy_request_id) == (9, PolicyStatus.READY, 7, 4)
     assert (status.policy_type, status.path, status.device, status.horizon) == ("act", "/models/pick", "cpu", 50)
     assert (list(status.cameras), list(status.camera_shapes)) == (["a", "b"], [3, 24, 32, 3, 24, 32])
+    assert list(status.frame_sizes) == [24, 32, 0, 0]
     assert (status.inference_p50, status.inference_p95, status.answered, status.failed) == (0.1, 0.2, 3, 4)
     assert (status.fingerprint, status.optimization) == ("ab" * 32, "9 to 3 ms")
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from so101_node.protocol import ChunkStatus, PolicyState
 from so101_policy_server.core import causes
@@ -42,7 +44,10 @@ class Bench:
                 self.take(self.server.decoded(effect.frame, self.examples.picture(), 0))
 
     def ready(self, path: str, size_mb: float, at_s: float = 0.0, cameras=("front", "wrist"), **description) -> None:
+        """`height` and `width` are those of every image."""
+        size = {name: description.pop(name) for name in ("height", "width") if name in description}
         described = self.examples.description(*cameras, path=path, memory_bytes=int(size_mb * MB), **description)
+        described = replace(described, images=tuple(replace(image, **size) for image in described.images))
         self.take(self.server.loaded(described, int(at_s * NS), place=self.places[path]))
 
     def fail(self, path: str, reason: str) -> None:
@@ -229,6 +234,22 @@ def test_a_request_that_was_made_for_the_first_is_still_served_by_it(bench) -> N
     assert one.taken_by(OWN, 2.2) == []
     one.ask("/left", 4, at_s=2.3, spec_id=10)  # made for it no more
     assert one.answers[-1].status is ChunkStatus.BAD_REQUEST
+
+
+def test_frames_at_the_size_of_the_first_are_served_by_it_and_by_no_other(bench) -> None:
+    one = bench()
+    one.name("/left", "")
+    one.ask("/left", 1, frame_sizes=((24, 32), (24, 32)))
+    one.taken_by(OWN)
+    one.name("/left", "/models/place", spec_id=10)
+    one.ready("/models/place", 50, at_s=2.0, height=48, width=64)
+    one.ask("/left", 2, at_s=2.1, spec_id=10, frame_sizes=((24, 32), (24, 32)))
+    assert one.taken_by(OWN, 2.1) == ["/left"]
+    one.ask("/left", 3, at_s=2.2, spec_id=10, frame_sizes=((48, 64), (0, 0)))
+    assert one.taken_by("/models/place", 2.2) == ["/left"]
+    one.ask("/left", 4, at_s=2.3, spec_id=10, frame_sizes=((48, 64), (24, 32)))
+    assert one.answers[-1].status is ChunkStatus.BAD_REQUEST
+    assert one.answers[-1].message == "frames of camera wrist were requested at 32x24: the policy reads 64x48"
 
 
 def test_a_successor_that_cannot_be_loaded_leaves_the_first_in_place(bench) -> None:

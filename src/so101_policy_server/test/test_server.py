@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,17 @@ def test_a_request_that_contradicts_itself_is_a_bad_request(examples, changes, r
     answer = only_answer(examples.ready_server().request(examples.request(**changes), 0))
     assert answer.status is ChunkStatus.BAD_REQUEST
     assert answer.message.startswith(reason)
+
+
+def test_a_policy_that_resizes_frames_itself_gets_none_at_another_size_than_the_cameras(examples) -> None:
+    server = PolicyServer(examples.config())
+    server.start()
+    server.activate()
+    described = examples.description()
+    server.loaded(replace(described, images=tuple(replace(image, native=True) for image in described.images)), 0)
+    server.spec("", examples.spec(), 0)
+    reply = only_answer(server.request(examples.request(frame_sizes=((0, 0), (24, 32))), 0))
+    assert reply.message == "frames of camera wrist were requested at 32x24: the policy reads them as captured"
 
 
 def test_more_history_than_the_policy_reads_is_cut_to_the_newest(examples) -> None:

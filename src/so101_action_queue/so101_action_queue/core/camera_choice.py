@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which cameras policy_spec names: of those that the robot has, the ones that the policy reads.
+"""Which cameras policy_spec names: of those that the robot has, the ones that the policy reads; and their frames' size.
 
 Cameras that the spec does not name send nothing, so a camera that no policy looks at costs no bandwidth.
 """
@@ -10,6 +10,7 @@ from typing import Final
 from so101_node.protocol import PolicyState
 
 from so101_action_queue.core.inputs import ServerReport
+from so101_action_queue.core.settings import QueueSettings
 
 IMAGE_PREFIX: Final = "observation.images."
 
@@ -30,6 +31,23 @@ def names_of_robot(cameras: Iterable[str], rename: Mapping[str, str]) -> dict[st
     """Return how the robot calls cameras of the policy: the policy's name -> the robot's; `rename` as above."""
     back = {after: before.removeprefix(IMAGE_PREFIX) for before, after in rename.items()}
     return {name: back.get(IMAGE_PREFIX + name, name) for name in cameras}
+
+
+def frame_sizes(settings: QueueSettings, server: ServerReport) -> tuple[int, ...]:
+    """Return the size at which each camera of the spec may send the frames of a request to this server.
+
+    Sizes come from the same report that says which spec the server has taken up: a request never has those of another
+    policy than the one that its server announced.
+
+    Returns:
+        Height and width, pixels, in the order of `settings.cameras`, flat; 0, 0 = as captured; empty = all as captured.
+    """
+    if settings.frame_size != "policy":
+        return ()
+    pairs = zip(server.frame_sizes[::2], server.frame_sizes[1::2], strict=False)
+    known = dict(zip(server.cameras, pairs, strict=False))
+    sizes = tuple(side for camera in settings.cameras for side in known.get(camera, (0, 0)))
+    return sizes if any(sizes) else ()
 
 
 class CameraChoice:

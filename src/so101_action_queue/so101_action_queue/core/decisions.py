@@ -25,7 +25,8 @@ class ChunkRequest:
     """One ObservationRequest: a snapshot of step, joint positions and leftover taken in one tick.
 
     positions: history x joints, row-major, newest last. leftover: rows x joints, row-major, from `step` on. server_id:
-    who shall answer; 0 = every server.
+    who shall answer; 0 = every server. frame_sizes: height and width, pixels, for each camera of the spec, flat; 0, 0 =
+    as captured; empty = all as captured.
     """
 
     session: int
@@ -42,6 +43,7 @@ class ChunkRequest:
     leftover_rows: int = 0
     leftover: tuple[float, ...] = ()
     server_id: int = 0
+    frame_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,10 @@ class DriverReport:
 
 @dataclass(frozen=True, slots=True)
 class ServerReport:
-    """One heartbeat of a policy server."""
+    """One heartbeat of a policy server.
+
+    frame_sizes: height and width, pixels, of each camera's frames in the order of `cameras`, flat; 0, 0 = as captured.
+    """
 
     server_id: int
     server_name: str
@@ -102,6 +105,7 @@ class ServerReport:
     cameras: tuple[str, ...] = ()
     cause: str = ""
     fingerprint: str = ""
+    frame_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from so101_action_queue.core.aggregation import AGGREGATIONS
+from so101_action_queue.core.camera_choice import frame_sizes
 from so101_action_queue.core.decisions import ChunkRequest, OpenRequest
 from so101_action_queue.core.execution import Execution
 from so101_action_queue.core.inputs import JointPositions, ServerReport
@@ -228,6 +229,7 @@ class Requests:
             leftover_rows=len(leftover),
             leftover=tuple(leftover.ravel().tolist()),
             server_id=opened.server_id,
+            frame_sizes=frame_sizes(settings, server),
         )
 
     def open(

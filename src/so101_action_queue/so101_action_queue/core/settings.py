@@ -16,6 +16,10 @@ REQUEST_POLICIES = ("threshold", "adaptive")
 """Names of the rules in `request_rules`, which reads these settings."""
 
 
+FRAME_SIZES = ("camera", "policy")
+"""Whose size the frames of a request have; `camera_choice.frame_sizes` reads it."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
     """Parameters of the action queue. Those that are not read-only may change while the arm moves."""
@@ -68,6 +72,14 @@ class QueueSettings:
         "hold",
         "hold: execute the rows ahead, hold, resume automatically; stop: clear at once and wait for start",
         choices=("hold", "stop"),
+        read_only=False,
+    )
+    frame_size: str = parameter(
+        "camera",
+        "size at which the cameras send their frames: camera, as captured; policy, that to which the server resizes "
+        "them anyway, for policies that do not resize themselves: less to encode, send and decode. Recorded "
+        "<camera>/observation has that size too",
+        choices=FRAME_SIZES,
         read_only=False,
     )
     # when to request

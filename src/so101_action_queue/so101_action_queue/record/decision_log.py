@@ -166,6 +166,7 @@ def virtual_message(entry: JournalEntry, joint_names: tuple[str, ...]) -> QueueD
             busy_session=value.busy_session, n_obs_steps=value.n_obs_steps, leaving=value.leaving,
             message=value.message, horizon=value.horizon, supports_rtc=value.supports_rtc,
             cameras=list(value.cameras), cause=value.cause, fingerprint=value.fingerprint,
+            frame_sizes=list(value.frame_sizes),
         )  # fmt: skip
     elif entry.kind is DecisionInput.DRIVER_STATUS:
         source = DriverStatus(

@@ -126,6 +126,7 @@ class OurSide(Side):
                 "actions_per_chunk": options.actions_per_chunk,
                 "chunk_size_threshold": options.chunk_size_threshold,
                 "request_policy": options.request_policy,
+                "frame_size": options.frame_size,
                 "connect_timeout_s": 120.0,
                 "start_on_activate": True,
             },

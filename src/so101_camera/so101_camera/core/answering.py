@@ -31,6 +31,8 @@ class FrameRequest:
         spec_id: the PolicySpec it belongs to.
         history: observation steps wanted, 1 = now only; 0 is read as 1.
         must_go: the robot has nothing left to execute, so that it waits for no frame.
+        frame_sizes: height and width at which each camera of the spec may send its frames, pixels, flat; 0, 0 = as
+            captured; empty = all as captured.
     """
 
     session: int
@@ -38,6 +40,7 @@ class FrameRequest:
     spec_id: int
     history: int = 1
     must_go: bool = False
+    frame_sizes: tuple[int, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -53,9 +56,18 @@ class CameraSpec:
     cameras: tuple[str, ...]
     period_ns: int
 
+    def size_for(self, camera: str, request: FrameRequest) -> tuple[int, int]:
+        """Return height and width that the request gives this camera's frames, pixels; (0, 0) = as captured."""
+        at = 2 * self.cameras.index(camera) if camera in self.cameras else 0
+        height, width = (*request.frame_sizes[at : at + 2], 0, 0)[:2]
+        return (height, width) if height and width else (0, 0)
+
 
 class AnsweringRule:
-    """Decides for one camera. Not thread-safe; the owner holds a lock."""
+    """Decides for one camera. Not thread-safe; the owner holds a lock.
+
+    `size`: height and width, pixels, at which the request that `due` gave last wants frames; (0, 0) = as captured.
+    """
 
     def __init__(self, camera: str) -> None:
         self._camera = camera
@@ -64,6 +76,7 @@ class AnsweringRule:
         self._pending: tuple[FrameRequest, int] | None = None
         self._given: tuple[FrameRequest, int] | None = None
         self._hold_until_ns = 0
+        self.size = (0, 0)
 
     @property
     def spec(self) -> CameraSpec | None:
@@ -124,6 +137,7 @@ class AnsweringRule:
         if not self.is_wanted:
             return None
         self._answered.append((request.session, request.request_id))
+        self.size = self._spec.size_for(self._camera, request)
         return request
 
     def take_back(self, request: FrameRequest) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames that change their size while a camera runs: a policy was trained with one, and fits any other to it."""
 
-import math
 from collections.abc import Callable
 
 from so101_node.diagnostics import Cause, Level
+from so101_node.protocol.aspect import is_distorted
 
 from so101_camera.core.frame import Frame
 from so101_camera.errors import ImageCodecError
@@ -15,9 +15,6 @@ SIZE_CHANGED = Cause(
     "the frames have another size than at first, and the policy gets them fitted to its own",
     "set the camera back to what it gave in training; if the new size is meant, restart this node",
 )
-
-# As the policy server's: fitted to the policy's size, frames within this of its aspect ratio are not distorted much.
-SAME_ASPECT = math.log(1.1)
 
 
 class SizeWatch:
@@ -57,9 +54,7 @@ class SizeWatch:
         """Return both sizes while the frames have another than the first one, else ""."""
         if self._first is None or self._last is None or self._last == self._first:
             return ""
-        (first_width, first_height), (width, height) = self._first, self._last
-        is_distorted = abs(math.log(width * first_height / (height * first_width))) > SAME_ASPECT
-        shape = ", of another aspect ratio" if is_distorted else ""
+        shape = ", of another aspect ratio" if is_distorted(self._last, self._first) else ""
         return f"{_text(self._last)}{shape}, {_text(self._first)} at first"
 
 

@@ -23,7 +23,7 @@ from so101_camera.core.frame import Frame
 from so101_camera.core.frame_phase import FramePhase
 from so101_camera.core.history import FrameHistory
 from so101_camera.errors import ImageCodecError
-from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, encode_png, jpeg_of, pixels_of
+from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, encode_png, jpeg_of, pixels_of, resized_png
 from so101_camera.ros.rivals import Rivals
 
 
@@ -63,6 +63,7 @@ class ObservationPublisher:
             if next_frame_within_s
             else None
         )
+        self._resizes = False  # the last frame that went out
         self.frames = self.observations = 0
 
         self._sending = threading.Lock()  # guards the publisher and its depth, which a request may change
@@ -75,8 +76,8 @@ class ObservationPublisher:
 
     @property
     def needs_jpeg(self) -> bool:
-        """Whether requests are being served with JPEG, so that encoding ahead keeps 1-3 ms out of each."""
-        return self._rule.is_wanted and not self._lossless
+        """Whether requests are being served with JPEG as captured, so that encoding ahead keeps 1-3 ms out of each."""
+        return self._rule.is_wanted and not self._lossless and not self._resizes
 
     def rivals(self) -> list[str]:
         """Return the other nodes that answer for this camera; ask about once a second."""
@@ -121,7 +122,14 @@ class ObservationPublisher:
         self._answer_due()
 
     def _on_request(self, message: ObservationRequest) -> None:
-        request = FrameRequest(message.session, message.request_id, message.spec_id, message.history, message.must_go)
+        request = FrameRequest(
+            message.session,
+            message.request_id,
+            message.spec_id,
+            message.history,
+            message.must_go,
+            tuple(map(int, message.frame_sizes)),
+        )
         if message.history > MAX_STEPS:
             self._node.get_logger().warning(
                 f"{self._camera}: a request asks for {message.history} observation steps: "
@@ -172,8 +180,9 @@ class ObservationPublisher:
                 return
             spec = self._rule.spec
             frames = self._history.select(request.steps, spec.period_ns if spec is not None else 0)
+            size = self._rule.size
         try:
-            answer = [self._observation_image(request, index, frame) for index, frame in enumerate(frames)]
+            answer = [self._observation_image(request, index, frame, size) for index, frame in enumerate(frames)]
         except ImageCodecError as error:
             # Cheap cameras tear a frame now and then; the next one is as good for this request.
             with self._lock:
@@ -187,7 +196,10 @@ class ObservationPublisher:
                 self._observation.publish(message)
         self.observations += 1
 
-    def _observation_image(self, request: FrameRequest, index: int, frame: Frame) -> ObservationImage:
+    def _observation_image(
+        self, request: FrameRequest, index: int, frame: Frame, size: tuple[int, int]
+    ) -> ObservationImage:
+        """`size`: height and width that the policy reads, pixels; (0, 0) = as captured."""
         message = ObservationImage(
             session=request.session,
             request_id=request.request_id,
@@ -195,9 +207,13 @@ class ObservationPublisher:
             history_index=index,
             frame_seq=frame.seq,
         )
-        if self._lossless:
+        png = resized_png(frame, *size, lossless=self._lossless) if any(size) else None
+        self._resizes = png is not None
+        if png is None and self._lossless:
+            png = encode_png(pixels_of(frame))
+        if png is not None:
             message.image.format = "png"
-            message.image.data = _bytes_field(encode_png(pixels_of(frame)))
+            message.image.data = _bytes_field(png)
             message.image.header = self.header(frame)
         else:
             message.image = self.compressed_image(frame)

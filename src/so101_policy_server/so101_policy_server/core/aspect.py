@@ -4,20 +4,15 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+
+from so101_node.protocol.aspect import is_distorted
 
 from so101_policy_server.core.request import CameraNeed
-
-TOLERANCE: Final = 0.1
-"""Between 4:3 and 5:4 lie 7 %, which policies trained on fitted frames bear; between 4:3 and 3:2, 13 %."""
 
 
 def find_distortion(need: CameraNeed, height: int, width: int) -> str:
     """One line with both sizes where a frame of (height, width) pixels would be distorted, or ""."""
-    if not need.trained_size:
-        return ""
-    stretch = (width / height) / (need.width / need.height)
-    if abs(math.log(stretch)) <= math.log1p(TOLERANCE):
+    if not need.trained_size or not is_distorted((width, height), (need.width, need.height)):
         return ""
     trained = f"{need.width}x{need.height} ({_ratio(need.width, need.height)})"
     return (

@@ -56,6 +56,8 @@ class PolicyRequest:
         received_ns: server's monotonic clock, ns.
         fault: what is wrong with its form, one line; "" when nothing is.
         incomplete: what of the observation is missing though the request itself is fine, one line; "" when nothing is.
+        frame_sizes: height and width at which each camera of the spec may send its frames, pixels; (0, 0) = as
+            captured; empty = all as captured.
     """
 
     key: RequestKey
@@ -70,6 +72,7 @@ class PolicyRequest:
     received_ns: int
     fault: str = ""
     incomplete: str = ""
+    frame_sizes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -70,4 +70,15 @@ def find_fault(
         return (
             f"leftover_rows is {len(request.leftover)}: a policy of type {policy.policy_type} cannot continue a chunk"
         )
-    return find_missing_task(request.task, default_task, policy)
+    return _find_foreign_size(request, accepted) or find_missing_task(request.task, default_task, policy)
+
+
+def _find_foreign_size(request: PolicyRequest, accepted: AcceptedSpec) -> str:
+    """One line naming a camera whose frames come at a size that only another policy reads, or ""."""
+    named = dict(zip(accepted.received.spec.cameras, request.frame_sizes, strict=False))
+    for need in accepted.cameras:
+        size = named.get(need.camera, (0, 0))
+        if any(size) and (need.native or size != (need.height, need.width)):
+            reads = "them as captured" if need.native else f"{need.width}x{need.height}"
+            return f"frames of camera {need.camera} were requested at {size[1]}x{size[0]}: the policy reads {reads}"
+    return ""

@@ -20,6 +20,7 @@ from so101_policy_server.policy import (
     PolicyError,
     PolicyLoadError,
     Prediction,
+    close_policy,
 )
 
 
@@ -157,9 +158,7 @@ class CheckedPolicy:
 
     def close(self) -> None:
         """Give back what goes not with the object, where the policy has such."""
-        close = getattr(self._policy, "close", None)
-        if callable(close):
-            close()
+        close_policy(self._policy)
 
     def _checked(self, prediction: Prediction) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         columns = self._policy.description.action_dim

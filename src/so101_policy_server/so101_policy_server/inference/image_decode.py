@@ -19,6 +19,8 @@ try:
 except ImportError:  # ROS from apt without requirements/server.txt: the same pixels in twice the time
     simplejpeg = None  # type: ignore[assignment]
 
+from so101_node.resizing import resized
+
 from so101_policy_server.core.image import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, ImageDecodeError, Pixels
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -78,12 +80,7 @@ def _pixels(buffer: npt.NDArray[np.uint8], format: str) -> Pixels:
 def resize_image(pixels: Pixels, height: int | None, width: int | None) -> Pixels:
     """Resize (H, W, 3) uint8 to (height, width, 3) as `decode_image` does; the same array when it already fits."""
     rows, columns = pixels.shape[:2]
-    height, width = rows if height is None else height, columns if width is None else width
-    if (rows, columns) == (height, width):
-        return pixels
-    shrinks = height <= rows and width <= columns
-    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.asarray(resized, dtype=np.uint8)
+    return resized(pixels, rows if height is None else height, columns if width is None else width)
 
 
 def frame_size(buffer: npt.NDArray[np.uint8], format: str) -> tuple[int, int]:

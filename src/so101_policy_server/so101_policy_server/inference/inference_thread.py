@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -91,7 +91,7 @@ class InferenceThread:
         self._announce = announce
         self._condition = threading.Condition()
         self._wishes: dict[int, _Wish] = {}
-        self._orphans: deque[_Batch] = deque()
+        self._orphans: defaultdict[int, deque[_Batch]] = defaultdict(deque)  # by place
         self._stopping = False
         # Frames are the unit of parallelism; OpenCV's own threads on top would only take turns with the policy's.
         cv2.setNumThreads(1)
@@ -194,8 +194,8 @@ class InferenceThread:
                 if self._wishes[place] != wish:
                     return self._wishes[place], None
                 now_ns = time.monotonic_ns()
-                if self._orphans:
-                    batch = self._orphans.popleft()
+                if self._orphans[place]:
+                    batch = self._orphans[place].popleft()
                     self._core.begin(batch.requests, now_ns, replica, place)
                     return None, batch
                 wait_ns = self._core.batch_wait_ns(now_ns, replica, place)
@@ -263,9 +263,8 @@ class InferenceThread:
         left = core.replicas(place)
         given_up = [] if left and not batch.was_handed_over else [batch]
         if not given_up:
-            self._orphans.append(replace(batch, was_handed_over=True))
+            self._orphans[place].append(replace(batch, was_handed_over=True))
         if not left:
-            given_up += self._orphans
-            self._orphans.clear()
+            given_up += self._orphans.pop(place, ())
         replies = [ask_again(prepared, reason) for one in given_up for prepared in one.requests]
         return effects + core.finished(replies, now_ns, replica, place)

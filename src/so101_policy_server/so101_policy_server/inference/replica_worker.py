@@ -13,7 +13,13 @@ from so101_policy_server.core.request import ServedChunk, SessionKey
 from so101_policy_server.core.served_sessions import ServedSessions
 from so101_policy_server.errors import one_line
 from so101_policy_server.inference.infer_chunk import failed_chunk, infer_batch, infer_chunk
-from so101_policy_server.policy import BatchingPolicy, Policy, PolicyNotReadyError, ReplicaLostError
+from so101_policy_server.policy import (
+    BatchingPolicy,
+    Policy,
+    PolicyNotReadyError,
+    ReplicaLostError,
+    close_policy,
+)
 
 
 class ReplicaWorker:
@@ -40,9 +46,7 @@ class ReplicaWorker:
 
     def close(self) -> None:
         """Let go of the policy, and of the memory that it holds beyond its own object."""
-        close = getattr(self._policy, "close", None)
-        if close is not None:
-            close()
+        close_policy(self._policy)
 
     def _alone(self, prepared: PreparedRequest) -> list[ServedChunk]:
         try:

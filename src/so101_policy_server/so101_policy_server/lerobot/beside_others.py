@@ -35,6 +35,12 @@ class _DefaultDtype:
         self._changed_by: int | None = None
 
     @property
+    def others_pass(self) -> bool:
+        """Whether another thread than this one has ever passed, as each does before its policy serves anybody."""
+        with self._condition:
+            return any(thread != threading.get_ident() for thread in self._passes)
+
+    @property
     def is_wanted(self) -> bool:
         """Whether passes wait for it to be what it was."""
         return self._waiting > 0
@@ -110,7 +116,8 @@ def loading() -> Iterator[None]:
                 _DTYPE.begin_change()
                 own(dtype)
                 began = time.monotonic()
-                sys.setprofile(let_passes_run)  # at each call and return of this thread
+                if _DTYPE.others_pass:  # else no pass can wait, and building need not pay for looking
+                    sys.setprofile(let_passes_run)  # at each call and return of this thread
 
         torch.set_default_dtype = set_default_dtype
         try:

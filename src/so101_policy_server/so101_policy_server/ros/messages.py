@@ -44,6 +44,7 @@ def to_request(message: ObservationRequest, robot: str, now_ns: int) -> PolicyRe
         expected_delay_steps=int(message.expected_delay_steps),
         received_ns=now_ns,
         fault=fault or leftover_fault,
+        frame_sizes=tuple(zip(map(int, message.frame_sizes[::2]), map(int, message.frame_sizes[1::2]), strict=False)),
     )
 
 
@@ -142,6 +143,7 @@ def to_status(report: StatusReport, server_id: int, server_name: str, sequence: 
         message.camera_shapes = [
             size for image in report.policy.images for size in (image.channels, image.height, image.width)
         ]
+        message.frame_sizes = [side for image in report.policy.images for side in image.frame_size]
         message.supports_rtc = report.policy.supports_rtc
         message.n_obs_steps = report.policy.n_obs_steps
         message.joint_names = list(report.joint_names)
