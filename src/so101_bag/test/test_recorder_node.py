@@ -197,7 +197,7 @@ def test_what_cannot_be_recorded_is_refused_in_one_line(record, tmp_path):
     ("arguments", "line"),
     [
         (["--repair", "nowhere"], "so101 record: nowhere: no such bag; a bag is a folder with metadata.yaml"),
-        (["--config", "nowhere.yaml"], "so101 record: error: --config nowhere.yaml: no such file"),
+        (["--config", "nowhere.yaml"], "so101 record: --config nowhere.yaml: no such file"),
         (["--seconds", "-1"], "argument --seconds: -1: must be a number of seconds above 0"),
     ],
 )
@@ -210,4 +210,5 @@ def test_a_wrong_command_line_ends_with_one_line(arguments, line, capsys, tmp_pa
     except SystemExit as ending:
         code = ending.code
     assert code != 0
-    assert capsys.readouterr().err.splitlines()[-1].endswith(line)
+    [said] = capsys.readouterr().err.splitlines()
+    assert line in said

@@ -120,14 +120,18 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = verbs.add_parser("eval", help="a quick look in virtual time; `./so101 demo` is what counts")
     _add_evaluated(evaluate)
-    evaluate.add_argument("--delay-ms", type=float, default=100.0, help="from request to chunk, ms (100)")
+    evaluate.add_argument("--delay-ms", type=_milliseconds, default=100.0, help="from request to chunk, ms (100)")
     evaluate.add_argument("--mode", choices=MODES, default=MODES[0], help="how late chunks are executed (aligned)")
     _add_folder(evaluate)
 
     compare = verbs.add_parser("compare", help="success against the policy's delay, for each mode: JSON and a plot")
     _add_evaluated(compare)
     compare.add_argument(
-        "--delays-ms", type=float, nargs="+", default=[0.0, 100.0, 200.0, 400.0], help="delays, ms (0 100 200 400)"
+        "--delays-ms",
+        type=_milliseconds,
+        nargs="+",
+        default=[0.0, 100.0, 200.0, 400.0],
+        help="delays, ms (0 100 200 400)",
     )
     compare.add_argument("--modes", choices=MODES, nargs="+", default=list(MODES), help="modes (all)")
     compare.add_argument(
@@ -269,23 +273,30 @@ def _tasks(text: str) -> list[str]:
 
 
 def _delay(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 60:
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 or more, s, and at most 60")
-    return value
+    return _between(text, 0, 60, "s")
+
+
+def _milliseconds(text: str) -> float:
+    return _between(text, 0, 60_000, "ms")
 
 
 def _ratio(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 1")
-    return value
+    return _between(text, 0, 1)
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 on")
+    return int(text)
+
+
+def _between(text: str, low: float, high: float, unit: str = "") -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text}: must be {low:g} to {high:g} {unit}".rstrip())
     return value
 
 
