@@ -199,4 +199,4 @@ def test_a_report_that_cannot_be_written_is_known_before_the_replay(tmp_path, ca
     (tmp_path / "file").touch()
     assert main(["no bag", "--report", str(tmp_path / "file" / "out.json")]) == 1
     [said] = capsys.readouterr().err.splitlines()
-    assert said.endswith("out.json: cannot be written (Not a directory)")
+    assert said.endswith(f"out.json: cannot be written ({tmp_path / 'file'} is no folder)")

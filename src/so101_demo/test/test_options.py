@@ -81,7 +81,7 @@ def test_what_cannot_be_written_is_known_before_the_episodes(option, name, tmp_p
     with pytest.raises(SystemExit):
         parse([option, str(tmp_path / "file" / name)])
     [said] = capsys.readouterr().err.splitlines()
-    assert f"{option} {tmp_path / 'file' / name}: cannot be written (Not a directory)" in said
+    assert f"{option} {tmp_path / 'file' / name}: cannot be written ({tmp_path / 'file'} is no folder)" in said
     parse([option, str(tmp_path / "new" / name)])
     assert not list((tmp_path / "new").iterdir())
 

@@ -12,6 +12,8 @@ def obstacle(file: Path) -> str:
         file.open("a").close()
         if not existed:
             file.unlink()
+    except (FileExistsError, NotADirectoryError):  # the words of the system for it, "File exists", mislead
+        return f"{file.parent} is no folder"
     except OSError as error:
         return error.strerror or str(error)
     return ""
