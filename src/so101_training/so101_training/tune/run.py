@@ -122,6 +122,7 @@ def _at_round_trip(
 def _aggregations(way: NDArray[np.float64], seconds: float) -> dict[str, dict[str, float]]:
     """How smooth each way to combine chunks is, at the default chunk and threshold."""
     flows = compare_aggregations(way, seconds)
+    print("ways to blend chunks (aggregate_fn_name), 50 rows, threshold 0.5, 100 ms added:")
     for name, flow in flows.items():
         print(f"{name:>18}: p99 jerk {flow.jerk_p99:5.0f} rad/s^3, p99 seam {flow.seam_p99_rad:.3f} rad per tick")
     print()
