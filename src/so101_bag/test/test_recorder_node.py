@@ -135,6 +135,15 @@ def test_everything_is_recorded_as_it_appears_with_qos_and_hash_of_its_publisher
     assert offered["/top/image_raw/compressed"]["reliability"] == "best_effort"
 
 
+def test_where_nobody_but_itself_is_heard_it_names_its_domain(record, peer):
+    soon = "from so101_bag.record import recorder_node\nrecorder_node.NOTHING_FOUND_S = 0.3"
+    process = record("bag", "--seconds", "20", before=soon)
+    lines = iter(process.stderr.readline, "")
+    line = next(line for line in lines if "no robot to record yet" in line)
+    assert f"ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}" in line
+    ended(process, signal.SIGINT)
+
+
 @pytest.mark.long
 def test_killed_it_loses_less_than_the_last_second(record, arm, tmp_path):
     process = record("bag")

@@ -143,7 +143,8 @@ def _convert(given: argparse.Namespace) -> None:
                 for line in conversion.add(bag):
                     print(line, flush=True)
         if not conversion.episodes:
-            raise DatasetError("not one episode could be used: nothing was written (--keep all takes failed ones too)")
+            hint = "" if given.keep == "all" else " (--keep all takes failed ones too)"
+            raise DatasetError(f"not one episode could be used: nothing was written{hint}")
         writer.finish()
     finally:
         writer.discard()
