@@ -101,6 +101,16 @@ def test_help_shows_only_verbs_that_exist(so101: Run) -> None:
     assert "bench" not in done.stdout
 
 
+@pytest.mark.parametrize("verb", ["setup", "build", "ros"])
+def test_a_verb_that_has_no_program_says_what_it_takes_and_sets_nothing_up(
+    so101: Run, workspace: Path, verb: str
+) -> None:
+    done = so101(verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"  {verb} " in done.stdout and "demo" not in done.stdout
+    assert not (workspace / ".venv").exists()
+
+
 def test_a_wrong_profile_is_named(so101: Run) -> None:
     assert "robot, server, ray, all (default all), not 'robots'" in complaint(so101("setup", "robots"))
 

@@ -21,6 +21,17 @@ _ANY = frozenset({"base"})
 _ROBOT, _SERVER, _ALL = (environment.PROFILES[name] for name in ("robot", "server", "all"))
 _BAGS = _ROBOT | {"tools"}
 
+# Verbs that are done here, with their lines of the help.
+_OWN: dict[str, tuple[str, ...]] = {
+    "setup": (
+        "  setup [robot|server|ray|all]  make .venv; robot: no torch, on ROS from apt if there; ray: a server on Ray",
+        "        [--ros apt|wheels|FOLDER] which ROS 2 it is made on (or SO101_ROS in the environment)",
+    ),
+    "build": ("  build                         build the workspace",),
+    "test": ("  test [PYTEST ARGUMENTS]       run the tests; --all adds the long ones",),
+    "launch": ("  launch FILE [name:=value ...] run a launch file; --show-args lists its arguments",),
+    "ros": ("  ros COMMAND ...               run any command inside the environment",),
+}
 # Verbs that are modules: where each is, what it needs installed, what it is for. What is not there is not shown.
 _TOOLS: dict[str, tuple[str, frozenset[str], str]] = {
     "demo": ("so101_demo", _ALL, "the virtual arm, driven through the whole chain"),
@@ -72,6 +83,9 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
     if verb in ("help", "-h", "--help"):
         print(_help(layout))
+        return 0
+    if verb in ("setup", "build", "ros") and rest[:1] in (["-h"], ["--help"]):  # the others have one of their own
+        print("\n".join(["usage of ./so101:", *_OWN[verb]]))
         return 0
     check_place(layout)
     if verb == "setup":
@@ -228,19 +242,14 @@ def _present_tools(layout: Layout) -> list[str]:
 
 
 def _verbs(layout: Layout) -> list[str]:
-    return ["setup", "build", "test", "launch", "ros", *_present_tools(layout)]
+    return [*_OWN, *_present_tools(layout)]
 
 
 def _help(layout: Layout) -> str:
     lines = [
         "./so101 VERB ...   every verb sets up and builds what it needs the first time",
         "",
-        "  setup [robot|server|ray|all]  make .venv; robot: no torch, on ROS from apt if there; ray: a server on Ray",
-        "        [--ros apt|wheels|FOLDER] which ROS 2 it is made on (or SO101_ROS in the environment)",
-        "  build                         build the workspace",
-        "  test [PYTEST ARGUMENTS]       run the tests; --all adds the long ones",
-        "  launch FILE [name:=value ...] run a launch file; --show-args lists its arguments",
-        "  ros COMMAND ...               run any command inside the environment",
+        *(line for lines in _OWN.values() for line in lines),
     ]
     lines += [f"  {verb + ' ...':29} {_TOOLS[verb][2]}" for verb in _present_tools(layout)]
     return "\n".join(lines)

@@ -208,7 +208,7 @@ def test_bags_become_a_dataset_that_lerobot_loads_and_trains_on(tmp_path, capsys
     assert f"--out {out} exists: remove it, name another folder, or add to it with --append" in capsys.readouterr().err
     only_failed = make_run(tmp_path / "failed", seconds=2.0, episodes=((0.2, 1.8, bad),))
     assert main([str(only_failed), "--out", str(tmp_path / "none")]) == 1
-    assert "not one episode could be used" in capsys.readouterr().err
+    assert "not one episode could be used: nothing was written (--keep all takes" in capsys.readouterr().err
     other_size = make_run(tmp_path / "other", seconds=2.0, episodes=((0.2, 1.8, good),), size=(64, 48))
     assert main([str(second), str(other_size), "--out", str(tmp_path / "mixed")]) == 1
     assert "do not go with those before" in capsys.readouterr().err

@@ -456,7 +456,8 @@ def test_what_is_no_dataset_is_not_appended_to(dataset, tmp_path, capsys, info, 
 def test_options_that_lack_their_other_half_are_refused(capsys, arguments, line):
     with pytest.raises(SystemExit):
         main(arguments)
-    assert line in capsys.readouterr().err
+    [said] = capsys.readouterr().err.splitlines()
+    assert line in said
 
 
 @pytest.mark.parametrize(

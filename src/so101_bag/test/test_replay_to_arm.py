@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import JointState
 from so101_bag.errors import BagError
+from so101_bag.replay import plots
 from so101_bag.replay.__main__ import main
 from so101_bag.replay.arm_replay import COMMANDS, read_motion
 from so101_bag.replay.arm_trajectory import approach, plan, split_stretches
@@ -88,6 +89,15 @@ def test_joints_that_change_on_the_way_are_refused(tmp_path):
 )
 def test_a_driver_that_has_just_been_started_is_waited_for(options, wait_s):
     assert parse(["bag", "--to", "arm", *options]).wait_s == wait_s
+
+
+def test_the_plot_of_a_joint_at_rest_does_not_enlarge_the_noise_of_its_servo():
+    figure, axes = plots._panels(1)
+    axes[0].plot([0.0, 1.0], [-1.2, -1.19987])
+    plots._name_joints(axes, ["shoulder_lift"])
+    low, high = axes[0].get_ylim()
+    plots.pyplot.close(figure)
+    assert high - low == pytest.approx(0.1) and low < -1.2 < high
 
 
 @pytest.mark.parametrize("text", ["-1", "nan", "long"])

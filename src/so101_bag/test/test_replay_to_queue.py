@@ -185,9 +185,18 @@ def test_a_report_that_cannot_be_written_is_told_in_one_line(bag, tmp_path, caps
         (["--to", "queue", "--sim"], "--sim goes with --to arm, not --to queue"),
         (["--to", "policy_server", "--running", "--checkpoint", "x"], "--running and --checkpoint exclude each other"),
         (["--to", "arm", "--speed", "9"], "must be 0.05 to 2 rad/s"),
+        (["--report", "out.png"], "--report out.png: the plot goes there: name the JSON file, such as out.json"),
     ],
 )
 def test_options_of_another_target_are_refused(arguments, line, capsys):
     with pytest.raises(SystemExit):
         main(["bag", *arguments])
-    assert line in capsys.readouterr().err.splitlines()[-1]
+    [said] = capsys.readouterr().err.splitlines()
+    assert line in said
+
+
+def test_a_report_that_cannot_be_written_is_known_before_the_replay(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["no bag", "--report", str(tmp_path / "file" / "out.json")]) == 1
+    [said] = capsys.readouterr().err.splitlines()
+    assert said.endswith(f"out.json: cannot be written ({tmp_path / 'file'} is no folder)")

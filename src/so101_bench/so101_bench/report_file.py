@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from so101_node.writable import obstacle
+
 from so101_bench.errors import BenchError
 
 LOG = Path("outputs/bench.log")
@@ -28,14 +30,8 @@ def write_report(report: Mapping[str, Any], file: Path | None) -> None:
 
 def check_writable(file: Path) -> None:
     """Raise BenchError for a report that cannot be written: known before minutes are spent on it."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        existed = file.exists()
-        file.open("a").close()
-        if not existed:
-            file.unlink()
-    except OSError as error:
-        raise BenchError(f"--report {file}: cannot be written ({error.strerror})") from error
+    if reason := obstacle(file):
+        raise BenchError(f"--report {file}: cannot be written ({reason})")
 
 
 def open_log(folder: Path) -> TextIO:

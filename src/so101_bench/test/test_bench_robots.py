@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`bench robots`: its options, what it makes of what robots got, and all of it over DDS."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from so101_bench.robots.code import COLOUR, ECHO, FULL_DEG, JOINTS, colour_of, is_own, positions_of
 from so101_bench.robots.options import parse
 from so101_bench.robots.run import ratio, run_report
-from so101_bench.robots.table import verdicts
+from so101_bench.robots.table import print_report, verdicts
 from so101_bench.robots.virtual_robot import RobotTally
 
 from so101_bench import __main__ as bench
@@ -78,6 +80,24 @@ def test_verdicts_hold_a_stand_in_and_a_real_policy_against_their_own_bound() ->
     assert [ok for _, ok in verdicts(report(26.0, 0))] == [True, False, True]
     assert [ok for _, ok in verdicts(report(24.0, 1))] == [False, False, False]
     assert [ok for _, ok in verdicts(report(14.0, None))] == [True, False]
+
+
+def test_the_table_of_robots_is_not_cut_off_on_a_terminal_of_80_columns() -> None:
+    run = {"chunks_per_s": 114.6, "wait_p50_ms": 165.7, "wait_p99_ms": 1082.9, "refused": {}, "unanswered": 0}
+    runs = [{"robots": robots, "p99_slowest_to_fastest": 1.02, **run} for robots in (1, 2)]
+    report = {
+        "policy": "act",
+        "device": "cpu",
+        "max_batch": 8,
+        "runs": runs,
+        "ratio": 1.4,
+        "cross_talk": 0,
+        "chunks": 9,
+    }
+    console = Console(file=io.StringIO(), width=80)
+    print_report(report, console)
+    said = console.file.getvalue()
+    assert "…" not in said and "2 robots to one, chunks/s: 1.40 (no bound below four robots): -" in said
 
 
 @pytest.mark.long

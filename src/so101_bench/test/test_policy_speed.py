@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ def test_what_cannot_be_is_refused_in_one_line(arguments: list[str], expected: s
     with pytest.raises(SystemExit):
         parse(["policy", *arguments])
     assert expected in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_not_there_is_known_before_torch_is_loaded(monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "so101_bench.policy_speed.measure", None)  # an import of it would fail
+    assert bench.main(["policy", "nowhere"]) == 1
+    said = "so101 bench: no folder nowhere: name a checkpoint, a run folder or a hub id\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_folder_without_a_policy_ends_in_one_line(tmp_path: Path, capsys) -> None:

@@ -42,6 +42,7 @@ class EpisodeRunner:
         self._wait = wait
         self._announce = announce
         self._episode, self._seed = 0, 0
+        self._lack = ""  # what was wrong with the chunks of this episode
 
     def run(self, task: str, seed: int, episode: int) -> EpisodeEvent:
         """Run one episode and return how it ended. An arm that cannot be brought home has lost it.
@@ -62,19 +63,26 @@ class EpisodeRunner:
         self._call("action_queue/stop", self._client.trigger("action_queue/stop"))
         end = self._end()
         assert end is not None
+        if self._lack and end.event != EpisodeEvent.SUCCEEDED:
+            self._announce(self._lack)
         return end
 
     def _await_end(self) -> None:
         """Wait for the judge. A queue that stops meanwhile has lost the episode, but it is the judge who ends it."""
         begin_s = time.monotonic()
         seen_running = stop_shown = False
+        cause = self._lack = ""
 
         def ended() -> bool:
-            nonlocal seen_running, stop_shown
+            nonlocal seen_running, stop_shown, cause
             self._view.elapsed = time.monotonic() - begin_s
             queue = self._client.queue
             stopped = queue is not None and queue.state == QueueStatus.STOPPED
             seen_running = seen_running or not stopped
+            if queue is not None and not stopped and queue.errors:
+                cause = queue.cause or cause
+                requests = f"{queue.errors} of {queue.requests} requests got no chunk"
+                self._lack = f"{requests}: {cause}" if cause else requests
             if queue is not None and stopped and seen_running and not stop_shown:
                 stop_shown = True
                 self._announce(f"queue stopped: {queue.cause}")

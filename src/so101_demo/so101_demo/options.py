@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from so101_node.one_line_parser import OneLineParser
+from so101_node.writable import obstacle
 from so101_sim.core.tasks import TASKS
 
 from so101_demo.execution_modes import MODES
@@ -16,6 +18,7 @@ POLICIES = ("act", "expert")
 FILM_ENDINGS = (".mp4", ".webp", ".gif")
 OFF, ON = "off", "on"
 MOST_IN_FLIGHT = 8
+DEFAULT_FILM = Path("outputs/demo.mp4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,8 @@ class DemoOptions:
 
 
 def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
-    """Return the options; leaves the process with argparse's one line where they are wrong."""
-    parser = argparse.ArgumentParser(
+    """Return the options; leaves the process with one line where they are wrong."""
+    parser = OneLineParser(
         prog="so101 demo",
         description="A simulated SO-101 picks a cube, driven by a LeRobot policy over DDS and the servo protocol.",
     )
@@ -99,7 +102,9 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
     view.add_argument("--port", type=_port, help="serve the browser view there; default: from 9090, none if --headless")
     view.add_argument("--no-view", action="store_true", help="serve no browser view")
     film = parser.add_mutually_exclusive_group()
-    film.add_argument("--video", type=Path, default=Path("outputs/demo.mp4"), help=".mp4, .webp or .gif to write")
+    film.add_argument(
+        "--video", type=Path, default=DEFAULT_FILM, help=f".mp4, .webp or .gif to write (default {DEFAULT_FILM})"
+    )
     film.add_argument("--no-video", action="store_true", help="write no film")
     given = parser.parse_args(arguments)
     if not given.no_video and given.video.suffix not in FILM_ENDINGS:
@@ -112,6 +117,7 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         parser.error(f"--correction {given.correction}: goes with --policy act, the {given.policy} has none")
     if given.cut is not None and not given.link:
         parser.error(f"--cut {given.cut[0]:g}/{given.cut[1]:g}: goes with --link")
+    _refuse_unwritable(parser, given)
     return DemoOptions(
         headless=given.headless,
         task=given.task,
@@ -131,6 +137,24 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         execution=given.execution,
         view_port=given.port or (None if given.no_view or given.headless else 0),
     )
+
+
+def _refuse_unwritable(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Leave with one line where a file that was named cannot be written: before the episodes, not after them."""
+    film = None if given.no_video or given.video == DEFAULT_FILM else given.video  # without that one the demo runs, too
+    for option, path, why_not in (
+        ("--report", given.report, obstacle),
+        ("--video", film, obstacle),
+        ("--record", given.record, _bag_obstacle),
+    ):
+        if path is not None and (reason := why_not(path)):
+            parser.error(f"{option} {path}: cannot be written ({reason})")
+
+
+def _bag_obstacle(folder: Path) -> str:
+    if folder.is_dir():
+        return "it is not empty: name another folder" if any(folder.iterdir()) else ""
+    return "it is a file: name a folder" if folder.exists() else obstacle(folder)
 
 
 def _positive(text: str) -> int:

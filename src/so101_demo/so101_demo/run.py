@@ -288,6 +288,8 @@ def summary(metrics: dict[str, Any]) -> str:
     if tick["hz"] is not None:
         parts.append(f"{tick['hz']:.2f} Hz (p99 {tick['p99_ms']:.1f} ms)")
     parts.append(f"{metrics['starved_ticks']} starved, {metrics['deadline_misses']} missed of {metrics['ticks']} ticks")
+    if not metrics["chunks"]["accepted"]:
+        parts.append("no chunk accepted")
     if added["p50"] is not None:
         parts.append(f"{added['p50']:.1f} ms added latency")
     if metrics["corrected_ticks"] is not None:

@@ -117,6 +117,17 @@ def test_the_late_end_of_another_episode_does_not_end_this_one(
     assert runner.run("static", 77, 3).event == EpisodeEvent.SUCCEEDED
 
 
+@pytest.mark.parametrize(("outcome", "told"), [(EpisodeEvent.FAILED, 1), (EpisodeEvent.SUCCEEDED, 0)])
+def test_a_cube_that_was_not_placed_for_want_of_chunks_is_told_with_the_reason(
+    chain: Chain, runner: EpisodeRunner, said: list[str], outcome: int, told: int
+) -> None:
+    late = "camera top: frame is 0.8 s old"
+    chain.queue = QueueStatus(state=QueueStatus.HOLDING, errors=8, requests=9, cause=late)
+    chain.later = [end(outcome, 3, 77)]
+    runner.run("static", 77, 3)
+    assert said == [f"8 of 9 requests got no chunk: {late}"] * told
+
+
 def test_a_reset_that_is_refused_for_a_while_is_tried_again(
     chain: Chain, runner: EpisodeRunner, said: list[str]
 ) -> None:

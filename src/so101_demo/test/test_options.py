@@ -71,4 +71,26 @@ def test_wrong_arguments_end_with_one_line_that_names_them(arguments, complaint,
     with pytest.raises(SystemExit) as ending:
         parse(arguments)
     assert ending.value.code == 2
-    assert complaint in capsys.readouterr().err.splitlines()[-1]
+    [said] = capsys.readouterr().err.splitlines()
+    assert complaint in said
+
+
+@pytest.mark.parametrize(("option", "name"), [("--report", "r.json"), ("--video", "f.mp4"), ("--record", "bag")])
+def test_what_cannot_be_written_is_known_before_the_episodes(option, name, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        parse([option, str(tmp_path / "file" / name)])
+    [said] = capsys.readouterr().err.splitlines()
+    assert f"{option} {tmp_path / 'file' / name}: cannot be written ({tmp_path / 'file'} is no folder)" in said
+    parse([option, str(tmp_path / "new" / name)])
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_bag_needs_a_folder_that_is_empty_or_not_there(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for folder, reason in ((tmp_path / "file", "it is a file"), (tmp_path, "it is not empty: name another folder")):
+        with pytest.raises(SystemExit):
+            parse(["--record", str(folder)])
+        assert f"--record {folder}: cannot be written ({reason}" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert parse(["--record", str(tmp_path / "empty")]).record == tmp_path / "empty"

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from so101_node.one_line_parser import OneLineParser
 
 from so101_doctor import check, environment
 from so101_doctor.check import Check, Checks, Light, Part
@@ -59,7 +60,7 @@ def _examine(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="so101 doctor",
         description="Checks this computer, one line a check, each with what to do about it. Nothing moves.",
     )

@@ -53,7 +53,8 @@ def test_a_path_is_shown_whole_however_long_it_is(tmp_path: Path, capsys: pytest
 def test_no_time_to_look_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--seconds", seconds])
-    assert f"{seconds}" in capsys.readouterr().err
+    [said] = capsys.readouterr().err.splitlines()
+    assert f"--seconds: {seconds}: must be more than 0, and at most 60" in said
 
 
 def test_a_camera_in_the_network_is_listed_with_its_url(monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
@@ -73,9 +74,16 @@ def test_an_interrupt_ends_the_look_without_a_word(
     assert capsys.readouterr().err == ""
 
 
-def test_without_a_camera_one_line_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_camera_one_line_says_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["/dev/no_camera"]) == 1
-    assert "so101 cameras: error: no camera delivers" in capsys.readouterr().err
+    [said] = capsys.readouterr().err.splitlines()
+    assert said.startswith("so101 cameras: error: /dev/no_camera: ")
+    monkeypatch.setattr(cameras, "devices", list)
+    assert main([]) == 1
+    [said] = capsys.readouterr().err.splitlines()
+    assert said.startswith("so101 cameras: error: no camera delivers; ")
 
 
 def lay(folder: Path, monkeypatch: pytest.MonkeyPatch, package: str, point: str, module: str = "") -> None:

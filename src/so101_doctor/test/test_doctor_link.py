@@ -199,4 +199,5 @@ def test_the_options_belong_together(capsys: pytest.CaptureFixture[str]) -> None
         with pytest.raises(SystemExit) as error:
             main(arguments)
         assert error.value.code == 2
-        assert "--link HOST:PORT and --link-keys DIR go together" in capsys.readouterr().err
+        [said] = capsys.readouterr().err.splitlines()
+        assert "--link HOST:PORT and --link-keys DIR go together" in said

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 
 import pytest
+from so101_node.one_line_parser import OneLineParser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suite; 0 where every rule is kept."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="check_driver",
         description="Starts a driver and checks the contract on it. The arm moves: keep clear of it.",
     )

@@ -228,8 +228,13 @@ class Runner:
             return False
         *lines, child.unfinished_line = (child.unfinished_line + data).split(b"\n")
         for line in lines:
-            self.show(child.label, line.decode("utf-8", "replace").rstrip("\r"))
+            self._show_line(child, line)
         return True
+
+    def _show_line(self, child: _Child, data: bytes) -> None:
+        """Show one line under the child's label; a node that names itself first is not named twice."""
+        line = data.decode("utf-8", "replace").rstrip("\r")
+        self.show(child.label, line.removeprefix(f"[{child.spec.label}] "))
 
     def _notice_ends(self, selector: selectors.BaseSelector) -> None:
         for child in self._children:
@@ -240,7 +245,7 @@ class Runner:
             while self._read_child(child, selector):
                 pass
             if child.unfinished_line:
-                self.show(child.label, child.unfinished_line.decode("utf-8", "replace"))
+                self._show_line(child, child.unfinished_line)
                 child.unfinished_line = b""
             if process.stdout is not None and not process.stdout.closed:
                 selector.unregister(process.stdout)

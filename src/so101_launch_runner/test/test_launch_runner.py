@@ -71,6 +71,22 @@ def test_lines_are_shown_under_the_name_of_their_process() -> None:
     assert {("a", "one"), ("a", "two"), ("b", "three")} <= set(lines)
 
 
+def test_a_node_that_names_itself_is_not_named_twice() -> None:
+    lines = Lines()
+    said = "print('[front] error: no such camera'); print('[other] error: as it was'); print('[front] torn', end='')"
+    runner = Runner(
+        [python("front", said, namespace="/left"), python("front", "print('up')", namespace="/right")], lines
+    )
+    runner.start()
+    assert runner.wait(WAIT_S)
+    runner.stop()
+    assert [line for name, line in lines if name == "left/front"][:3] == [
+        "error: no such camera",
+        "[other] error: as it was",
+        "torn",
+    ]
+
+
 def test_a_process_that_fails_makes_the_run_fail() -> None:
     lines = Lines()
     with Runner([python("a", "raise SystemExit(3)")], lines) as runner:

@@ -196,6 +196,11 @@ class ServerParameters:
                 f"({self.inference_timeout_s:g})"
             )
 
+    @property
+    def serves_nothing(self) -> bool:
+        """Whether neither this server nor a robot names a policy; another library may need no path."""
+        return self.policy_library == LEROBOT and not self.pretrained_name_or_path and not self.allowed_policies
+
     def config(self) -> ServerConfig:
         """The core's configuration."""
         return pick(

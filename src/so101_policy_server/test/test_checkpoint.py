@@ -46,7 +46,7 @@ def test_a_hub_id_is_left_to_the_hub() -> None:
 
 @pytest.mark.parametrize("path", ["/no/such/folder", "outputs/train/none", "./pick", "pick", "~/none/here"])
 def test_a_missing_folder_is_named(path: str) -> None:
-    with pytest.raises(PolicyLoadError, match=f"no folder {path}: set pretrained_name_or_path to"):
+    with pytest.raises(PolicyLoadError, match=f"no folder {path}: name a checkpoint"):
         find_checkpoint(path)
 
 

@@ -270,6 +270,11 @@ def test_the_executable_stays_up_with_an_error_when_the_folder_is_missing(keep, 
     assert "Traceback" not in server.output()
 
 
+def test_a_server_that_nobody_named_a_policy_for_says_so(keep, tmp_path) -> None:
+    server = keep(Process(tmp_path))
+    server.wait_for("no policy: set pretrained_name_or_path")
+
+
 def test_a_wrong_parameter_is_one_line_and_exit_code_78(keep, tmp_path) -> None:
     server = keep(Process(tmp_path, policy_device="gpu"))
     assert server.process.wait(WAIT_S) == 78

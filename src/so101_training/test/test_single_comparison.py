@@ -37,8 +37,8 @@ def test_the_line_of_the_table_says_what_was_run_and_how_sure_the_result_is(tmp_
     ("words", "message"),
     [
         (["--correction", "x.npz"], "--correction: only with --delay"),
-        (["--delay", "-1"], "expected 0 or more"),
-        (["--delay", "0.4", "--threshold", "2"], "expected 0 to 1"),
+        (["--delay", "-1"], "-1: must be 0 to 60 s"),
+        (["--delay", "0.4", "--threshold", "2"], "2: must be 0 to 1"),
     ],
 )
 def test_options_that_do_not_go_together_are_one_line(words: list[str], message: str, capsys) -> None:

@@ -198,6 +198,11 @@ def test_the_nine_tips_are_tried_and_the_one_that_contradicts_the_semantics_does
     # The same change where the network is narrow does what it promises.
     assert any(tip.remedy == fails[0].remedy and tip.holds and tip.measure == "requests a second" for tip in tried)
     assert len(tips.as_markdown(tried)) == 11
+    text = tips.as_text(tried)
+    assert [line for line in text if line.endswith(":")] == [
+        f"{one}:" for one in dict.fromkeys(t.complaint for t in tried)
+    ]
+    assert sum("does NOT help" in line for line in text) == 1
 
 
 @pytest.mark.parametrize(("starved", "agrees"), [(0, True), (300, False)])

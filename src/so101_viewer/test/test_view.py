@@ -23,6 +23,7 @@ from so101_viewer.errors import ViewerError
 from so101_viewer.view.layout import STATES, blueprint
 from so101_viewer.view.rerun_log import correction_table, latency_table
 from so101_viewer.view.row_listener import CorrectedRow, corrected_row
+from so101_viewer.view.view_node import silence
 from so101_viewer.view.viewer_server import HOST, ViewerServer, free_port, is_free
 
 ARM = RobotModel.parse(robot_description(urdf_folder(), "none"))
@@ -170,7 +171,14 @@ def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as caught:
         ros_arguments(["--port", port])
     assert caught.value.code == 2
-    assert f"{port}: must be 1 to 65534" in capsys.readouterr().err
+    [said] = capsys.readouterr().err.splitlines()
+    assert f"{port}: must be 1 to 65534" in said
+
+
+def test_a_view_that_hears_no_robot_says_in_which_domain_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", "42")
+    assert silence(lambda _topic: 0).startswith("no robot is heard in ROS_DOMAIN_ID=42 yet")
+    assert silence({"joint_states": 1, "action_queue/status": 0}.__getitem__) == ""
 
 
 def test_the_verbs_options_become_parameters_of_the_node() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from so101_node.one_line_parser import OneLineParser
+
 KEPT = {"succeeded": ("succeeded", "not marked"), "finished": ("succeeded", "failed", "not marked"), "all": ()}
 
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="so101 dataset", description="Turn bags into a LeRobotDataset (v3): joints, and the cameras as video."
     )
     parser.add_argument("bags", nargs="*", type=Path, metavar="BAG", help="folder of a bag")
@@ -141,7 +143,8 @@ def _convert(given: argparse.Namespace) -> None:
                 for line in conversion.add(bag):
                     print(line, flush=True)
         if not conversion.episodes:
-            raise DatasetError("not one episode could be used: nothing was written (--keep all takes failed ones too)")
+            hint = "" if given.keep == "all" else " (--keep all takes failed ones too)"
+            raise DatasetError(f"not one episode could be used: nothing was written{hint}")
         writer.finish()
     finally:
         writer.discard()

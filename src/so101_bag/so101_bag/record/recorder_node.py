@@ -28,6 +28,7 @@ from so101_bag.storage.metadata import Topic
 from so101_bag.storage.writer import BagWriter
 
 NOTHING_FOUND_S = 5.0
+_OWN_TOPICS = {"/rosout"}  # the recorder itself publishes there
 
 
 @dataclass(slots=True)
@@ -92,12 +93,13 @@ class RecorderNode(Node):
             else:
                 self._adapt(name, endpoints)
         if found:
-            self._began_s = None
             self._log.info(f"recording {', '.join(sorted(found))}")
+        if set(found) - _OWN_TOPICS:
+            self._began_s = None
         elif self._began_s is not None and time.monotonic() - self._began_s > NOTHING_FOUND_S:
             self._began_s = None
             domain = os.environ.get("ROS_DOMAIN_ID", "0")
-            self._log.warning(f"nothing to record yet: no wanted topic in ROS_DOMAIN_ID={domain}")
+            self._log.warning(f"no robot to record yet: no topic of one in ROS_DOMAIN_ID={domain}")
 
     def _begin(self, name: str, types: Sequence[str], endpoints: Sequence[Any]) -> bool:
         if len(types) > 1:

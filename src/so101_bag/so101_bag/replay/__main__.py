@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from so101_node.writable import obstacle
+
 from so101_bag.replay.options import ReplayOptions, parse
 
 
@@ -31,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if options.check:
         return _check_bag(options)
+    if options.report is not None and (reason := obstacle(options.report)):
+        print(f"so101 replay: --report {options.report}: cannot be written ({reason})", file=sys.stderr)
+        return 1
     run = {"queue": _to_queue, "policy_server": _to_policy_server, "arm": _to_arm}[options.target]
     try:
         return run(options, check)

@@ -31,8 +31,8 @@ def play_recorded(bag: Bag, options: ReplayOptions, check: Callable[[], None]) -
     try:
         planned = client.prepare(commands, options.speed_rad_s, period_s, options.wait_s)
         print(
-            f"moving slowly to the first joint positions, then {len(commands.times)} recorded commands "
-            f"({len(planned.rows) * period_s:.0f} s in all); Ctrl-C stops"
+            f"moving slowly to the first joint positions, then {len(commands.times)} recorded commands: "
+            f"{len(planned.rows)} in all, {len(planned.rows) * period_s:.0f} s; Ctrl-C stops"
         )
         metrics = client.play(planned, period_s)
         joints, rows, measured = client.measured()

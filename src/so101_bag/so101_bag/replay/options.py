@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from so101_node.one_line_parser import OneLineParser
+
 TARGETS = ("queue", "policy_server", "arm")
 DRIVER_WAIT_S = 3.0  # for a driver that runs
 STARTING_WAIT_S = 60.0  # for one that has just been started, with its virtual arm, on a small computer
@@ -31,8 +33,8 @@ class ReplayOptions:
 
 
 def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
-    """Return the options; leaves the process with argparse's one line where they are wrong."""
-    parser = argparse.ArgumentParser(
+    """Return the options; leaves the process with one line where they are wrong."""
+    parser = OneLineParser(
         prog="so101 replay",
         description="Replay a bag: its decision log through the queue, its observations through a policy, or its "
         "commands on an arm.",
@@ -92,6 +94,10 @@ def _refuse_strangers(parser: argparse.ArgumentParser, given: argparse.Namespace
     ):
         if used and given.target != target:
             parser.error(f"{option} goes with --to {target}, not --to {given.target}")
+    if given.report is not None and given.report.suffix == ".png":
+        parser.error(
+            f"--report {given.report}: the plot goes there: name the JSON file, such as {given.report.stem}.json"
+        )
     if given.running and given.checkpoint is not None:
         parser.error("--running and --checkpoint exclude each other: a running server has its policy")
 

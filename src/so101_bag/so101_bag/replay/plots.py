@@ -14,6 +14,7 @@ from matplotlib import pyplot
 from so101_node.protocol import FloatArray
 
 _WIDTH_IN, _ROW_IN = 10.0, 1.35
+_LEAST_SPAN_RAD = 0.1  # of an axis: a joint at rest is a flat line, not servo noise drawn large
 
 
 def plot_queue(path: Path, traces: Mapping[str, QueueTrace]) -> None:
@@ -25,9 +26,9 @@ def plot_queue(path: Path, traces: Mapping[str, QueueTrace]) -> None:
         for axis, column in zip(axes, trace.positions.T, strict=False):
             axis.plot(trace.time_s, column, linewidth=width, label=name)
         axes[-1].plot(trace.time_s, trace.lengths, linewidth=width)
-    for axis, joint in zip(axes, joints, strict=False):
-        axis.set_ylabel(f"{joint}\nrad", fontsize=8)
+    _name_joints(axes, joints)
     axes[-1].set_ylabel("rows\nahead", fontsize=8)
+    axes[-1].set_ylim(0, max(1.0, axes[-1].get_ylim()[1]))
     _save(figure, axes, path, "time since the first tick, s")
 
 
@@ -63,9 +64,8 @@ def plot_motion(path: Path, joints: Sequence[str], lines: Mapping[str, tuple[Flo
     for name, (times, positions) in lines.items():
         for axis, column in zip(axes, positions.T, strict=True):
             axis.plot(times, column, linewidth=1.0, label=name)
-    for axis, joint in zip(axes, joints, strict=True):
-        axis.set_ylabel(f"{joint}\nrad", fontsize=8)
-    _save(figure, axes, path, "time since the begin of the recorded motion, s")
+    _name_joints(axes, joints)
+    _save(figure, axes, path, "time since the start of the recorded motion, s")
 
 
 def _panels(rows: int) -> tuple[Any, Sequence[Any]]:
@@ -73,6 +73,16 @@ def _panels(rows: int) -> tuple[Any, Sequence[Any]]:
         rows, 1, sharex=True, squeeze=False, figsize=(_WIDTH_IN, _ROW_IN * rows + 0.6), layout="constrained"
     )
     return figure, list(axes[:, 0])
+
+
+def _name_joints(axes: Sequence[Any], joints: Sequence[str]) -> None:
+    """Label the axes of the joints, once their lines are drawn."""
+    for axis, joint in zip(axes, joints, strict=False):
+        axis.set_ylabel(f"{joint}\nrad", fontsize=8)
+        axis.ticklabel_format(axis="y", useOffset=False)
+        low, high = axis.get_ylim()
+        short = max(0.0, _LEAST_SPAN_RAD - (high - low)) / 2
+        axis.set_ylim(low - short, high + short)
 
 
 def _save(figure: Any, axes: Sequence[Any], path: Path, time_label: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from so101_policy_server.lerobot.checkpoint import find_checkpoint
 from so101_policy_server.policy import PolicyError, PolicyLoadError, PolicySource
 
 from so101_bench.errors import BenchError
@@ -63,6 +64,11 @@ def run(options: PolicyBenchOptions) -> dict[str, Any]:
     Raises:
         BenchError: the policy cannot be loaded, or cannot run.
     """
+    try:
+        if options.source.path:
+            find_checkpoint(options.source.path)
+    except PolicyLoadError as error:
+        raise BenchError(str(error)) from error
     # torch takes seconds, and LeRobot more: not for a wrong argument.
     from so101_bench.policy_speed.measure import load, measure
 

@@ -20,7 +20,15 @@ def print_report(report: Mapping[str, Any], console: Console) -> None:
     table = Table(
         title=f"{report['policy']} on {report['device']}, max_batch {report['max_batch']}", title_justify="left"
     )
-    for name in ("robots", "chunks/s", "wait p50, ms", "wait p99, ms", "p99 slowest/fastest", "refused", "no answer"):
+    for name in (
+        "robots",
+        "chunks/s",
+        "wait p50, ms",
+        "wait p99, ms",
+        "p99, slowest / fastest",
+        "refused",
+        "no answer",
+    ):
         table.add_column(name, justify="right")
     for run in report["runs"]:
         table.add_row(
@@ -45,7 +53,8 @@ def verdicts(report: Mapping[str, Any]) -> list[tuple[str, bool | None]]:
     found: list[tuple[str, bool | None]] = []
     if ratio is not None:
         known = ratio >= bound if last["robots"] >= 4 else None
-        found.append((f"{last['robots']} robots to one, chunks/s: {ratio:.2f} (four: at least {bound:g})", known))
+        held = "no bound below four robots" if known is None else f"at least {bound:g}"
+        found.append((f"{last['robots']} robots to one, chunks/s: {ratio:.2f} ({held})", known))
     fair = last["p99_slowest_to_fastest"]
     if fair is not None and last["robots"] > 1:
         text = f"p99 wait of the slowest robot to the fastest: {fair:.2f} (at most {FAIR_RATIO:g})"

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from so101_camera.errors import SourceError, UnknownSourceError
 from so101_camera.sources.frame_sources import FRAME_SOURCES, foreign_sources, present_cameras
+from so101_node.one_line_parser import OneLineParser
 
 from so101_doctor.cameras.survey import Sight, devices, look
 
@@ -37,8 +38,10 @@ def _survey(options: argparse.Namespace) -> int:
             print(f"so101 cameras: error: {error}", file=sys.stderr)
             return 2
         except SourceError as error:
-            console.print(f"{name}: {error}", style="yellow", markup=False, soft_wrap=True)
+            print(f"so101 cameras: error: {name}: {error}", file=sys.stderr)
     if not sights:
+        if options.devices:  # each has been named with its reason
+            return 1
         print(f"so101 cameras: error: no camera delivers; {present_cameras()}", file=sys.stderr)
         return 1
     try:
@@ -71,14 +74,17 @@ def _save(sights: Sequence[Sight], folder: Path) -> list[Path]:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 60:
         raise argparse.ArgumentTypeError(f"{text}: must be more than 0, and at most 60")
     return value
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="so101 cameras",
         description="Finds cameras, shows what they deliver, and saves an image of each to tell them apart.",
     )

@@ -75,9 +75,7 @@ def find_checkpoint(name_or_path: str, base: str = "") -> Checkpoint:
         raise PolicyLoadError(f"{name_or_path} is a file: name the folder that holds {CONFIG} and {WEIGHTS}")
     if _is_hub_id(name_or_path):
         return Checkpoint(name_or_path, is_local=False)
-    raise PolicyLoadError(
-        f"no folder {name_or_path}: set pretrained_name_or_path to a checkpoint, a run folder or a hub id"
-    )
+    raise PolicyLoadError(f"no folder {name_or_path}: name a checkpoint, a run folder or a hub id")
 
 
 def find_folder(folder: Path) -> Path:

@@ -25,6 +25,7 @@ from so101_node.protocol.spec_message import spec_from
 from so101_node.threads import FatalSlot, FixedRateThread, Tick
 from so101_node.timing.timers import create_timer
 
+from so101_policy_server.core.policy_slot import NO_POLICY
 from so101_policy_server.core.request import ServedChunk
 from so101_policy_server.core.server import PolicyServer
 from so101_policy_server.inference.inference_thread import CoreCall, InferenceThread
@@ -118,6 +119,8 @@ class PolicyServerNode(AutostartNode):
         self._call(lambda core, _now: core.activate())
         served = ", ".join(self._robots)
         self.log.info(f"PolicyServer started: {self._settings.server_name} for {served}")
+        if self._settings.serves_nothing:
+            self.log.warning(NO_POLICY)
         self._publish_status()
         return TransitionCallbackReturn.SUCCESS
 

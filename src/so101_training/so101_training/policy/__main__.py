@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from so101_demo.execution_modes import MODES
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, within
 from so101_sim.core.tasks import TASKS
 
 from so101_training.policy.recording_plan import EXPERTS
@@ -120,14 +120,20 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = verbs.add_parser("eval", help="a quick look in virtual time; `./so101 demo` is what counts")
     _add_evaluated(evaluate)
-    evaluate.add_argument("--delay-ms", type=float, default=100.0, help="from request to chunk, ms (100)")
+    evaluate.add_argument(
+        "--delay-ms", type=within(0, 60_000, "ms"), default=100.0, help="from request to chunk, ms (100)"
+    )
     evaluate.add_argument("--mode", choices=MODES, default=MODES[0], help="how late chunks are executed (aligned)")
     _add_folder(evaluate)
 
     compare = verbs.add_parser("compare", help="success against the policy's delay, for each mode: JSON and a plot")
     _add_evaluated(compare)
     compare.add_argument(
-        "--delays-ms", type=float, nargs="+", default=[0.0, 100.0, 200.0, 400.0], help="delays, ms (0 100 200 400)"
+        "--delays-ms",
+        type=within(0, 60_000, "ms"),
+        nargs="+",
+        default=[0.0, 100.0, 200.0, 400.0],
+        help="delays, ms (0 100 200 400)",
     )
     compare.add_argument("--modes", choices=MODES, nargs="+", default=list(MODES), help="modes (all)")
     compare.add_argument(
@@ -191,7 +197,9 @@ def _add_evaluated(parser: argparse.ArgumentParser) -> None:
 
 def _add_single(parser: argparse.ArgumentParser) -> None:
     """What compares one cell of a task, with a correction or without."""
-    parser.add_argument("--delay", type=_delay, metavar="S", help="only this delay, s, of the shipped policy")
+    parser.add_argument(
+        "--delay", type=within(0, 60, "s"), metavar="S", help="only this delay, s, of the shipped policy"
+    )
     parser.add_argument("--correction", type=Path, metavar="FILE", help="with --delay: corrected by this file")
     parser.add_argument("--warm", action="store_true", help="with --delay: the first chunk comes without a delay")
     parser.add_argument(
@@ -206,7 +214,7 @@ def _add_single(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold",
-        type=_ratio,
+        type=within(0, 1),
         help="with --delay: chunk_size_threshold (the task's; with --correction 1, a request after each chunk)",
     )
     parser.add_argument(
@@ -268,25 +276,10 @@ def _tasks(text: str) -> list[str]:
     return names
 
 
-def _delay(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 60:
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 or more, s, and at most 60")
-    return value
-
-
-def _ratio(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected 0 to 1")
-    return value
-
-
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
-    return value
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 on")
+    return int(text)
 
 
 if __name__ == "__main__":

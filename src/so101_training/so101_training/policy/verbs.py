@@ -165,11 +165,15 @@ def compare(options: argparse.Namespace) -> int:
 
 def _compare_one(options: argparse.Namespace) -> int:
     """One task at one delay, with a correction or without."""
+    from so101_node.writable import obstacle
+
     from so101_shipped_policies import shipped_policy
     from so101_training.policy.single_comparison import ComparedCell, run_cell, table_line, write_report
     from so101_training.policy.virtual_correction import CameraHealth
     from so101_training.policy.virtual_episode import Outcome, PolicyDelay
 
+    if reason := obstacle(options.report):
+        raise PolicyVerbError(f"--report {options.report}: cannot be written ({reason})")
     cell = ComparedCell(
         task=options.task,
         checkpoint=options.checkpoint or shipped_policy(options.task),

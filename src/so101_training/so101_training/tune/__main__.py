@@ -45,10 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         round_trip_s = advice.round_trip_of(options.source) if options.source else options.round_trip_ms
         run.tune(options, round_trip_s)
     except (advice.ReportError, EpisodesError, ValidationError, SimulationError, OSError) as error:
-        print(f"tune: {error}", file=sys.stderr)
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(f"so101 tune: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("tune: stopped", file=sys.stderr)
+        print("so101 tune: stopped", file=sys.stderr)
         return 130
     return 0
 

@@ -31,8 +31,10 @@ def round_trip_of(path: Path) -> float:
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ReportError(f"--from {path}: cannot be read ({' '.join(str(error).split())})") from error
+    except OSError as error:
+        raise ReportError(f"--from {path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ReportError(f"--from {path}: is not JSON ({' '.join(str(error).split())})") from error
     report = report.get("ours", report) if isinstance(report, dict) else {}
     try:
         return (float(report["inference_ms"]["p50"]) + float(report["added_latency_ms"]["p50"])) / 1e3

@@ -28,6 +28,8 @@ from so101_training.tune.rehearsal import expert_way
 FIRST_SEED = 500
 """Scenes that no training has seen and no other evaluation here begins with."""
 
+TIPS_FILE = "tips.md"
+
 _console = Console(stderr=True)
 
 
@@ -53,14 +55,15 @@ def tune(options: argparse.Namespace, round_trip_s: float | None) -> None:
     more["recommendations"] = _recommend(results, way, options.seconds, round_trip_s)
     more["aggregations"] = _aggregations(way, options.seconds)
     if not options.no_tips:
-        more["tips"] = _tips(way, options.seconds)
+        more["tips"] = _tips(way, options.seconds, folder)
     if options.validate:
         more["validation"] = _validate(way)
     more["wall_s"] = round(time.monotonic() - began_s, 1)
     tables.write_csv(folder / "matrix.csv", results)
     tables.write_json(folder / "tune.json", results, more)
     heat_maps.draw(folder / "heat_maps.png", results)
-    _console.print(f"{folder}: matrix.csv, tune.json, heat_maps.png, after {more['wall_s']:.0f} s")
+    files = ["matrix.csv", "tune.json", "heat_maps.png", *([] if options.no_tips else [TIPS_FILE])]
+    _console.print(f"{folder}: {', '.join(files)}, after {more['wall_s']:.0f} s")
 
 
 def _flows(matrix: Sequence[TuneCell], way: NDArray[np.float64], seconds: float, bar: Progress) -> list[Result]:
@@ -119,6 +122,7 @@ def _at_round_trip(
 def _aggregations(way: NDArray[np.float64], seconds: float) -> dict[str, dict[str, float]]:
     """How smooth each way to combine chunks is, at the default chunk and threshold."""
     flows = compare_aggregations(way, seconds)
+    print("ways to blend chunks (aggregate_fn_name), 50 rows, threshold 0.5, 100 ms added:")
     for name, flow in flows.items():
         print(f"{name:>18}: p99 jerk {flow.jerk_p99:5.0f} rad/s^3, p99 seam {flow.seam_p99_rad:.3f} rad per tick")
     print()
@@ -128,11 +132,13 @@ def _aggregations(way: NDArray[np.float64], seconds: float) -> dict[str, dict[st
     }
 
 
-def _tips(way: NDArray[np.float64], seconds: float) -> list[dict[str, Any]]:
+def _tips(way: NDArray[np.float64], seconds: float, folder: Path) -> list[dict[str, Any]]:
     tried = tips.try_tips(way, seconds, _frame_bytes)
-    for line in tips.as_markdown(tried):
+    print("nine tuning tips, each tried:")
+    for line in tips.as_text(tried):
         print(line)
     print()
+    (folder / TIPS_FILE).write_text("\n".join(tips.as_markdown(tried)) + "\n", encoding="utf-8")
     return [
         {"complaint": tip.complaint, "remedy": tip.remedy, "measure": tip.measure, "before": round(tip.before, 4),
          "after": round(tip.after, 4), "holds": tip.holds, "remark": tip.remark}

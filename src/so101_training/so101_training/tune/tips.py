@@ -99,6 +99,17 @@ def _narrow(way: NDArray[np.float64], seconds: float, frame_bytes: Callable[[int
     ]  # fmt: skip
 
 
+def as_text(tips: list[Tip]) -> list[str]:
+    """Return the tips as lines for a terminal: under each complaint its remedies, with what they changed."""
+    lines = []
+    for number, tip in enumerate(tips):
+        if number == 0 or tip.complaint != tips[number - 1].complaint:
+            lines.append(f"{tip.complaint}:")
+        verdict = "helps" if tip.holds else "does NOT help"
+        lines.append(f"  {tip.remedy}: {verdict}; {tip.measure}: {_short(tip.before)} -> {_short(tip.after)}")
+    return lines
+
+
 def as_markdown(tips: list[Tip]) -> list[str]:
     """Return the tips as a table for docs/explanation/tuning_matrix.md."""
     lines = ["| Complaint | Tip | Measure | Before | After | Holds | Remark |", "|---|---|---|---|---|---|---|"]

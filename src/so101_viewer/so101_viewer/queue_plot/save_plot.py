@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Saves the queue plot of a running robot: `./so101 ros python -m so101_viewer.queue_plot.save_plot FILE`."""
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from PIL import Image
+from so101_node.one_line_parser import OneLineParser
 
 from so101_viewer.queue_plot.drawing import QueuePlotImage
 from so101_viewer.queue_plot.history import WINDOW_S
@@ -20,7 +20,7 @@ LOOK_S = 0.5
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Listen, draw, write the file."""
-    parser = argparse.ArgumentParser(prog="image", description="Save the queue plot of a running robot.")
+    parser = OneLineParser(prog="save_plot", description="Save the queue plot of a running robot.")
     parser.add_argument("file", type=Path, help="image to write: .webp, .png or .jpg")
     parser.add_argument("--seconds", type=float, default=WINDOW_S, help="listen so long before (30)")
     given = parser.parse_args(arguments)

@@ -5,7 +5,6 @@ The view first listens for some seconds and then stops: Chromium without a graph
 two, and would otherwise never catch up with a robot that goes on.
 """
 
-import argparse
 import io
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from so101_node.one_line_parser import OneLineParser
 
 from so101_viewer.errors import ViewerError
 from so101_viewer.view.viewer_server import free_port
@@ -121,7 +121,7 @@ def _difference(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Listen, photograph, write the file."""
-    parser = argparse.ArgumentParser(prog="image", description="Photograph the browser view of a running robot.")
+    parser = OneLineParser(prog="screenshot", description="Photograph the browser view of a running robot.")
     parser.add_argument("file", type=Path, help="image to write: .webp, .png or .jpg")
     parser.add_argument("--seconds", type=float, default=25.0, help="listen so long before (25)")
     parser.add_argument("--width", type=int, default=1600)

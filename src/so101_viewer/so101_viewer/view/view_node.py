@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 import webbrowser
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from so101_viewer.view.view_parameters import ViewParameters
 from so101_viewer.view.viewer_server import ViewerServer
 
 POLL_S, STATUS_S, SEARCH_S = 0.1, 0.3, 1.0
+NOTHING_HEARD_S = 5.0
 _STREAM = "/image_raw/compressed"
 _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARN", 40: "ERROR", 50: "CRITICAL"}
 
@@ -120,6 +122,7 @@ class _Listeners:
             create_timer(node, STATUS_S, self._look_at_status),
             create_timer(node, SEARCH_S, self._find_cameras),
         ]
+        self._silence = create_timer(node, NOTHING_HEARD_S, self._tell_of_silence)
         if settings.listen_s:
             self._timers.append(create_timer(node, settings.listen_s, self._stop))
 
@@ -231,6 +234,11 @@ class _Listeners:
             self._log.line("correction", "WARN", f"correction: as planned: {cause}")
         self._correction_cause = cause
 
+    def _tell_of_silence(self) -> None:
+        self._silence.cancel()
+        if line := silence(self._node.count_publishers):
+            self._node.get_logger().warning(line)
+
     def _find_cameras(self) -> None:
         self._latency.find_cameras()
         namespace = self._node.get_namespace().rstrip("/") + "/"
@@ -244,6 +252,17 @@ class _Listeners:
             self._cameras[name] = PolledTopic(self._node, CompressedImage, found[name], 1, raw=True)
         if new:
             self._arrange()
+
+
+def silence(count_publishers: Callable[[str], int]) -> str:
+    """Return why the page stays empty where nobody is heard, "" where a robot is: it is often in another domain."""
+    if any(map(count_publishers, ("joint_states", "action_queue/status"))):
+        return ""
+    domain = os.environ.get("ROS_DOMAIN_ID") or "0"
+    return (
+        f"no robot is heard in ROS_DOMAIN_ID={domain} yet: the page fills once one starts; "
+        "one in another domain: ROS_DOMAIN_ID=N ./so101 view"
+    )
 
 
 def _positions(message: JointState | None) -> dict[str, float]:
