@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from so101_node.one_line_parser import OneLineParser
 from so101_sim.core.tasks import TASKS
 
 from so101_demo.execution_modes import MODES
@@ -55,7 +56,7 @@ class DemoOptions:
 
 def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
     """Return the options; leaves the process with argparse's one line where they are wrong."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="so101 demo",
         description="A simulated SO-101 picks a cube, driven by a LeRobot policy over DDS and the servo protocol.",
     )

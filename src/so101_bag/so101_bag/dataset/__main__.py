@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from so101_node.one_line_parser import OneLineParser
+
 KEPT = {"succeeded": ("succeeded", "not marked"), "finished": ("succeeded", "failed", "not marked"), "all": ()}
 
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="so101 dataset", description="Turn bags into a LeRobotDataset (v3): joints, and the cameras as video."
     )
     parser.add_argument("bags", nargs="*", type=Path, metavar="BAG", help="folder of a bag")

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from so101_node.one_line_parser import OneLineParser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Record or repair; return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="so101 record", description="Record what happens in this ROS domain as a rosbag2 bag (MCAP)."
     )
     parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="bag to write; default: outputs/bags/...")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from so101_node.one_line_parser import OneLineParser
+
 TARGETS = ("queue", "policy_server", "arm")
 DRIVER_WAIT_S = 3.0  # for a driver that runs
 STARTING_WAIT_S = 60.0  # for one that has just been started, with its virtual arm, on a small computer
@@ -32,7 +34,7 @@ class ReplayOptions:
 
 def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
     """Return the options; leaves the process with argparse's one line where they are wrong."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="so101 replay",
         description="Replay a bag: its decision log through the queue, its observations through a policy, or its "
         "commands on an arm.",

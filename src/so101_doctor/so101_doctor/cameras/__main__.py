@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from so101_camera.errors import SourceError, UnknownSourceError
 from so101_camera.sources.frame_sources import FRAME_SOURCES, foreign_sources, present_cameras
+from so101_node.one_line_parser import OneLineParser
 
 from so101_doctor.cameras.survey import Sight, devices, look
 
@@ -78,7 +79,7 @@ def _seconds(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="so101 cameras",
         description="Finds cameras, shows what they deliver, and saves an image of each to tell them apart.",
     )

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from so101_node.one_line_parser import OneLineParser
 from so101_node.parameters import ParameterError, rules
 from so101_node.protocol import JOINT_NAMES
 
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="configure_servos", description=__doc__)
+    parser = OneLineParser(prog="configure_servos", description=__doc__)
     parser.add_argument("--port", default="", help=f"serial port of the arm; default: {_PORT}")
     parser.add_argument("--robot-id", default="", help="id given to lerobot-calibrate")
     parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; empty: LeRobot's own")
@@ -85,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--backup-dir", type=Path, default=None, metavar="DIR",
-        help=f"folder for the backup that is made before a write; default: {servo_backup.default_folder()}",
+        help="folder for the backup that is made before a write; default: so101/servo_backups below $XDG_DATA_HOME, or "
+        "below ~/.local/share",
     )  # fmt: skip
     parser.add_argument("--restore", type=Path, metavar="FILE", help="write the registers of a backup back")
     parser.add_argument(

@@ -5,13 +5,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from so101_node.one_line_parser import OneLineParser
+
 from so101_viewer.errors import ViewerError
 from so101_viewer.view.viewer_server import DEFAULT_PORT, check_ports
 
 
 def ros_arguments(arguments: Sequence[str] | None = None) -> list[str]:
     """Return the node's ROS arguments for the command line of the verb; leaves the process where it is wrong."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="so101 view",
         description="A running robot in the browser: arm, paths, cameras, queue, latency and logs.",
         epilog="It shows the robot in this ROS domain: ROS_DOMAIN_ID=42 ./so101 view shows another.",
