@@ -320,3 +320,29 @@ def test_a_middleware_that_is_not_there_is_told_before_anything_starts(tmp_path:
     command_line._refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"})
     with pytest.raises(Failure, match="rmw_zenoh_cpp: not installed here, no node would start: unset RMW_IMPL"):
         command_line._refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
+
+
+def test_a_domain_that_is_none_is_told_before_anything_starts() -> None:
+    for domain in ("", "0", "232"):
+        command_line._refuse_odd_domain({"ROS_DOMAIN_ID": domain})
+    for domain in ("233", "abc", "-1", "1 2"):
+        with pytest.raises(Failure, match=f"ROS_DOMAIN_ID={domain}: is no whole number from 0 to 232: export ROS_"):
+            command_line._refuse_odd_domain({"ROS_DOMAIN_ID": domain})
+
+
+def test_a_workspace_of_another_user_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def not_mine(*_words: object) -> int:
+        raise PermissionError(13, "Permission denied", "/work/.venv/bin/python")
+
+    monkeypatch.setattr(command_line, "_dispatch", not_mine)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert command_line.main(["demo"]) == 1
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    told = capsys.readouterr().err
+    assert "/work/.venv/bin/python: Permission denied: it is another user's" in told and "sudo chown -R $USER" in told
+    assert told.count("\n") == 1

@@ -58,6 +58,7 @@ _LAUNCH_NEEDS = {"robot": _ROBOT, "server": _SERVER, "view": _ROBOT, "replay": _
 # What arguments of launch files start on top, unless they are switched off.
 _ARGUMENT_NEEDS = {"record": "tools", "sim": "sim", "checkpoint": "server"}
 _OFF = ("", "none", "false", "0")
+_LAST_DOMAIN = 232  # Fast DDS has no ports for more
 
 
 def main(arguments: list[str]) -> int:
@@ -71,6 +72,12 @@ def main(arguments: list[str]) -> int:
         return _dispatch(this_workspace(), arguments)
     except Failure as failure:
         complain(str(failure))
+        return 1
+    except PermissionError as error:  # made with sudo, or by somebody else
+        complain(
+            f"{error.filename}: {error.strerror}: it is another user's; work as that user, or make this workspace "
+            f"yours: sudo chown -R $USER {this_workspace().root}"
+        )
         return 1
     except KeyboardInterrupt:
         complain("interrupted; type the same again to go on")
@@ -214,6 +221,7 @@ def _hand_over(layout: Layout, command: list[str], *, alone: bool = False) -> in
     env = build.environment(layout, alone=alone)
     if "so101_doctor" not in command:  # which says so itself, among the rest
         _refuse_missing_middleware(env)
+        _refuse_odd_domain(env)
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -231,6 +239,16 @@ def _refuse_missing_middleware(env: Mapping[str, str]) -> None:
     folders = [Path(part) / "share/ament_index/resource_index" for part in env.get("AMENT_PREFIX_PATH", "").split(":")]
     if named and not any((folder / "rmw_typesupport" / named).exists() for folder in folders):
         raise Failure(f"RMW_IMPLEMENTATION={named}: not installed here, no node would start: unset RMW_IMPLEMENTATION")
+
+
+def _refuse_odd_domain(env: Mapping[str, str]) -> None:
+    """With one that is no number ROS ends with a line of rcl's, beyond the last one Fast DDS ends the process."""
+    domain = env.get("ROS_DOMAIN_ID", "")
+    if domain and not (domain.isdecimal() and int(domain) <= _LAST_DOMAIN):
+        raise Failure(
+            f"ROS_DOMAIN_ID={domain}: is no whole number from 0 to {_LAST_DOMAIN}: export ROS_DOMAIN_ID=0, or what the "
+            "other computer has; or unset it on both"
+        )
 
 
 def _present_tools(layout: Layout) -> list[str]:

@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calibration-dir", default="", help="folder of <robot-id>.json; default: LeRobot's own")
     parser.add_argument("--checkpoint", default="", help="policy folder, run folder or hub id to check")
     parser.add_argument(
-        "--config", type=Path, help="YAML file of the deployment: units, task and cameras of the policy"
+        "--config",
+        type=Path,
+        help="YAML file of the deployment: port and calibration of the arm, units, task and cameras of the policy",
     )
     parser.add_argument("--peer", default="", help="address of the other computer")
     parser.add_argument(
@@ -98,7 +100,8 @@ def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
         from so101_doctor.robot import RobotOptions, check_robot
 
         expected = options.part == "robot" or bool(options.port)
-        yield from check_robot(RobotOptions(options.port, options.robot_id, options.calibration_dir, expected))
+        given = RobotOptions(options.port, options.robot_id, options.calibration_dir, expected, options.config)
+        yield from check_robot(given)
 
     def server() -> Checks:
         expected = options.part == "server" or bool(options.checkpoint)

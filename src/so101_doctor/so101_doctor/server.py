@@ -93,11 +93,12 @@ def _check_checkpoint(name_or_path: str, deployment: Deployment) -> Checks:
         yield _PART.red("checkpoint", str(error))
         return
     if not found.is_local:
-        yield _PART.yellow("checkpoint", f"{found.path} is a hub id; the server fetches it when it starts")
+        text = f"no folder {found.path} here: taken for a hub id, which the server fetches when it starts"
+        yield _PART.yellow("checkpoint", text, "if a folder is meant: check its name, and where this was started")
         return
     size = sum(file.stat().st_size for file in Path(found.path).iterdir() if file.is_file())
     yield _PART.green("checkpoint", f"{found.path}: {found.policy_type}, {size / 1e6:.0f} MB")
     from so101_doctor.checkpoint import look_into
 
-    for finding in look_into(found, deployment):
+    for finding in look_into(found, deployment, is_deployed=name_or_path == parameters.pretrained_name_or_path):
         yield Check(_PART.name, finding.key, Light(finding.verdict.value), finding.text, finding.remedy)

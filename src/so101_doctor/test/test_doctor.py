@@ -338,7 +338,7 @@ def test_a_deployment_is_held_against_its_checkpoint(checkpoint: Path, tmp_path:
     )
     checks = list(check_server("", file, expected=True))
     reds = {check.name: check.line() for check in checks if check.state is Light.RED}
-    assert "units of action_queue is degrees, of policy_server normalized" in reds["units"]
+    assert "units is DEGREES: the server's parameter units is NORMALIZED" in reds["action_queue"]
     assert "camera top: frames are 1280x720 (16:9), the policy was trained with 80x64" in reds["observation.images.top"]
     assert named(checks, "observation.images.wrist").state is Light.GREEN
     assert named(checks, "task").state is Light.GREEN  # ACT reads none
@@ -362,6 +362,63 @@ def test_a_deployment_that_cannot_be_read_is_one_red_line(tmp_path: Path) -> Non
     for file in (tmp_path / "no.yaml", tmp_path / "none.yaml", deployment(tmp_path, policy_server={"fps": 500.0})):
         red = named(list(check_server("", file, expected=True)), "deployment")
         assert red.state is Light.RED and str(file) in red.text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"unit": "normalized"}, "unknown parameter unit ("),
+        ({"statistics_from": "so100.*"}, "expected a list, each text: write [so100.*]"),
+        ({"allow_download": "true"}, "write true without quotes"),
+    ],
+)
+def test_the_doctor_refuses_what_the_node_refuses(tmp_path: Path, values: dict, said: str) -> None:
+    file = deployment(tmp_path, policy_server={"pretrained_name_or_path": "/x", **values})
+    red = named(list(check_server("", file, expected=True)), "deployment")
+    assert red.state is Light.RED and said in red.text and f"{file}:1, section /**/policy_server" in red.text
+
+
+def test_the_doctor_reads_a_deployment_as_the_nodes_do(checkpoint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text(f"""\
+/**: {{ros__parameters: {{units: normalized, fps: 30.0}}}}
+/left:
+  policy_server: {{ros__parameters: {{pretrained_name_or_path: {checkpoint}, policy_device: cpu}}}}
+  action_queue: {{ros__parameters: {{cameras: [front, top], pretrained_name_or_path: elsewhere}}}}
+""")
+    checks = list(check_server("", file, expected=True))
+    lines = [check.text for check in checks if check.state is Light.RED and check.name == "action_queue"]
+    assert any(line.startswith("pretrained_name_or_path is 'elsewhere'") for line in lines)
+    assert any(line.startswith("the policy reads camera wrist: the robot has front, top") for line in lines)
+    assert not any("units" in line for line in lines), "both nodes have those of the section for all"
+    tried = check_server(str(changed(checkpoint, tmp_path / "tried")), file, expected=True)
+    lines = [check.text for check in tried if check.name == "action_queue"]
+    assert len(lines) == 1 and "the policy reads camera wrist" in lines[0], (
+        "the robot names no policy that is only tried"
+    )
+
+
+def test_a_folder_that_is_not_there_is_not_called_a_hub_id_alone(tmp_path: Path) -> None:
+    found = named(list(check_server("outputs/my_rnu", expected=True)), "checkpoint")
+    assert found.state is Light.YELLOW and found.text.startswith("no folder outputs/my_rnu here: taken for a hub id")
+
+
+def test_the_arm_is_looked_at_with_its_deployments_port_calibration_and_gains(
+    arm: RunningVirtualArm, tmp_path: Path
+) -> None:
+    folder = str(arm.sim_dir / "calibration")
+    values = {"port": str(arm.port), "calibration_dir": folder, "robot_id": arm.calibration.stem}
+    file = deployment(tmp_path, so101_driver={**values, "position_p_coefficient": 32})
+    write_to_all(arm, reg.P_COEFFICIENT, [32] * 6)
+    try:
+        checks = list(check_robot(RobotOptions(config=file)))
+    finally:
+        write_to_all(arm, reg.P_COEFFICIENT, [16] * 6)
+    assert named(checks, "port").text == str(arm.port)
+    assert named(checks, "settings").state is Light.GREEN and "P 32, I 0, D 32" in named(checks, "settings").text
+    file = deployment(tmp_path, so101_driver={"prot": "/dev/ttyACM1"})
+    (red,) = [check for check in check_robot(RobotOptions(config=file)) if check.name == "deployment"]
+    assert red.state is Light.RED and "did you mean port?" in red.text
 
 
 def test_a_path_that_swallows_long_packets_in_silence_is_told_from_a_peer_that_is_gone(

@@ -90,6 +90,10 @@ def test_degrees_of_our_radians_are_the_values_that_lerobot_records(calibration_
         (lambda c: c["gripper"].update(drive_mode=True), r"gripper\.drive_mode = True"),
         (lambda c: c["gripper"].update(homing_offset=-2048), r"gripper\.homing_offset = -2048"),
         (lambda c: c["gripper"].update(id=1), "uses a servo id twice"),
+        (
+            lambda c: (c["gripper"].update(id=5), c["wrist_roll"].update(id=6)),
+            "wrist_roll has 6, gripper has 5, and one",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_right_is_refused_by_name(

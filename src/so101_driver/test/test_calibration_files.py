@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from so101_driver.configure.servo_backup import BackupError, default_folder
 from so101_driver.core.errors import CalibrationError
 from so101_driver.servos.calibration_files import find_calibration, known_files, only_id
 
@@ -178,3 +179,21 @@ def test_known_files_are_those_of_all_arms_of_this_computer(tmp_path: Path) -> N
     (own / "arm.json").touch()
     found = known_files(str(own), {"HF_LEROBOT_CALIBRATION": str(tmp_path)})
     assert found == [own / "arm.json", follower, leader]
+
+
+def test_a_place_that_cannot_be_looked_into_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"cannot be read: File name too long; run as the user that calibrated"):
+        find_calibration("x" * 300, str(tmp_path))
+
+
+def test_a_user_without_a_home_is_told_where_the_file_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(
+        CalibrationError, match=r"~/\.cache/huggingface/lerobot/calibration/robots/so_follower/arm\.json"
+    ):
+        find_calibration("arm", environ={})
+    with pytest.raises(BackupError, match=r"no place for a backup .* --backup-dir"):
+        default_folder({})

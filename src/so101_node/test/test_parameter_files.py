@@ -95,6 +95,8 @@ left:
         ("a: {ros__parameters: {v: [a, 7]}}\n", ("v = [a, 7] mixes text and whole numbers", "in quotes")),
         ("a: {ros__parameters: {v: 032}}\n", ("v = 032 is an octal number", "write 32, or")),
         ("a: {ros__parameters: {v: [1, 08]}}\n", ("octal number", "write 8, or")),
+        ("/**/front-cam: {ros__parameters: {a: 1}}\n", (":1: section /**/front-cam has '-'", "write /**/front_cam")),
+        ("a:\n  ros__parameters:\n    port: {{ port }}\n", (":3: a key is no word", "template")),
     ],
 )
 def test_a_file_without_usable_parameters_is_refused_in_one_line(tmp_path: Path, text: str, words) -> None:
@@ -129,6 +131,12 @@ def test_what_is_right_for_ros_is_no_fault(context: Context, tmp_path: Path) -> 
     [
         (["-p", "fps=3"], "-p fps=3: is written -p fps:=3"),
         (["-p"], "-p: is written -p NAME:=VALUE"),
+        (["-p", "robot_id:="], "-p robot_id:=: has no value; an empty text is written -p \"robot_id:=''\""),
+        (["-p", "fps := 3"], "-p fps := 3: is written without spaces, -p fps:=3"),
+        (
+            ["--log-level", "loud"],
+            "--log-level loud: must be one of debug, info, warn, error, fatal, unset, or NODE:=LE",
+        ),
         (["--params-file"], "--params-file FILE"),
         (["-r", "__ns:=left"], "'left': namespace must be absolute"),
         (["-r", "__ns:=/my-robot"], "'/my-robot': namespace must not contain characters other than"),

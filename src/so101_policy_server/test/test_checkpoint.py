@@ -51,6 +51,21 @@ def test_a_missing_folder_is_named(path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("https://huggingface.co/lerobot/act_aloha/tree/main", "is a page of the hub: name its id, lerobot/act_aloha"),
+        ("hf://lerobot/act_aloha", "is a page of the hub: name its id, lerobot/act_aloha"),
+        ("~nobody_of_that_name/pick", "no folder ~nobody_of_that_name/pick: "),
+        ("x" * 300, "cannot be read: File name too long"),  # as what this user may not read
+    ],
+)
+def test_what_is_neither_folder_nor_hub_id_is_one_line(name: str, said: str) -> None:
+    with pytest.raises(PolicyLoadError) as error:
+        find_checkpoint(name)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("config", "files", "reason"),
     [
         ({}, FILES, "has no policy type"),
@@ -190,6 +205,10 @@ def test_a_file_that_is_not_what_its_name_says_is_named(tmp_path: Path, name: st
         (NO_WEIGHTS[:9], "was only copied in part"),
         (b"\2\0\0\0\0\0\0\0[]", "is no safetensors file"),
         (struct.pack("<Q", len(HEADER)) + HEADER + b"12", r"was only copied in part \("),
+        (
+            struct.pack("<Q", len(HEADER)) + HEADER + b"1" * 400,
+            r"has \d+ bytes, \d+ by its own header: something changed",
+        ),
         (b"PK\x03\x04 as torch.save writes it", "is a pickle under another name, which is never loaded"),
         (b"anything else that is longer", "is no safetensors file"),
     ],

@@ -134,6 +134,21 @@ def test_an_action_without_spread_is_not_said_to_become_millions() -> None:
     assert "std is 0 for value 5, though others of its statistics say that it moved" in line
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mean": ARM["std"] * 4, "std": np.full(6, 20.0)}, "value 0 has mean 120, min -90 and max 90"),
+        ({"std": np.full(6, 110.0)}, "value 0 has std 110, min -90 and max 90"),
+        ({"mean": np.array([0, 0, 0, 0, 0, 99.0]), "max": np.full(6, 60.0)}, "value 5 has mean 99, min -90 and max 60"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["MEAN_STD", "MIN_MAX"])
+def test_statistics_that_contradict_each_other_are_refused(mode: str, change, said: str) -> None:
+    (line,) = red(check_statistics([feature("observation.state", mode, ARM | change)], ["observation.state"]))
+    assert said in line and "cannot be of the same data" in line
+    assert red(check_statistics([feature(statistics=ARM | {"std": np.full(6, 90.0)})], ["action"])) == []  # two poses
+
+
 def test_a_feature_that_two_steps_normalise_is_refused() -> None:
     (line,) = red(check_statistics([feature(), feature()], ["action"]))
     assert "statistics.action: 2 steps of the postprocessor normalise it" in line

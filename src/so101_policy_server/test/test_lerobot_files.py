@@ -70,6 +70,36 @@ def test_a_value_of_another_version_is_named(tiny_act: Path, tmp_path: Path, ent
     assert words in text and "config.json" in text and "written by" in text and "serve it with that LeRobot" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", '\ufeff{"type": "act"}', "save it as UTF-8 without a byte order mark"),
+        ("config.json", '{"type": "act", ', "config.json cannot be read: Expecting property name"),
+        (
+            "config.json",
+            '{"type": "act", "input_features": [{}], "output_features": {}}',
+            "is [{}], expected an object",
+        ),
+        (PREPROCESSOR, "version https://git-lfs.github.com/spec/v1\n", "is a stub of Git LFS"),
+        (PREPROCESSOR, '{"steps": [', "copy the checkpoint again"),
+        (PREPROCESSOR, '{"steps": null}', "has no list of steps"),
+        (PREPROCESSOR, '{"steps": [{"registry_name": "normalizer_processor"}]}', "step needs features, norm_map"),
+    ],
+)
+def test_a_damaged_file_is_one_line_with_what_to_do(tiny_act: Path, tmp_path: Path, name, content, words: str) -> None:
+    folder = copy(tiny_act, tmp_path / "damaged")
+    (folder / name).write_text(content, encoding="utf-8")
+    assert words in refused(folder)
+
+
+def test_a_training_configuration_that_cannot_be_read_is_a_warning(tiny_act: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_act, tmp_path / "half")
+    for content, words in (("version https://git-lfs", "is a stub of Git LFS"), ('{"a": ', "is no JSON object")):
+        (folder / "train_config.json").write_text(content)
+        (warning,) = load(folder).description.warnings
+        assert f"train_config.json {words}" in warning and "what it says about units is not known" in warning
+
+
 def test_a_processor_step_that_does_not_exist_here_is_named(tiny_act: Path, tmp_path: Path) -> None:
     def rename(content):
         content["steps"][1]["registry_name"] = "render_message_turns_processor"

@@ -315,6 +315,7 @@ def changed(source: Path, target: Path, **entries) -> Path:
 
 def test_what_cannot_be_loaded_is_one_line_that_names_it(tiny_act: Path, tmp_path: Path) -> None:
     images = {"observation.images.depth": {"type": "VISUAL", "shape": [1, 48, 64]}}
+    turned = {"observation.images.front": {"type": "VISUAL", "shape": [48, 64, 3]}}
     world = {"observation.environment_state": {"type": "ENV", "shape": [4]}}
     config = json.loads((tiny_act / "config.json").read_text())
     cases = [
@@ -323,7 +324,8 @@ def test_what_cannot_be_loaded_is_one_line_that_names_it(tiny_act: Path, tmp_pat
         (tiny_act, {"policy_type": "smolvla"}, "policy_type = smolvla: .* is of type act"),
         (tiny_act, {"device": "cuda"}, "policy_device = cuda: no usable CUDA"),
         (changed(tiny_act, tmp_path / "b", dim_model=32), {}, "model.safetensors is of another configuration than"),
-        (changed(tiny_act, tmp_path / "c", input_features=config["input_features"] | images), {}, "1 channels"),
+        (changed(tiny_act, tmp_path / "c", input_features=config["input_features"] | images), {}, r"1x48x64 \(grey"),
+        (changed(tiny_act, tmp_path / "e", input_features=config["input_features"] | turned), {}, "channels last"),
         (changed(tiny_act, tmp_path / "d", input_features=config["input_features"] | world), {}, "environment_state"),
         ("nobody/no-such-policy", {}, "nobody/no-such-policy is no folder here and could not be had from the hub"),
     ]

@@ -85,3 +85,15 @@ def test_molmoact2_that_names_no_head_runs_with_the_continuous_one(tmp_path: Pat
     assert json.loads((folder / "config.json").read_text())["inference_action_mode"] is None
     loaded = lerobot_policy.load_policy(PolicySource(str(folder), torch_threads=1), lambda _text: None)
     assert loaded.description.supports_rtc, "only its continuous head continues a leftover"
+
+
+def test_weights_that_the_configuration_has_no_place_for_are_a_warning(tiny_act: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_act, tmp_path / "deeper")
+    weights = load_file(folder / "model.safetensors")
+    name = "model.encoder.layers.1.linear1.bias"
+    weights[name] = weights["model.encoder.layers.0.linear1.bias"].clone()
+    save_file(weights, folder / "model.safetensors")
+    (warning,) = lerobot_policy.load_policy(
+        PolicySource(str(folder), torch_threads=1), lambda _text: None
+    ).description.warnings
+    assert f"has 1 that the policy of config.json has no place for (first: {name})" in warning

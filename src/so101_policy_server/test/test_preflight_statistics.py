@@ -108,6 +108,24 @@ def test_a_processor_without_a_normalising_step_is_refused(tiny_act: Path, tmp_p
         load(bare)
 
 
+def test_a_postprocessor_that_normalises_once_more_is_refused(tiny_act: Path, tmp_path: Path) -> None:
+    def turn(content):
+        for step in content["steps"]:
+            if step["registry_name"] == "unnormalizer_processor":
+                step["registry_name"] = "normalizer_processor"
+
+    turned = change_json(copy(tiny_act, tmp_path / "turned"), "policy_postprocessor.json", turn)
+    with pytest.raises(PolicyLoadError, match=r"statistics\.postprocessor: normalises what it should denormalise"):
+        load(turned)
+
+
+def test_a_camera_that_was_taken_out_of_the_configuration_is_a_warning(tiny_act: Path, tmp_path: Path) -> None:
+    less = copy(tiny_act, tmp_path / "less")
+    change_json(less, "config.json", lambda content: content["input_features"].pop("observation.images.front"))
+    (warning,) = load(less).description.warnings
+    assert "the preprocessor was saved for observation.images.front too, which config.json does not read" in warning
+
+
 def test_a_policy_that_normalises_nothing_is_served_with_a_warning(tiny_act: Path, tmp_path: Path) -> None:
     nothing = dict.fromkeys(("VISUAL", "STATE", "ACTION"), "IDENTITY")
     plain = copy(tiny_act, tmp_path / "plain")
@@ -205,6 +223,15 @@ def test_a_foreign_policy_that_normalises_inside_itself_is_taken_at_its_word() -
 
     (found,) = examine_statistics(OwnConfig(), None, None, ["model.unnormalize_outputs.buffer_action.std"])
     assert (found.verdict, "within the policy itself" in found.text) == ("green", True)
+
+
+@pytest.mark.parametrize("named", ["so100.*", "action", "/data/meta", "actoin=action"])
+def test_statistics_that_are_named_and_not_there_are_refused_where_the_checkpoint_has_its_own(
+    tiny_act: Path, named: str
+) -> None:
+    with pytest.raises(PolicyLoadError, match="names no statistics of a feature of this policy; there are") as error:
+        load(tiny_act, statistics_from=(named,))
+    assert f"statistics_from: {named} names" in str(error.value) and "observation.images.front" in str(error.value)
 
 
 def test_the_shipped_kinds_of_policies_are_green(tiny_act: Path, tiny_smolvla: Path, tiny_vqbet: Path) -> None:

@@ -123,6 +123,30 @@ def test_the_trainings_own_word_is_held_against_units(degrees: bool, units: int,
     assert verdicts(quiet, Units(1 - units), trained_in_degrees=degrees)[0][0] is Verdict.GREEN
 
 
+def test_actions_that_are_steps_between_positions_are_refused() -> None:
+    steps = {"mean": np.zeros(6), "std": np.full(6, 1.5), "min": np.full(6, -12.0), "max": np.full(6, 12.0)}
+    for action, said in ((steps, "shoulder_pan 24 of the state's 125"), (only_mean(steps), "shoulder_pan 6 of the")):
+        findings = check_units({"observation.state": DEGREES, "action": action}, JOINTS, Units.DEGREES)
+        (text,) = [found.text for found in findings if found.verdict is Verdict.RED and found.key == "units.action"]
+        assert said in text and text.endswith("steps (deltas), not joint positions")
+    still = {name: array * 0.01 for name, array in DEGREES.items()} | {"mean": DEGREES["mean"]}
+    found = check_units({"observation.state": still, "action": still}, JOINTS, Units.DEGREES)
+    assert not any("deltas" in one.text for one in found)
+
+
+def test_actions_where_the_arm_never_was_are_refused() -> None:
+    order = [2, 0, 1, 3, 4, 5]
+    permuted = {name: array[order] for name, array in DEGREES.items()}
+    permuted["mean"] = permuted["mean"] + np.array([0, 80.0, 0, 0, 0, 0])
+    (found,) = check_units({"observation.state": DEGREES, "action": permuted}, JOINTS, Units.DEGREES)
+    assert found.verdict is Verdict.RED
+    assert "never was: shoulder_lift mean 85 (the state's min to max -96 to 30)" in found.text
+    squeezed = changed(5, mean=-4.0)  # a gripper is commanded into what it holds
+    assert check_units({"observation.state": DEGREES, "action": squeezed}, JOINTS, Units.DEGREES)[0].verdict is (
+        Verdict.GREEN
+    )
+
+
 def test_other_arms_and_features_without_statistics_are_left_alone() -> None:
     assert check_units({}, JOINTS, Units.DEGREES) == []
     assert check_units({"action": {"mean": np.ones(3)}}, JOINTS, Units.DEGREES)[0].verdict is Verdict.GREEN

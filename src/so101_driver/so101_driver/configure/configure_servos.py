@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--backup-dir", type=Path, default=None, metavar="DIR",
-        help=f"folder for the backup that is made before a write; default: {servo_backup.default_folder()}",
+        help="folder for the backup that is made before a write; default: so101/servo_backups below $XDG_DATA_HOME, or "
+        "below ~/.local/share",
     )  # fmt: skip
     parser.add_argument("--restore", type=Path, metavar="FILE", help="write the registers of a backup back")
     parser.add_argument(

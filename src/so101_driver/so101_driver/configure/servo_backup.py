@@ -79,9 +79,12 @@ def read_registers(bus: ServoBus, servo_ids: Sequence[int]) -> dict[int, dict[st
 
 
 def default_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """$XDG_DATA_HOME/so101/servo_backups, or below ~/.local/share."""
+    """$XDG_DATA_HOME/so101/servo_backups, or below ~/.local/share. Raises BackupError: this user has no home."""
     base = (os.environ if environ is None else environ).get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "so101" / "servo_backups"
+    try:
+        return (Path(base) if base else Path.home() / ".local" / "share") / "so101" / "servo_backups"
+    except RuntimeError as error:
+        raise BackupError(f"nothing written: no place for a backup ({error}); name one with --backup-dir") from error
 
 
 def save(folder: Path, backup: Backup) -> Path:

@@ -35,6 +35,7 @@ _PUT_BACK: Final = (
     "put a copy of the file back; only without one run lerobot-calibrate again, which moves the zero of policies that "
     "were trained before"
 )
+_NUMBERED: Final = tuple(enumerate(JOINT_NAMES, start=1))  # LeRobot's ids, from the base to the gripper
 _FIRST_FORMAT: Final = {"homing_offset", "drive_mode", "motor_names"}  # LeRobot up to May 2025: lists, no joints
 
 
@@ -163,6 +164,14 @@ def load_calibration(path: Path, full_turn_joints: Sequence[str] = FULL_TURN_JOI
     ids = [joint.servo_id for joint in joints]
     if len(set(ids)) != len(ids):
         raise CalibrationError(f"calibration {path} uses a servo id twice: {ids}")
+    swapped = [
+        f"{name} has {joint_id}" for joint_id, (number, name) in zip(ids, _NUMBERED, strict=True) if joint_id != number
+    ]
+    if swapped and set(ids) == {number for number, _ in _NUMBERED}:
+        raise CalibrationError(
+            f"calibration {path} has ids of servos in another order than LeRobot: {', '.join(swapped)}, and one joint "
+            f"would move in place of another: {_PUT_BACK}"
+        )
     for name, joint in zip(JOINT_NAMES, joints, strict=True):
         if name not in full_turn_joints and joint.range_max - joint.range_min >= _CROSSED_STEPS:
             if name in FULL_TURN_JOINTS:

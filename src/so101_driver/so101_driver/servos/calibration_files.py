@@ -63,6 +63,18 @@ def find_calibration(
     searched. Of several files of that id the one written last is taken, with a note. `port` only completes a command.
     Raises CalibrationError that names the ids that exist, and only then how to make a calibration.
     """
+    try:
+        return _find(robot_id, calibration_dir, port, environ, home)
+    except OSError as error:  # a folder that this user may not look into
+        raise CalibrationError(
+            f"calibration of {robot_id[:100]!r}: {error.filename} cannot be read: {error.strerror}; run as the user "
+            "that calibrated, or set calibration_dir to a copy of the folder"
+        ) from error
+
+
+def _find(
+    robot_id: str, calibration_dir: str, port: str, environ: Mapping[str, str] | None, home: Path | None
+) -> CalibrationFile:
     folders, root = _folders(calibration_dir, environ, home)
     known = sorted({path.stem for folder in folders for path in folder.glob("*.json") if path.is_file()})
     where = " and ".join(str(folder) for folder in folders if folder.is_dir()) or str(folders[0])
@@ -95,7 +107,7 @@ def only_id(calibration_dir: str = "") -> str:
 
 def _folders(calibration_dir: str, environ: Mapping[str, str] | None, home: Path | None) -> tuple[list[Path], Path]:
     """Folders that may hold followers' files, the preferred ones first; and LeRobot's calibration folder."""
-    root = calibration_root(os.environ if environ is None else environ, Path.home() if home is None else home)
+    root = calibration_root(os.environ if environ is None else environ, _home() if home is None else home)
     if not calibration_dir:
         return [root / "robots" / name for name in _FOLDERS], root
     try:
@@ -109,6 +121,14 @@ def _folders(calibration_dir: str, environ: Mapping[str, str] | None, home: Path
         )
     below = [given / middle / name for middle in ("", "robots") for name in _FOLDERS]  # LeRobot's own folder was named
     return [given, *(folder for folder in below if folder.is_dir())], root
+
+
+def _home() -> Path:
+    """The user's; where there is none, as in a container with a user id alone, `~` as LeRobot leaves it."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("~")
 
 
 def _expanded(value: str | None) -> Path | None:

@@ -18,6 +18,7 @@ from so101_node.errors import So101NodeError
 from so101_node.parameters import yaml_values
 
 KEYWORD = "ros__parameters"
+_NO_NAME = re.compile(r"[^A-Za-z0-9_/*~]")
 _EXAMPLE = f"/**/NODE: {{{KEYWORD}: {{KEY: VALUE}}}}"
 
 
@@ -153,7 +154,7 @@ def _sections_of(path: Path, pattern: str, node: yaml.Node) -> Iterator[tuple[st
         raise ParameterFileError(f"parameter file {where}: {what}; expected {_EXAMPLE}")
     keyword_line = 0
     for key, value in node.value:
-        name, line = str(key.value), key.start_mark.line + 1
+        name, line = _word(path, key), key.start_mark.line + 1
         if name == KEYWORD and pattern:
             if keyword_line:
                 both = f"lines {keyword_line} and {line}"
@@ -161,11 +162,27 @@ def _sections_of(path: Path, pattern: str, node: yaml.Node) -> Iterator[tuple[st
                     f"parameter file {path}: section {pattern} has {KEYWORD} twice, {both}: make it one"
                 )
             keyword_line = line
-            yield _absolute(pattern), list(_keys_of(path, pattern, "", line, value))
+            yield absolute(pattern), list(_keys_of(path, pattern, "", line, value))
         elif not isinstance(value, yaml.MappingNode):
             raise ParameterFileError(f"parameter file {path}:{line}: {_without_keyword(pattern, name, value)}")
+        elif odd := _NO_NAME.search(name):
+            meant = _NO_NAME.sub("_", name)
+            raise ParameterFileError(
+                f"parameter file {path}:{line}: section {name} has {odd[0]!r}, names of nodes have letters, digits and "
+                f"_ alone: write {meant}"
+            )
         else:
             yield from _sections_of(path, f"{pattern}/{name}" if pattern else name, value)
+
+
+def _word(path: Path, key: yaml.Node) -> str:
+    """A key as text. Raises ParameterFileError: it is none, as in a template that nobody has filled in."""
+    if isinstance(key, yaml.ScalarNode):
+        return str(key.value)
+    where = f"{path}:{key.start_mark.line + 1}"
+    raise ParameterFileError(
+        f"parameter file {where}: a key is no word: is this a template with {{{{ ... }}}} to fill in?"
+    )
 
 
 def _without_keyword(pattern: str, name: str, value: yaml.Node) -> str:
@@ -187,7 +204,7 @@ def _keys_of(path: Path, pattern: str, prefix: str, line: int, node: yaml.Node) 
             what = f"{node.value!r} in section {pattern} is no key with a value; write a space after the colon"
         raise ParameterFileError(f"parameter file {path}:{line}: {what}")
     for key, value in node.value:
-        name, line = f"{prefix}{key.value}", key.start_mark.line + 1
+        name, line = f"{prefix}{_word(path, key)}", key.start_mark.line + 1
         if isinstance(value, yaml.MappingNode):
             yield from _keys_of(path, pattern, f"{name}.", line, value)
         elif isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:null":
@@ -198,7 +215,8 @@ def _keys_of(path: Path, pattern: str, prefix: str, line: int, node: yaml.Node) 
             yield name, line, yaml_values.shown(value)
 
 
-def _absolute(pattern: str) -> str:
+def absolute(pattern: str) -> str:
+    """Return a pattern as `Section` has it: one slash before each part."""
     return "/" + "/".join(part for part in pattern.split("/") if part)
 
 
@@ -214,4 +232,4 @@ def _assignment(text: str) -> Iterator[Section]:
     left, separator, value = text.partition(":=")
     if separator:
         node, _, key = left.rpartition(":")
-        yield Section(_absolute(f"**/{node}" if node else "**"), "", {key: 0}, {key: value})
+        yield Section(absolute(f"**/{node}" if node else "**"), "", {key: 0}, {key: value})

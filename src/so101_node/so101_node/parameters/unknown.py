@@ -14,7 +14,8 @@ from so101_node.parameters.files import Section
 
 _ALMOST = 0.6  # difflib's ratio from which on two parameter names are probably the same word
 _SAME_NODE = 0.75  # and two names of nodes, which are shorter
-_OF_ROS = {"use_sim_time", "start_type_description_service"}
+OF_ROS = {"use_sim_time", "start_type_description_service"}
+"""Parameters that every node has."""
 _GONE = {"observation_steps": "nothing to set any more, cameras keep the frames that the policy needs: leave it out"}
 _RENAMED = {"nice": "niceness"}
 _ROS_PREFIX = "qos_overrides."  # rclpy's own; not every topic declares them
@@ -86,12 +87,12 @@ def _advice(key: str, full_name: str, known: Collection[str], nodes: Nodes) -> s
         near = nearest(key, names)
         if near:
             return f"{name} has nothing like it; did you mean {near} of {owner}?"
-    return f"{name} has nothing like it; its parameters: {', '.join(sorted({*known} - _OF_ROS))}"
+    return f"{name} has nothing like it; its parameters: {', '.join(sorted({*known} - OF_ROS))}"
 
 
 def nearest(key: str, names: Iterable[str]) -> str:
     """Return the most similar name, or "" where none is similar; nesting, dashes and capitals do not count."""
-    plain = {_plain(name): name for name in names if name not in _OF_ROS}
+    plain = {_plain(name): name for name in names if name not in OF_ROS}
     for word in (_plain(key), _plain(key.rpartition(".")[2])):
         matches = difflib.get_close_matches(word, plain, n=1, cutoff=_ALMOST)
         if matches:

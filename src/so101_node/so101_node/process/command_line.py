@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ROS arguments of a process, checked before ROS reads them: it tells where its parser stopped, not what to type."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
@@ -10,6 +11,9 @@ from rclpy.validate_node_name import validate_node_name
 
 from so101_node.errors import So101NodeError
 from so101_node.parameters.files import ros_words
+
+_LAST_DOMAIN = 232  # Fast DDS has no ports for more
+_LEVELS = ("debug", "info", "warn", "error", "fatal", "unset")
 
 
 class CommandLineError(So101NodeError, ValueError):
@@ -23,13 +27,32 @@ def check(arguments: Sequence[str]) -> None:
         CommandLineError: naming the word and how it is written.
     """
     for option, value in pairwise([*ros_words(arguments)[0], ""]):
-        if option in ("-p", "--param") and not value.partition(":=")[1]:
-            meant = value.replace("=", ":=", 1) if "=" in value else f"{value or 'NAME'}:=VALUE"
-            raise CommandLineError(f"{option} {value}: is written -p {meant}".replace(" :", ":"))
+        if option in ("-p", "--param"):
+            _check_parameter(option, value)
         if option == "--params-file" and not value:
             raise CommandLineError("--params-file: no file is named; it is written --params-file FILE")
         if option in ("-r", "--remap"):
             _check_rule(value)
+        if option == "--log-level" and value.rpartition(":=")[2].lower() not in _LEVELS:
+            raise CommandLineError(f"--log-level {value}: must be one of {', '.join(_LEVELS)}, or NODE:=LEVEL")
+
+
+def check_domain(environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse a ROS_DOMAIN_ID that is none: ROS ends with a line of rcl's, and Fast DDS ends the process."""
+    domain = environ.get("ROS_DOMAIN_ID", "")
+    if domain and not (domain.isdecimal() and int(domain) <= _LAST_DOMAIN):
+        raise CommandLineError(f"ROS_DOMAIN_ID={domain}: must be a whole number from 0 to {_LAST_DOMAIN}, or unset")
+
+
+def _check_parameter(option: str, text: str) -> None:
+    name, separator, value = text.partition(":=")
+    if not separator:
+        meant = text.replace("=", ":=", 1) if "=" in text else f"{text or 'NAME'}:=VALUE"
+        raise CommandLineError(f"{option} {text}: is written -p {meant}".replace(" :", ":"))
+    if not value.strip():
+        raise CommandLineError(f"{option} {text}: has no value; an empty text is written -p \"{name}:=''\"")
+    if name != name.strip():
+        raise CommandLineError(f"{option} {text}: is written without spaces, -p {name.strip()}:={value.strip()}")
 
 
 def _check_rule(rule: str) -> None:

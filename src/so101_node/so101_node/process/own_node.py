@@ -10,6 +10,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from so101_node.process.log_folder import WITHOUT_FILES
+
 
 class OwnNode:
     """`node`, in a context of its own; callbacks run inside `spin` and `wait` only."""
@@ -17,7 +19,7 @@ class OwnNode:
     def __init__(self, name: str, namespace: str = "") -> None:
         """Join the ROS graph; `namespace` empty: the one of the environment."""
         self._context = Context()
-        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=list(WITHOUT_FILES), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node: Node = rclpy.create_node(
             name, context=self._context, namespace=namespace or None, enable_rosout=False
         )

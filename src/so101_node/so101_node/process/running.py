@@ -29,6 +29,7 @@ from so101_node.parameters.files import ParameterFileError
 from so101_node.process import command_line
 from so101_node.process.command_line import CommandLineError
 from so101_node.process.last_line import name_in, say
+from so101_node.process.log_folder import WITHOUT_FILES, why_not_writable
 from so101_node.process.usage import reply_to_help
 from so101_node.threads import NodeError
 from so101_node.timing.timers import report_errors
@@ -168,7 +169,12 @@ def _start_ros(args: Sequence[str] | None) -> None:
     """Check the arguments and start ROS. What it does not accept is never accepted at another try: CommandLineError."""
     words = sys.argv if args is None else args
     command_line.check(words)
+    command_line.check_domain()
     parameter_files.use(words)
+    no_files = why_not_writable()
+    if no_files:
+        print(f"[{name_in(words)}] warning: {no_files}", file=sys.stderr, flush=True)
+        args = [*words, *WITHOUT_FILES]
     try:
         rclpy.init(args=list(args) if args is not None else None, signal_handler_options=SignalHandlerOptions.NO)
     except rclpy_implementation.UnknownROSArgsError as error:

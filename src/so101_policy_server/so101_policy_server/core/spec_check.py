@@ -153,7 +153,7 @@ def _check_policy(spec: PolicySpec, source: PolicySource, policy: PolicyDescript
         mismatches.append(f"{choice.describe(spec.pretrained_name_or_path)}: the server runs '{source.path}', {other}")
     if spec.policy_type not in ("", policy.policy_type):
         mismatches.append(f"policy_type is {spec.policy_type}: the checkpoint is {policy.policy_type}")
-    if spec.policy_device not in ("", policy.device):
+    if spec.policy_device not in ("", policy.device, policy.device.partition(":")[0]):  # cuda may be any cuda:N
         mismatches.append(f"policy_device is {spec.policy_device}: the server's policy is on {policy.device}")
     return mismatches
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from so101_node.protocol import FloatArray
 from so101_node.protocol.units import Units, is_gripper
 
-from so101_policy_server.core.preflight import Finding, green, implausible, yellow
+from so101_policy_server.core.preflight import Finding, Verdict, green, implausible, yellow
 
 JOINT_FEATURES: Final = ("observation.state", "action")
 
@@ -47,6 +47,17 @@ CALIBRATION_MARGIN_DEG: Final = 25.0
 
 RANGE_MARGIN_DEG: Final = 15.0
 """How far joint positions in training may lie outside the calibrated range of the arm that is served."""
+
+
+MOVED: Final = 5.0
+"""Degrees or percent that a joint must have moved in training to be told apart from one that stood."""
+
+STEP_RATIO: Final = 0.3
+"""Joint positions that are commanded extend as far as those that are measured; at 30 Hz the steps between them over
+a tenth of that or less."""
+
+MOTION_MARGIN: Final = 25.0
+"""Degrees or percent that the average action may lie outside the state's range: a leader is calibrated by hand too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,8 @@ def check_units(
         extent = _extent(statistics.get(key, {}), len(joint_names))
         if extent is not None:
             findings += _check_one(f"units.{key}", extent, joint_names, units)
+    if not any(finding.verdict is Verdict.RED for finding in findings):
+        findings += _check_one_motion(statistics, joint_names)
     if not findings and any(key in statistics for key in JOINT_FEATURES):
         findings.append(green("units", f"the statistics can be of an arm in {units.name.lower()}"))
     return findings
@@ -144,6 +157,38 @@ def _check_one(key: str, extent: _Extent, joint_names: Sequence[str], units: Uni
         *_check_gripper(key, extent, joint_names, gripper),
         *(_check_degrees(key, extent, joint_names, gripper) if units is Units.DEGREES else []),
     ]
+
+
+def _check_one_motion(statistics: Mapping[str, Mapping[str, FloatArray]], joint_names: Sequence[str]) -> list[Finding]:
+    """Hold the action against the state: joint positions that were commanded are near those that were measured.
+
+    Steps from one position to the next (deltas) are not, nor are columns in another order.
+    """
+    state, action = (_extent(statistics.get(key, {}), len(joint_names)) for key in JOINT_FEATURES)
+    if state is None or action is None:
+        return []
+    arm = np.array([not is_gripper(joint) for joint in joint_names])
+    width, given = state.high - state.low, action.high - action.low
+    moved = arm & (width > MOVED)
+    remedy = "train with actions that are joint positions, in the order and units of the state"
+    if moved.sum() > 1 and (given[moved] < STEP_RATIO * width[moved]).all():
+        words = ", ".join(
+            f"{joint_names[index]} {given[index]:.3g} of the state's {width[index]:.3g}"
+            for index in np.flatnonzero(moved)
+        )
+        text = f"in training the action extends over {words}: these are steps (deltas), not joint positions"
+        return [implausible("units.action", text, remedy)]
+    low, high = state.low - MOTION_MARGIN, state.high + MOTION_MARGIN
+    out = arm & ((action.mean < low) | (action.mean > high))
+    if not out.any():
+        return []
+    words = ", ".join(
+        f"{joint_names[index]} mean {action.mean[index]:.0f} (the state's {state.names} {state.low[index]:.0f} to "
+        f"{state.high[index]:.0f})"
+        for index in np.flatnonzero(out)
+    )
+    text = f"training's average action is where the arm never was: {words}"
+    return [implausible("units.action", text, remedy)]
 
 
 def _check_gripper(

@@ -30,6 +30,7 @@ _WEIGHT_SUFFIXES: Final = frozenset(
 _STEPS: Final = ("*/pretrained_model", "checkpoints/*/pretrained_model", "*/checkpoints/*/pretrained_model")
 """Where else there may be some: steps of a run, and of each run in a folder of runs."""
 
+_HUB_PAGE: Final = re.compile(r"(?:https?://)?(?:huggingface\.co|hf\.co|hf:/)/([\w.-]+/[\w.-]+)")
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -68,6 +69,15 @@ def find_checkpoint(name_or_path: str, base: str = "") -> Checkpoint:
     Raises:
         PolicyLoadError: nothing is there, or a folder is not a checkpoint that can be loaded.
     """
+    try:
+        return _find(name_or_path, base)
+    except OSError as error:  # a folder or file that this user may not read
+        raise PolicyLoadError(f"{error.filename or name_or_path} cannot be read: {error.strerror or error}") from error
+    except RuntimeError as error:  # ~ of a user that does not exist
+        raise PolicyLoadError(f"no folder {name_or_path}: there is no such user, or no home of one") from error
+
+
+def _find(name_or_path: str, base: str) -> Checkpoint:
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return _check_folder(folder, base, PROCESSORS)
@@ -75,6 +85,8 @@ def find_checkpoint(name_or_path: str, base: str = "") -> Checkpoint:
         raise PolicyLoadError(f"{name_or_path} is a file: name the folder that holds {CONFIG} and {WEIGHTS}")
     if _is_hub_id(name_or_path):
         return Checkpoint(name_or_path, is_local=False)
+    if page := _HUB_PAGE.match(name_or_path):
+        raise PolicyLoadError(f"{name_or_path} is a page of the hub: name its id, {page[1]}")
     raise PolicyLoadError(f"no folder {name_or_path}: name a checkpoint, a run folder or a hub id")
 
 
@@ -206,12 +218,19 @@ def _refuse_damage(file: Path) -> None:
         raise PolicyLoadError(f"{file} {damage}")
 
 
+def unreadable(error: Exception) -> str:
+    """Why a JSON file cannot be read, and what to do about it; editors of Windows begin a file with a mark."""
+    if isinstance(error, UnicodeDecodeError) or "BOM" in str(error):
+        return "it is not plain UTF-8 text: save it as UTF-8 without a byte order mark, or copy the checkpoint again"
+    return f"{' '.join(str(error).split())}: copy the checkpoint again"
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     _refuse_damage(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise PolicyLoadError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        raise PolicyLoadError(f"{path} cannot be read: {unreadable(error)}") from error
     if not isinstance(content, dict):
         raise PolicyLoadError(f"{path} is not a JSON object: not a LeRobot checkpoint")
     return content

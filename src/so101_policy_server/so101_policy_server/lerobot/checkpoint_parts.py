@@ -108,9 +108,9 @@ def describe(path: str, config: Any, device: str) -> PolicyDescription:
     for key, feature in config.image_features.items():
         if key in empty:
             continue
+        if len(feature.shape) != 3 or feature.shape[0] != 3:
+            raise PolicyLoadError(f"{path}: image {key} {_odd_shape(tuple(feature.shape))}")
         channels, height, width = feature.shape
-        if channels != 3:
-            raise PolicyLoadError(f"{path}: image {key} has {channels} channels, cameras give 3")
         images.append(
             ImageFeature(
                 key,
@@ -140,6 +140,19 @@ def describe(path: str, config: Any, device: str) -> PolicyDescription:
         n_obs_steps=config.n_obs_steps,
         action_names=tuple(getattr(config, "action_feature_names", None) or ()),
     )
+
+
+def _odd_shape(shape: tuple[int, ...]) -> str:
+    """What is wrong with the shape of an image feature: a robot's cameras give colour frames, (3, height, width)."""
+    said = f"has shape {'x'.join(map(str, shape)) or '()'}"
+    if len(shape) == 3 and shape[2] == 3:
+        return (
+            f"{said}, with the channels last: LeRobot's policies have them first; take config.json as LeRobot saved it"
+        )
+    if len(shape) == 3 and shape[0] in (1, 4):
+        kind = "grey or depth" if shape[0] == 1 else "colour with depth"
+        return f"{said} ({kind}): cameras here give three channels; train without it"
+    return f"{said}: expected 3 x height x width"
 
 
 def fingerprint_of(checkpoint: Checkpoint, statistics_from: Sequence[str] = ()) -> str:

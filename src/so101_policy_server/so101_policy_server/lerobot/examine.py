@@ -19,7 +19,7 @@ from so101_policy_server.lerobot.checkpoint_parts import describe, load_config, 
 from so101_policy_server.lerobot.files import examine_files
 from so101_policy_server.lerobot.kinds import reads_language
 from so101_policy_server.lerobot.statistics import examine_statistics, joint_statistics, use_statistics_from
-from so101_policy_server.lerobot.training_record import TrainingRecord, read_training_record
+from so101_policy_server.lerobot.training_record import TrainingRecord, damage_of_record, read_training_record
 from so101_policy_server.policy import PolicyDescription, PolicyLoadError, PolicySource
 
 
@@ -47,12 +47,16 @@ def examine(checkpoint: Checkpoint, source: PolicySource) -> Examined:
     config = load_config(checkpoint, source)
     description = describe(checkpoint.path, config, source.device)
     preprocessor, postprocessor = load_processors(checkpoint, config, source.device)
-    if source.statistics_from:
-        use_statistics_from(source.statistics_from, preprocessor, postprocessor)
-    findings = files + examine_statistics(
+    idle = use_statistics_from(source.statistics_from, preprocessor, postprocessor) if source.statistics_from else []
+    findings = examine_statistics(
         config, preprocessor, postprocessor, _weight_names(checkpoint), source.statistics_from
     )
+    if not any(finding.key == "statistics" and finding.verdict is Verdict.RED for finding in findings):
+        findings = idle + findings  # else that line names the patterns
+    findings = files + findings
     findings += [yellow("adapter", note) for note in checkpoint.notes]
+    if checkpoint.is_local and (damage := damage_of_record(Path(checkpoint.path))):
+        findings.append(yellow("training", f"{damage}; what it says about units is not known"))
     found = accept(findings, source.accepted_findings)
     record = read_training_record(Path(checkpoint.path)) if checkpoint.is_local else TrainingRecord()
     description = replace(

@@ -52,6 +52,10 @@ LITTLE_SPREAD: Final = 0.1
 IMAGE_BOUND: Final = 2.0
 """Statistics of pictures above this are not of values 0..1."""
 
+CONTRADICTION: Final = 0.05
+"""Ratio of a range by which a mean may lie outside of it, or a deviation exceed half of it: those of several datasets
+are put together from rounded ones."""
+
 KEYS_SHOWN: Final = 12
 
 
@@ -114,6 +118,12 @@ def select(patterns: Sequence[str], features: Iterable[str], keys: Iterable[str]
     return chosen
 
 
+def name_nothing(patterns: Sequence[str], keys: Iterable[str]) -> Finding:
+    """Patterns of `statistics_from` that name no statistics: without a word, others would be used in their place."""
+    text = f"{', '.join(patterns)} names no statistics of a feature of this policy; there are {_shown(sorted(keys))}"
+    return red("statistics_from", text, "correct it, or leave it out for the checkpoint's own statistics")
+
+
 def check_statistics(
     features: Sequence[NormalisedFeature], keys: Iterable[str], patterns: Sequence[str] = ()
 ) -> list[Finding]:
@@ -152,10 +162,14 @@ def _missing(missing: Sequence[NormalisedFeature], keys: Sequence[str], patterns
     for feature in missing:
         places.setdefault(f"{feature.key} ({feature.mode})", []).append(feature.place)
     named = ", ".join(f"{name} in the {' and '.join(sorted(set(where)))}" for name, where in sorted(places.items()))
-    shown = ", ".join(keys[:KEYS_SHOWN]) + (f" and {len(keys) - KEYS_SHOWN} more" if len(keys) > KEYS_SHOWN else "")
     asked = f"; statistics_from {', '.join(patterns)} names none of them" if patterns else ""
-    text = f"no statistics for {named}; there are {'statistics of ' + shown if keys else 'no statistics at all'}{asked}"
+    text = f"no statistics for {named}; there are {_shown(keys)}{asked}"
     return red("statistics", text, _remedy(sorted({feature.key for feature in missing}), keys))
+
+
+def _shown(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - KEYS_SHOWN} more" if len(keys) > KEYS_SHOWN else ""
+    return f"statistics of {', '.join(keys[:KEYS_SHOWN])}{more}" if keys else "no statistics at all"
 
 
 def _remedy(missing: Sequence[str], keys: Sequence[str]) -> str:
@@ -200,11 +214,36 @@ def _check_values(feature: NormalisedFeature, statistics: Mapping[str, Array]) -
     if feature.mode == "MEAN_STD":
         if (high < 0).any():
             return [red(key, f"std is below 0 ({_numbers(high)})", "the file is damaged: copy it again")]
-        return _check_spread(feature, high, "std", statistics)
+        return _check_contradictions(feature, statistics) or _check_spread(feature, high, "std", statistics)
     if (high < low).any():
         text = f"{high_name} is below {low_name} ({_numbers(high)} and {_numbers(low)})"
         return [red(key, text, "the file is damaged: copy it again")]
-    return _check_spread(feature, high - low, f"{high_name} - {low_name}", statistics)
+    return _check_contradictions(feature, statistics) or _check_spread(
+        feature, high - low, f"{high_name} - {low_name}", statistics
+    )
+
+
+def _check_contradictions(feature: NormalisedFeature, statistics: Mapping[str, Array]) -> list[Finding]:
+    """Statistics of one feature that cannot be of the same data: swapped, mixed, or of columns in another order."""
+    if feature.kind == "VISUAL" or not {"mean", "std", "min", "max"} <= statistics.keys():
+        return []  # the mean and std of pictures may be ImageNet's
+    mean, std, low, high = (np.ravel(statistics[name]) for name in ("mean", "std", "min", "max"))
+    if not mean.shape == std.shape == low.shape == high.shape or not np.isfinite([mean, std, low, high]).all():
+        return []
+    span = high - low
+    slack = CONTRADICTION * np.abs(span) + NO_SPREAD
+    outside = (span > NO_SPREAD) & ((mean < low - slack) | (mean > high + slack))
+    wide = (span > NO_SPREAD) & (std > span / 2 + slack)  # no data within a range deviates by more than half of it
+    for odd, name, values in ((outside, "mean", mean), (wide, "std", std)):
+        if odd.any():
+            text = ", ".join(
+                f"value {column} has {name} {values[column]:.4g}, min {low[column]:.4g} and max {high[column]:.4g}"
+                for column in np.flatnonzero(odd)[:3]
+            )
+            text = f"{text}: they cannot be of the same data"
+            remedy = 'statistics_from: ["/path/to/dataset/meta/stats.json"] if two of them were mixed up'
+            return [implausible(f"statistics.{feature.key}", text, remedy)]
+    return []
 
 
 def _check_spread(

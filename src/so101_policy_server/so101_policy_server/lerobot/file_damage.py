@@ -56,4 +56,6 @@ def _find_damage_of_safetensors(file: Path, begin: bytes, size: int) -> str:
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return "is no safetensors file: copy it again"
+    if size > whole:  # git changes line ends in a file that it takes for text
+        return f"has {size} bytes, {whole} by its own header: something changed it on its way, copy it again"
     return f"was only copied in part ({size} of {whole} bytes): copy it again" if size < whole else ""

@@ -25,7 +25,7 @@ from lerobot.processor import ProcessorStepRegistry
 from safetensors import SafetensorError, safe_open
 
 from so101_policy_server.core.preflight import Finding, green, implausible, red, yellow
-from so101_policy_server.lerobot.checkpoint import CONFIG, PROCESSORS, WEIGHTS, Checkpoint
+from so101_policy_server.lerobot.checkpoint import CONFIG, PROCESSORS, WEIGHTS, Checkpoint, unreadable
 from so101_policy_server.lerobot.file_damage import find_damage
 from so101_policy_server.lerobot.kinds import CODE_FIELDS, CODE_REPOSITORIES, NOT_SERVED
 from so101_policy_server.lerobot.plugins import import_plugins, told_of_failed_plugins
@@ -33,6 +33,7 @@ from so101_policy_server.lerobot.training_record import read_training_record
 
 HERE: Final = f"LeRobot {lerobot.__version__}"
 
+_NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _ABOUT_TRAINING: Final = ("optimizer_", "scheduler_")
 _WITHOUT_EFFECT: Final = frozenset(
     {"device", "use_amp", "use_peft", "push_to_hub", "repo_id", "private", "tags", "license"}
@@ -121,6 +122,11 @@ def _matters(field: str) -> bool:
 def _examine_values(config: Mapping[str, Any], folder: Path) -> Iterator[Finding]:
     """Names that LeRobot chooses from: kinds of features and norm modes."""
     types, modes = {one.value for one in FeatureType}, {one.value for one in NormalizationMode}
+    for group in ("input_features", "output_features", "normalization_mapping"):
+        if not isinstance(config.get(group) or {}, dict):
+            text = f"is {json.dumps(config[group])[:60]}, expected an object; {writer_of(folder)}"
+            yield red(f"config.json: {group}", text, "take config.json from the training run")
+            return
     for group in ("input_features", "output_features"):
         for name, feature in (config.get(group) or {}).items():
             value = feature.get("type") if isinstance(feature, dict) else feature
@@ -146,11 +152,19 @@ def _unknown_value(field: str, value: Any, known: Iterable[str], folder: Path) -
 
 
 def _examine_processor(folder: Path, name: str) -> Iterator[Finding]:
+    if damage := find_damage(folder / name):
+        yield red(name, damage)
+        return
     try:
         content = json.loads((folder / name).read_text(encoding="utf-8"))
-        steps = [dict(step) for step in content["steps"]]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        yield red(name, f"cannot be read: {' '.join(str(error).split())}", "copy the checkpoint again")
+        steps = content["steps"]
+        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+            raise TypeError
+    except (OSError, ValueError) as error:
+        yield red(name, f"cannot be read: {unreadable(error)}")
+        return
+    except (TypeError, KeyError):
+        yield red(name, "has no list of steps: it is no processor of LeRobot", "take it from the training run")
         return
     for step in steps:
         yield from _examine_step(folder, name, step)
@@ -173,6 +187,10 @@ def _examine_step(folder: Path, file: str, step: Mapping[str, Any]) -> Iterator[
         if unknown:
             text = f"{HERE}'s step does not take {', '.join(unknown)}; {writer_of(folder)}"
             yield red(key, text, f"serve it with that LeRobot, or take {', '.join(unknown)} out of {file}")
+    needed = [name for name, one in accepted.items() if one.default is one.empty and one.kind in _NAMED]
+    if lacking := sorted(set(needed) - set(step.get("config") or {})):
+        text = f"{HERE}'s step needs {', '.join(lacking)}; {writer_of(folder)}"
+        yield red(key, text, "save the processors again with this LeRobot")
     if "state_file" in step:
         yield from _examine_state(folder / str(step["state_file"]), key)
 

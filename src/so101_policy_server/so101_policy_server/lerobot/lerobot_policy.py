@@ -38,6 +38,7 @@ from so101_policy_server.lerobot.checkpoint_parts import (
 from so101_policy_server.lerobot.examine import examine, refuse_what_is_red
 from so101_policy_server.lerobot.files import examine_weights
 from so101_policy_server.lerobot.kinds import BATCHES, played
+from so101_policy_server.lerobot.loaded_weights import weights_left_over
 from so101_policy_server.lerobot.optimize.options import optimize_policy
 from so101_policy_server.lerobot.optimize.rehearsal import PolicyRehearsal
 from so101_policy_server.lerobot.optimize.trials import Chunk, Optimization
@@ -81,7 +82,11 @@ def load_policy(source: PolicySource, progress: Progress) -> LeRobotPolicy:
             refuse_what_is_red(checkpoint, examined.findings)
             progress("loading weights")
             policy = load_weights(checkpoint, examined.config)
-            description = replace(examined.description, fingerprint=fingerprint_of(checkpoint, source.statistics_from))
+            description = replace(
+                examined.description,
+                warnings=(*examined.description.warnings, *weights_left_over(checkpoint, policy)),
+                fingerprint=fingerprint_of(checkpoint, source.statistics_from),
+            )
             refuse_what_is_red(checkpoint, examine_weights((*policy.named_parameters(), *policy.named_buffers())))
             progress("warming up")  # in here as well: some load parts that they name when they first run
             loaded = LeRobotPolicy(

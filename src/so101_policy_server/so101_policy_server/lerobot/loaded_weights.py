@@ -16,6 +16,7 @@ from safetensors import safe_open
 
 from so101_policy_server.errors import one_line
 from so101_policy_server.lerobot.checkpoint import CONFIG, WEIGHTS, Checkpoint
+from so101_policy_server.lerobot.old_statistics import is_normaliser
 from so101_policy_server.policy import PolicyLoadError
 
 
@@ -56,6 +57,29 @@ def refusing_random_weights(chosen: Any, path: str) -> Iterator[None]:
         raise PolicyLoadError(f"{path}: {WEIGHTS} {told}: LeRobot would go on with random weights")
 
 
+def weights_left_over(checkpoint: Checkpoint, policy: Any) -> tuple[str, ...]:
+    """A line about weights of the file that the policy has no place for: LeRobot leaves them out without a word.
+
+    A network with fewer layers than were trained answers, and its answers are of nothing.
+    """
+    if not checkpoint.is_local or checkpoint.base is not None or _renames(policy):
+        return ()
+    with safe_open(Path(checkpoint.path) / WEIGHTS, framework="pt") as file:
+        left = sorted(name for name in set(file.keys()) - policy.state_dict().keys() if not is_normaliser(name))
+    if not left:
+        return ()
+    return (
+        f"weights: {WEIGHTS} has {len(left)} that the policy of {CONFIG} has no place for (first: {left[0]}), they are "
+        f"left out: is {CONFIG} that of this training?",
+    )
+
+
+def _renames(policy: Any) -> bool:
+    """Whether a policy loads its file in its own way, and may call what older files have by other names."""
+    name = "from_pretrained"
+    return getattr(type(policy), name).__func__ is not getattr(PreTrainedPolicy, name).__func__
+
+
 def check_weights(checkpoint: Checkpoint, policy: Any) -> None:
     """Refuse a policy of which the file lacks weights, or has them in another shape.
 
@@ -73,9 +97,8 @@ def check_weights(checkpoint: Checkpoint, policy: Any) -> None:
             f"{checkpoint.path}: {WEIGHTS} has {len(reshaped)} weights of another shape than {CONFIG} says (first: "
             f"{first}, {shapes[first]} in place of {tuple(weights[first].shape)}): LeRobot would leave them random"
         )
-    name = "from_pretrained"
-    if getattr(type(policy), name).__func__ is not getattr(PreTrainedPolicy, name).__func__:
-        return  # it may rename what older files call otherwise, and was watched while it loaded
+    if _renames(policy):
+        return  # it was watched while it loaded
     # Weights that share memory are stored once.
     filled = {weights[name].data_ptr() for name in stored & weights.keys()}
     missing = [

@@ -26,6 +26,7 @@ from so101_policy_server.lerobot.feature_statistics import (
     NormalisedFeature,
     check_agreement,
     check_statistics,
+    name_nothing,
     select,
 )
 from so101_policy_server.policy import PolicyLoadError
@@ -35,13 +36,15 @@ _INSIDE: Final = re.compile(r"(?:^|\.)(?:un)?normalize_(?:inputs|outputs|targets
 """Weights in which policies before LeRobot 0.5 keep statistics: normalize_inputs.buffer_observation_state.mean."""
 
 
-def use_statistics_from(patterns: Sequence[str], preprocessor: Any, postprocessor: Any) -> None:
-    """Give each normalising step the statistics that `statistics_from` names.
+def use_statistics_from(patterns: Sequence[str], preprocessor: Any, postprocessor: Any) -> list[Finding]:
+    """Give each normalising step the statistics that `statistics_from` names, and name the patterns that name none.
 
     Raises:
         PolicyLoadError: a file that it names cannot be read.
     """
     read = {pattern: read_statistics(pattern) for pattern in patterns if pattern.endswith(".json")}
+    there = {*_keys(preprocessor, postprocessor), *(key for of in read.values() for key in of)}
+    idle = list(dict.fromkeys(patterns))
     for pipeline in (preprocessor, postprocessor):
         for step in _normalisers(pipeline):
             statistics = {key: dict(values) for key, values in (step.stats or {}).items()}
@@ -52,9 +55,12 @@ def use_statistics_from(patterns: Sequence[str], preprocessor: Any, postprocesso
                     found = {key: values for key, values in read[pattern].items() if key in wanted}
                 else:
                     found = {feature: statistics[key] for feature, key in select([pattern], wanted, statistics).items()}
+                if found and pattern in idle:
+                    idle.remove(pattern)
                 chosen = {**found, **chosen}
             step.stats = {**statistics, **chosen}
             step.to(device=step.device)  # makes the tensors that it computes with
+    return [name_nothing(idle, there)] if idle else []
 
 
 def read_statistics(file: str, option: str = "statistics_from = ") -> dict[str, dict[str, Array]]:
@@ -69,7 +75,7 @@ def read_statistics(file: str, option: str = "statistics_from = ") -> dict[str, 
             key: {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
             for key, values in content.items()
         }
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise PolicyLoadError(f"{option}{file}: not a dataset's meta/stats.json: {reason}") from error
 
@@ -103,6 +109,9 @@ def examine_statistics(
         findings += [found for one in unread for other in after for found in _compare(one, other)]
     findings += _check_against_config(config, before, preprocessor, "preprocessor", read)
     findings += _check_against_config(config, after, postprocessor, "postprocessor", given)
+    findings += _check_direction(preprocessor, "preprocessor", UnnormalizerProcessorStep)
+    findings += _check_direction(postprocessor, "postprocessor", NormalizerProcessorStep)
+    findings += _check_pictures(preprocessor, read)
     if inside and any(finding.verdict == "red" for finding in findings):
         text = f"the weights hold statistics of {', '.join(sorted(inside))}, which LeRobot reads no more since 0.5"
         findings.append(red("statistics.weights", text, f"./so101 policy migrate {config.pretrained_path}"))
@@ -231,6 +240,27 @@ def _check_against_config(
         text = f"config.json normalises {', '.join(left)}, no step of the {place} does"
         findings.append(_left_out(text, pipeline, place))
     return findings
+
+
+def _check_direction(pipeline: Any, place: str, wrong: type[Any]) -> list[Finding]:
+    """A postprocessor that normalises in place of undoing it, as a copy of the preprocessor does; and the reverse."""
+    if not any(isinstance(step, wrong) for step in pipeline.steps):
+        return []
+    does = "normalises what it should denormalise" if wrong is NormalizerProcessorStep else "denormalises its input"
+    text = f"{does}: policy_{place}.json is a copy of the other processor?"
+    return [red(f"statistics.{place}", text, "take both processors from the training run")]
+
+
+def _check_pictures(preprocessor: Any, read: Mapping[str, Any]) -> list[Finding]:
+    """Cameras that the processor was saved with, and config.json does not read: without one the policy sees less."""
+    known = {
+        key for step in _normalisers(preprocessor) for key, of in step.features.items() if of.type is FeatureType.VISUAL
+    }
+    left = sorted(key for key in known - read.keys() if not _is_empty_camera(key))
+    if not left or not read:
+        return []
+    text = f"the preprocessor was saved for {', '.join(left)} too, which config.json does not read"
+    return [yellow("config.json: input_features", text, "take config.json from the training run")]
 
 
 def _left_out(text: str, pipeline: Any, place: str) -> Finding:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from so101_policy_server.lerobot.file_damage import find_damage
+
 TRAIN_CONFIG: Final = "train_config.json"
 MODEL_CARD: Final = "README.md"
 _CARD_VERSION: Final = re.compile(r"\|\s*LeRobot version\s*\|\s*([0-9][\w.+-]*)\s*\|")
@@ -40,6 +42,14 @@ def read_training_record(folder: Path) -> TrainingRecord:
         dataset=repo_id if isinstance(repo_id, str) else "",
         use_degrees=use_degrees if isinstance(use_degrees, bool) else None,
     )
+
+
+def damage_of_record(folder: Path) -> str:
+    """Why the training configuration that is there tells nothing; "" where it can be read or is not there."""
+    file = folder / TRAIN_CONFIG
+    if damage := find_damage(file):
+        return f"{TRAIN_CONFIG} {damage}"
+    return f"{TRAIN_CONFIG} is no JSON object: copy it again" if file.is_file() and not _read_json(file) else ""
 
 
 def _read_json(path: Path) -> dict[str, Any]:
