@@ -103,7 +103,7 @@ def resized_png(frame: Frame, height: int, width: int, *, lossless: bool = False
     if height > rows or width > columns or (height, width) == (rows, columns):
         return None
     pixels = decode_image(frame.jpeg or b"", turns=False) if frame.bgr is None else frame.bgr
-    if is_distorted(pixels.shape[:2], (height, width)):
+    if is_distorted((pixels.shape[0], pixels.shape[1]), (height, width)):
         return None
     png = encode_png(resized(pixels, height, width))
     whole = SMALL_JPEG_BYTES_PER_PIXEL * rows * columns if frame.jpeg is None else len(frame.jpeg)

@@ -8,7 +8,8 @@ inference it reads `--mood FILE`, JSON:
     delay_s    the inference takes this long
     raises     "error": an exception; "memory": MemoryError; "nan": values that are not finite
 
-Started as `python light_server.py --mood FILE --ros-args ...`.
+Started as `python light_server.py --mood FILE --ros-args ...`. A policy whose path ends with SMALL reads frames of half
+the size and waves half as far; one whose path ends with NONE cannot be loaded.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from so101_policy_server.policy import (
     Observation,
     PolicyDescription,
     PolicyError,
+    PolicyLoadError,
     PolicySource,
     Prediction,
     Progress,
@@ -33,6 +35,10 @@ from so101_policy_server.ros.policy_server_node import PolicyServerNode
 
 HORIZON = 50
 FPS = 30.0
+SMALL = "small"
+NONE = "none"
+HEIGHT, WIDTH = 96, 128
+MEMORY_BYTES = 1_000_000
 HOME_RAD = (0.0, -1.2, 1.1, 1.0, 0.0)  # park_positions of config/sim.yaml, without the gripper
 AMPLITUDE_RAD = 0.2
 PERIOD_S = 4.0
@@ -46,8 +52,12 @@ class WavingPolicy:
     """Pan and roll swing a quarter of a period apart, so that one of them always moves."""
 
     def __init__(self, path: str, mood: Path) -> None:
-        image = ImageFeature("observation.images.top", "top", 3, 96, 128)
-        self.description = PolicyDescription("waving", path, "cpu", HORIZON, (image,), 6, 6, fingerprint=FINGERPRINT)
+        parts = 2 if path.endswith(SMALL) else 1
+        image = ImageFeature("observation.images.top", "top", 3, HEIGHT // parts, WIDTH // parts)
+        self.description = PolicyDescription(
+            "waving", path, "cpu", HORIZON, (image,), 6, 6, fingerprint=FINGERPRINT, memory_bytes=MEMORY_BYTES
+        )
+        self._amplitude_rad = AMPLITUDE_RAD / parts
         self._mood = mood
 
     def reset(self) -> None:
@@ -68,7 +78,7 @@ class WavingPolicy:
         away = np.radians(observation.state[-1][:5]) - HOME_RAD
         ahead = np.arange(HORIZON) / FPS
         phase = np.arctan2(away[0], away[4]) + 2 * np.pi * ahead / PERIOD_S
-        radius = AMPLITUDE_RAD + (np.hypot(away[0], away[4]) - AMPLITUDE_RAD) * np.exp(-ahead / SETTLE_S)
+        radius = self._amplitude_rad + (np.hypot(away[0], away[4]) - self._amplitude_rad) * np.exp(-ahead / SETTLE_S)
         rows = np.zeros((HORIZON, 6), np.float32)
         rows[:, :5] = np.degrees(HOME_RAD)
         rows[:, 0] += np.degrees(radius * np.sin(phase))
@@ -85,6 +95,8 @@ def main() -> None:
 
     def load(source: PolicySource, progress: Progress) -> WavingPolicy:
         time.sleep(LOAD_S)
+        if source.path.endswith(NONE):
+            raise PolicyLoadError(f"{source.path}: no such policy")
         return WavingPolicy(source.path, own.mood)
 
     sys.exit(run_node(lambda: PolicyServerNode(load), events=True))
