@@ -74,9 +74,10 @@ class DriverPeer:
 
     @property
     def positions(self) -> FloatArray:
-        """Newest measured positions, (joints,), rad, in the order of driver_status; NaN where one is missing."""
-        state = self.states[-1].message
-        at = dict(zip(state.name, state.position, strict=False))
+        """Newest measured positions, (joints,), rad, in the order of driver_status; NaN where one is not heard."""
+        at: dict[str, float] = {}
+        if self.states:
+            at = dict(zip(self.states[-1].message.name, self.states[-1].message.position, strict=False))
         return np.array([at.get(name, np.nan) for name in self.names], dtype=np.float64)
 
     def limit(self, field: str) -> FloatArray:
