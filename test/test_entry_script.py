@@ -334,7 +334,7 @@ def test_a_workspace_of_another_user_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def not_mine(*_words: object) -> int:
-        raise PermissionError(13, "Permission denied", "/work/.venv/bin/python")
+        raise PermissionError(13, "Permission denied", "/opt/so101/.venv/bin/python")
 
     monkeypatch.setattr(command_line, "_dispatch", not_mine)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -344,5 +344,5 @@ def test_a_workspace_of_another_user_is_one_line(
         for number, handler in before.items():
             signal.signal(number, handler)
     told = capsys.readouterr().err
-    assert "/work/.venv/bin/python: Permission denied: it is another user's" in told and "sudo chown -R $USER" in told
+    assert "/opt/so101/.venv/bin/python: Permission denied: it is another user's" in told and "sudo chown -R $USER" in told
     assert told.count("\n") == 1
