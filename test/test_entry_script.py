@@ -344,5 +344,7 @@ def test_a_workspace_of_another_user_is_one_line(
         for number, handler in before.items():
             signal.signal(number, handler)
     told = capsys.readouterr().err
-    assert "/opt/so101/.venv/bin/python: Permission denied: it is another user's" in told and "sudo chown -R $USER" in told
+    assert (
+        "/opt/so101/.venv/bin/python: Permission denied: it is another user's" in told and "sudo chown -R $USER" in told
+    )
     assert told.count("\n") == 1
