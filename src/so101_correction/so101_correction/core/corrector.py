@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The correction over time: newest frames, the frames of each request, and a delta that moves and fades in bounds.
+"""The correction over time: frames of now, of a moment ago and of each request, and a delta that moves in bounds.
 
 It reads no clock, so that the action queue's node and virtual time run the very same object.
 """
@@ -23,6 +23,13 @@ FRAME_TIMEOUT_S: Final = 0.2
 FROZEN_S: Final = 0.25
 REQUESTS_KEPT: Final = 64
 """15 kB each and camera. A plan lives for 3 s at most, in which 8 requests in flight are repeated a few times."""
+
+FRAMES_KEPT: Final = 64
+"""Of a camera, for its earlier frame: more than any comes in that time."""
+
+EARLIER_STEPS_OFF: Final = 1.5
+"""Control steps by which an earlier frame may be older or younger than the network was trained for, at most. Where none
+is as near as that, the newest frame stands for it, which training shows the network too."""
 
 _NS = 1_000_000_000
 
@@ -72,11 +79,21 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Newest frame of a camera. `changed_ns`: when the first of all equal ones up to it came."""
+    """Newest frame of a camera.
+
+    changed_ns: when the first of all equal ones up to it came. before: those before it, oldest first, and when each was
+    received, as far back as an earlier frame may be.
+    """
 
     thumbnail: Thumbnail
     received_ns: int
     changed_ns: int
+    before: tuple[tuple[int, Thumbnail], ...] = ()
+
+    def at(self, wanted_ns: int, off_ns: float) -> Thumbnail:
+        """Return the frame received nearest to a time, or the newest one where none is as near as that."""
+        near = min(self.before, key=lambda frame: abs(frame[0] - wanted_ns), default=None)
+        return self.thumbnail if near is None or abs(near[0] - wanted_ns) > off_ns else near[1]
 
 
 class Corrector:
@@ -118,6 +135,8 @@ class Corrector:
         self.largest_delta_rad = self._rule.largest_delta_rad
         self.largest_change_rad = positive("largest_change_rad", largest_change_rad or file.largest_change_rad)
         self._timeout_ns, self._frozen_ns = round(frame_timeout_s * _NS), round(frozen_s * _NS)
+        period_ns = _NS / file.fps
+        self._earlier_ns, self._off_ns = round(file.earlier_steps * period_ns), EARLIER_STEPS_OFF * period_ns
         self._fade = _Fade(file.fps)
         self._seen: dict[str, _Seen] = {}
         self._lost: dict[str, str] = {}
@@ -151,11 +170,20 @@ class Corrector:
         self._rule.expect_thumbnail(camera, thumbnail)
         before = self._seen.get(camera)
         follows = before is not None and before.received_ns <= now_ns  # else the clock is another one since
+        kept = self._kept(before, now_ns) if before is not None and follows else ()
         if before is not None and follows and np.array_equal(before.thumbnail, thumbnail):
-            self._seen[camera] = replace(before, received_ns=now_ns)
+            self._seen[camera] = replace(before, received_ns=now_ns, before=kept)
         else:
-            self._seen[camera] = _Seen(thumbnail.copy(), now_ns, now_ns)
+            self._seen[camera] = _Seen(thumbnail.copy(), now_ns, now_ns, kept)
         self._lost.pop(camera, None)
+
+    def _kept(self, seen: _Seen, now_ns: int) -> tuple[tuple[int, Thumbnail], ...]:
+        """What is kept of the frames before one that is received now."""
+        if not self._earlier_ns:
+            return ()
+        oldest_ns = now_ns - self._earlier_ns - self._off_ns
+        frames = (*seen.before, (seen.received_ns, seen.thumbnail))
+        return tuple(frame for frame in frames if frame[0] >= oldest_ns)[-FRAMES_KEPT:]
 
     def lost(self, camera: str, problem: str) -> None:
         """Stop by reason of a camera, until its next good frame: its frame could not be used.
@@ -213,9 +241,13 @@ class Corrector:
             return None, Hindrance(CorrectionCause.NO_PLAN, "the queue commands nothing")
         if hindrance := self._hindrance(now_ns, plan, positions):
             return None, hindrance
-        now = {camera: self._seen[camera].thumbnail for camera in self.file.cameras}
+        seen = {camera: self._seen[camera] for camera in self.file.cameras}
+        now = {camera: frame.thumbnail for camera, frame in seen.items()}
         then = self._requests.get(plan.request_id) or {}
-        wanted = self._rule.wanted(plan.setpoint, plan.rows_ahead, positions, plan.age_steps, now, then)
+        earlier = {
+            camera: frame.at(frame.received_ns - self._earlier_ns, self._off_ns) for camera, frame in seen.items()
+        }
+        wanted = self._rule.wanted(plan.setpoint, plan.rows_ahead, positions, plan.age_steps, now, then, earlier)
         if not np.isfinite(wanted).all():
             return None, Hindrance(CorrectionCause.RESULT_NOT_FINITE, "the network's result is not finite")
         return wanted, NO_HINDRANCE
