@@ -17,8 +17,17 @@ pytestmark = pytest.mark.faults
 TICK_ERROR_S = 0.005  # row 22: how late a tick may be
 SEAM_RAD = 0.05  # max_seam_rad
 WAVE_RAD = 0.012  # what the policy's own motion is from one tick to the next
-KILLS = 5
+# s after a chunk: the next request is sent 0.83 s after the one before, and must still find the killed server bound,
+# which is lost 0.7 s after its end at the earliest (server_lost_s less a heartbeat).
+KILLED_AFTER_S = (0.35, 0.4, 0.45, 0.5, 0.55)
+KILLS = len(KILLED_AFTER_S)
 KNOWN_S = 3.0  # until the queue knows how long a server takes: its first chunk is warm-up
+
+
+def wait_for_chunk(system: System) -> None:
+    """Until the next chunk is in the queue."""
+    since_ns = time.monotonic_ns()
+    system.wait(lambda: system.watcher.first_verdict(since_ns, QueueDecision.ACCEPTED), "a chunk is accepted")
 
 
 def wait_for_running(system: System, since_ns: int) -> None:
@@ -131,8 +140,10 @@ def test_no_tick_starves_where_a_second_server_is_asked_in_place_of_a_killed_one
         system.set_queue_parameter(Parameter("hedge", value=True))
         began_ns = time.monotonic_ns()
         ticks = starved = 0
-        for _ in range(KILLS):
+        for after_s in KILLED_AFTER_S:
             time.sleep(KNOWN_S)
+            wait_for_chunk(system)
+            time.sleep(after_s)
             since_ns = time.monotonic_ns()
             killed = two_servers.bound()
             killed.kill()
