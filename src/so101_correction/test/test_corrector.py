@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from correction_world import JOINTS, PERIOD_NS, SIDE, CorrectionWorld, small_file
 from so101_correction.core.causes import CorrectionCause
-from so101_correction.core.corrector import FRAMES_KEPT, REQUESTS_KEPT, BasePlan, Corrector
+from so101_correction.core.corrector import REQUESTS_KEPT, BasePlan, Corrector
+from so101_correction.core.seen_frame import FRAMES_KEPT
 from so101_correction.errors import CorrectionInputError
 
 

@@ -6,7 +6,7 @@ It reads no clock, so that the action queue's node and virtual time run the very
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from so101_correction.core.causes import NO_HINDRANCE, CorrectionCause, Hindranc
 from so101_correction.core.correct import SetpointCorrection, positive
 from so101_correction.core.correction_file import CorrectionFile
 from so101_correction.core.network import Thumbnail
+from so101_correction.core.seen_frame import SeenFrame
 from so101_correction.errors import CorrectionInputError, expect_array
 
 FADE_S: Final = 0.1
@@ -23,9 +24,6 @@ FRAME_TIMEOUT_S: Final = 0.2
 FROZEN_S: Final = 0.25
 REQUESTS_KEPT: Final = 64
 """15 kB each and camera. A plan lives for 3 s at most, in which 8 requests in flight are repeated a few times."""
-
-FRAMES_KEPT: Final = 64
-"""Of a camera, for its earlier frame: more than any comes in that time."""
 
 EARLIER_STEPS_OFF: Final = 1.5
 """Control steps by which an earlier frame may be older or younger than the network was trained for, at most. Where none
@@ -77,25 +75,6 @@ class Correction:
     cause_name: CorrectionCause = CorrectionCause.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Newest frame of a camera.
-
-    changed_ns: when the first of all equal ones up to it came. before: those before it, oldest first, and when each was
-    received, as far back as an earlier frame may be.
-    """
-
-    thumbnail: Thumbnail
-    received_ns: int
-    changed_ns: int
-    before: tuple[tuple[int, Thumbnail], ...] = ()
-
-    def at(self, wanted_ns: int, off_ns: float) -> Thumbnail:
-        """Return the frame received nearest to a time, or the newest one where none is as near as that."""
-        near = min(self.before, key=lambda frame: abs(frame[0] - wanted_ns), default=None)
-        return self.thumbnail if near is None or abs(near[0] - wanted_ns) > off_ns else near[1]
-
-
 class Corrector:
     """One correction, running.
 
@@ -137,8 +116,9 @@ class Corrector:
         self._timeout_ns, self._frozen_ns = round(frame_timeout_s * _NS), round(frozen_s * _NS)
         period_ns = _NS / file.fps
         self._earlier_ns, self._off_ns = round(file.earlier_steps * period_ns), EARLIER_STEPS_OFF * period_ns
+        self._keep_ns = self._earlier_ns + self._off_ns if self._earlier_ns else 0.0
         self._fade = _Fade(file.fps)
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, SeenFrame] = {}
         self._lost: dict[str, str] = {}
         self.begin()
 
@@ -169,21 +149,11 @@ class Corrector:
         """
         self._rule.expect_thumbnail(camera, thumbnail)
         before = self._seen.get(camera)
-        follows = before is not None and before.received_ns <= now_ns  # else the clock is another one since
-        kept = self._kept(before, now_ns) if before is not None and follows else ()
-        if before is not None and follows and np.array_equal(before.thumbnail, thumbnail):
-            self._seen[camera] = replace(before, received_ns=now_ns, before=kept)
-        else:
-            self._seen[camera] = _Seen(thumbnail.copy(), now_ns, now_ns, kept)
+        if before is not None and before.received_ns <= now_ns:
+            self._seen[camera] = before.followed_by(thumbnail, now_ns, self._keep_ns)
+        else:  # the first one, or the clock is another one since
+            self._seen[camera] = SeenFrame(thumbnail.copy(), now_ns, now_ns)
         self._lost.pop(camera, None)
-
-    def _kept(self, seen: _Seen, now_ns: int) -> tuple[tuple[int, Thumbnail], ...]:
-        """What is kept of the frames before one that is received now."""
-        if not self._earlier_ns:
-            return ()
-        oldest_ns = now_ns - self._earlier_ns - self._off_ns
-        frames = (*seen.before, (seen.received_ns, seen.thumbnail))
-        return tuple(frame for frame in frames if frame[0] >= oldest_ns)[-FRAMES_KEPT:]
 
     def lost(self, camera: str, problem: str) -> None:
         """Stop by reason of a camera, until its next good frame: its frame could not be used.

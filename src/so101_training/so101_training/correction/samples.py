@@ -167,7 +167,7 @@ class CorrectionSamples:
         if strays:
             steps += rng.choice(EARLIER_STRAY_STEPS, at.shape)
             steps[rng.random(at.shape) < EARLIER_MISSING_RATIO] = 0
-        return np.maximum(at - steps, 0)
+        return np.asarray(np.maximum(at - steps, 0), np.int64)
 
 
 def _oldest_chunk(frame: NDArray[np.int64]) -> NDArray[np.int64]:

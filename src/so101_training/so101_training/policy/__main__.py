@@ -221,9 +221,7 @@ def _add_correction(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", type=Path, nargs="+", required=True, help="folders of LeRobotDatasets")
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the policy to be corrected")
     parser.add_argument("--output", type=Path, default=DEFAULT_FOLDER / "correction.npz", help="file to write")
-    parser.add_argument(
-        "--blind", action="store_true", help="also train one without frames, FILE_blind, to compare with"
-    )
+    parser.add_argument("--blind", action="store_true", help="also train one without frames, FILE_blind, to compare")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches (0)")
     parser.add_argument("--steps", type=_positive, help="training steps, one batch each (2500)")
     parser.add_argument("--init", type=Path, metavar="FILE", help="correction of the same policy to start from")
