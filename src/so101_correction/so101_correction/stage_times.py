@@ -127,7 +127,8 @@ def _stages(
         now_ns, frame = round(number * 1e9 / correction.fps), frames[number % len(frames)]
         now, then = thumbnails[number % len(frames)], thumbnails[(number + 7) % len(frames)]
         plan = BasePlan(rng.normal(size=joints), rng.normal(size=(_ROWS_AHEAD, joints)), 1, _REQUEST_AGE, True)
-        prepared = np.zeros((len(makers), correction.height, correction.width, 4), np.float32)
+        prepared = network.empty_images(correction.height, correction.width)
+        earlier = thumbnails[(number + 3) % len(frames)] if network.sees_earlier else None
         with timed(_DECODE):
             for camera, maker in makers.items():
                 corrector.see(camera, maker.of_compressed(frame), now_ns)
@@ -139,7 +140,7 @@ def _stages(
         stages.setdefault(WHOLE, []).append((decoding[0] + ticking[0], decoding[1] + ticking[1]))
         with timed("of the tick: prepare frames"):
             for place in range(len(makers)):
-                prepared[place] = prepare(now, then)
+                prepared[place] = prepare(now, then, earlier)
         with timed("of the tick: network"):
             network.residual(prepared, told)
         with timed("instead of it: decode whole"):

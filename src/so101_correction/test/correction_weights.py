@@ -10,8 +10,13 @@ from so101_correction.core.features import feature_count
 JOINTS = ("pan", "lift", "elbow", "flex", "roll", "gripper")
 
 
-def random_weights(cameras: int = 2, joints: int = 6, seed: int = 0, units: tuple[int, int] = (192, 128)) -> dict:
-    """Weights as a fresh network of torch has them (uniform, by fan-in), so that no layer saturates."""
+def random_weights(
+    cameras: int = 2, joints: int = 6, seed: int = 0, units: tuple[int, int] = (192, 128), channels: int = 4
+) -> dict:
+    """Weights as a fresh network of torch has them (uniform, by fan-in), so that no layer saturates.
+
+    channels: of a prepared frame; 5 = with an earlier one.
+    """
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int) -> np.ndarray:
@@ -20,7 +25,7 @@ def random_weights(cameras: int = 2, joints: int = 6, seed: int = 0, units: tupl
 
     weights = {}
     for camera in range(cameras):
-        for name, shape in (("conv1", (12, 4, 5, 5)), ("conv2", (24, 12, 3, 3)), ("conv3", (24, 24, 3, 3))):
+        for name, shape in (("conv1", (12, channels, 5, 5)), ("conv2", (24, 12, 3, 3)), ("conv3", (24, 24, 3, 3))):
             weights[f"cameras.{camera}.{name}.weight"] = draw(*shape)
             weights[f"cameras.{camera}.{name}.bias"] = 0.1 * draw(shape[0], 1)[:, 0]
         weights[f"cameras.{camera}.sharpness"] = np.array([3.0], np.float32)

@@ -12,11 +12,13 @@ SIDE = 8  # pixels of a thumbnail: small ones are as good here
 JOINTS = 6
 
 
-def small_file(cameras: tuple[str, ...] = ("top", "wrist"), gain: float = 1.0, **changes: object):
+def small_file(
+    cameras: tuple[str, ...] = ("top", "wrist"), gain: float = 1.0, earlier_steps: int = 0, **changes: object
+):
     """`gain`: how far beyond its usual size the network's result is."""
-    weights = random_weights(len(cameras), units=(16, 8))
+    weights = random_weights(len(cameras), units=(16, 8), channels=5 if earlier_steps else 4)
     weights["residual_scale"] = weights["residual_scale"] * np.float32(gain)
-    return correction_file(cameras, weights=weights, height=SIDE, width=SIDE, **changes)
+    return correction_file(cameras, weights=weights, height=SIDE, width=SIDE, earlier_steps=earlier_steps, **changes)
 
 
 class CorrectionWorld:

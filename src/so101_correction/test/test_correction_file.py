@@ -27,9 +27,21 @@ def put(path: Path, content: dict) -> Path:
     return path
 
 
-@pytest.mark.parametrize("cameras", [("top", "wrist"), ("front",), ()])
-def test_what_is_written_is_read_again(tmp_path: Path, cameras: tuple[str, ...]) -> None:
-    file = correction_file(cameras)
+def earlier_file(cameras: tuple[str, ...] = ("top", "wrist")) -> CorrectionFile:
+    """One that is shown an earlier frame."""
+    return correction_file(cameras, weights=random_weights(len(cameras), channels=5), earlier_steps=3)
+
+
+def random_weights_by_key() -> dict:
+    """Those of a network without earlier frame, as keys of a file."""
+    return {f"weights/{name}": weight for name, weight in random_weights().items()}
+
+
+FILES = (correction_file(), correction_file(("front",)), correction_file(()), earlier_file(), earlier_file(("front",)))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_is_written_is_read_again(tmp_path: Path, file: CorrectionFile) -> None:
     write(tmp_path / "c.npz", file)
     again = read(tmp_path / "c.npz")
     assert set(again.weights) == set(file.weights)
@@ -81,7 +93,9 @@ def test_a_missing_key_is_named_with_the_file(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("format_version", np.array(2), "format_version: expected 1, got 2"),
+        ("format_version", np.array(3), "format_version: expected 1 or 2, got 3"),
+        ("format_version", np.array(2), "earlier_steps: missing"),
+        ("earlier_steps", np.array(3), "earlier_steps: no key of format version 1"),
         ("format_version", np.array("1"), "format_version: expected a single whole number, got <U1"),
         ("fingerprint", np.array("abc"), "fingerprint: expected 64 hexadecimal digits, got 'abc'"),
         ("fingerprint", np.array(5), "fingerprint: expected a single text"),
@@ -108,6 +122,26 @@ def test_a_wrong_value_is_named_with_the_file(tmp_path: Path, key: str, value: n
     content = entries(correction_file(), tmp_path / "c.npz") | {key: value}
     with pytest.raises(CorrectionFileError, match=rf"c\.npz: .*{message}"):
         read(put(tmp_path / "c.npz", content))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"earlier_steps": np.array(0)}, "earlier_steps: got 0, but the weights are with earlier frame"),
+        ({"earlier_steps": np.array(101)}, "earlier_steps: expected 0 to 100, got 101"),
+        ({"earlier_steps": np.array(2.5)}, "earlier_steps: expected a single whole number"),
+        (random_weights_by_key(), "earlier_steps: got 3, but the weights are without earlier frame"),
+    ],
+)
+def test_what_does_not_agree_about_the_earlier_frame_is_named(tmp_path: Path, changes: dict, message: str) -> None:
+    content = entries(earlier_file(), tmp_path / "c.npz") | changes
+    with pytest.raises(CorrectionFileError, match=rf"c\.npz: {message}"):
+        read(put(tmp_path / "c.npz", content))
+
+
+def test_only_a_file_with_an_earlier_frame_is_of_the_newer_version(tmp_path: Path) -> None:
+    assert entries(correction_file(), tmp_path / "c.npz")["format_version"] == 1
+    assert entries(earlier_file(), tmp_path / "c.npz")["format_version"] == 2
 
 
 def test_a_whole_number_is_good_for_a_rate(tmp_path: Path) -> None:

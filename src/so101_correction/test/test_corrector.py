@@ -9,6 +9,7 @@ import pytest
 from correction_world import JOINTS, PERIOD_NS, SIDE, CorrectionWorld, small_file
 from so101_correction.core.causes import CorrectionCause
 from so101_correction.core.corrector import REQUESTS_KEPT, BasePlan, Corrector
+from so101_correction.core.seen_frame import FRAMES_KEPT
 from so101_correction.errors import CorrectionInputError
 
 
@@ -330,3 +331,73 @@ def test_a_tick_of_other_joints_is_refused() -> None:
         world.tick(rows_ahead=np.zeros((3, 5)))
     with pytest.raises(CorrectionInputError, match="age_steps: expected 0 or more, got -1"):
         world.tick(age_steps=-1)
+
+
+def told_of_earlier(world: CorrectionWorld, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, np.ndarray]]:
+    """The earlier frames that the network is given, tick by tick."""
+    given: list[dict[str, np.ndarray]] = []
+    rule = world.corrector._rule
+    wanted = rule.wanted
+
+    def listen(*arguments: object) -> np.ndarray:
+        given.append(arguments[6])  # type: ignore[arg-type]
+        return wanted(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rule, "wanted", listen)
+    return given
+
+
+def number(frame: np.ndarray) -> int:
+    return int(frame[0, 0, 0])
+
+
+def numbered(count: int) -> np.ndarray:
+    return np.full((SIDE, SIDE, 3), count, np.uint8)
+
+
+def test_the_earlier_frame_is_the_one_of_so_many_steps_before_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = CorrectionWorld(small_file(earlier_steps=3))
+    given = told_of_earlier(world, monkeypatch)
+    for count in range(1, 9):
+        world.now_ns += PERIOD_NS
+        world.corrector.see("wrist", numbered(count), world.now_ns)
+        if count != 5:  # one frame of the top camera is lost
+            world.corrector.see("top", numbered(100 + count), world.now_ns)
+        world.corrector.tick(world.now_ns, world.plan, np.zeros(JOINTS))
+    # Until one of about 3 steps ago is there the newest stands for it; for a lost one its neighbour does.
+    assert [number(frames["wrist"]) for frames in given][3:] == [1, 2, 3, 4, 5]
+    assert [number(frames["top"]) for frames in given][4:] == [101, 103, 104, 104]
+
+
+@pytest.mark.parametrize("silence", [5, 30])
+def test_without_a_frame_of_about_then_the_newest_stands_for_it(silence: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = CorrectionWorld(small_file(earlier_steps=3))
+    for _ in range(5):
+        world.tick()
+    world.now_ns += silence * PERIOD_NS
+    given = told_of_earlier(world, monkeypatch)
+    for count in (1, 2, 3, 4):
+        world.now_ns += PERIOD_NS
+        for camera in ("top", "wrist"):
+            world.corrector.see(camera, numbered(count), world.now_ns)
+        assert world.corrector.tick(world.now_ns, world.plan, np.zeros(JOINTS)).cause == ""
+    assert [number(frames["top"]) for frames in given] == [1, 2, 1, 1]  # 2 steps ago is near enough to 3
+
+
+def test_a_clock_that_begins_again_leaves_no_earlier_frame_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = CorrectionWorld(small_file(earlier_steps=3))
+    for _ in range(5):
+        world.tick()
+    world.now_ns = 500_000_000
+    given = told_of_earlier(world, monkeypatch)
+    for camera in ("top", "wrist"):
+        world.corrector.see(camera, numbered(7), world.now_ns)
+    world.corrector.tick(world.now_ns, world.plan, np.zeros(JOINTS))
+    assert number(given[-1]["top"]) == 7
+
+
+def test_what_is_kept_of_a_camera_is_bounded_at_any_rate() -> None:
+    world = CorrectionWorld(small_file(earlier_steps=100))
+    for count in range(3 * FRAMES_KEPT):
+        world.corrector.see("top", numbered(count % 256), world.now_ns + count)
+    assert len(world.corrector._seen["top"].before) == FRAMES_KEPT

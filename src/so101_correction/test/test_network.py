@@ -49,11 +49,12 @@ def by_definition(weights: dict, images: np.ndarray, told: np.ndarray) -> np.nda
 
 
 @pytest.mark.parametrize(
-    ("cameras", "joints", "size"), [(2, 6, (16, 20)), (1, 6, (15, 21)), (3, 5, (8, 8)), (0, 6, (16, 20))]
+    ("cameras", "joints", "size", "channels"),
+    [(2, 6, (16, 20), 4), (1, 6, (15, 21), 4), (3, 5, (8, 8), 4), (0, 6, (16, 20), 4), (2, 6, (16, 20), 5)],
 )
-def test_it_is_the_network_of_the_definition(cameras: int, joints: int, size: tuple[int, int]) -> None:
-    weights, rng = random_weights(cameras, joints), np.random.default_rng(1)
-    images = rng.normal(size=(cameras, *size, 4)).astype(np.float32)
+def test_it_is_the_network_of_the_definition(cameras: int, joints: int, size: tuple[int, int], channels: int) -> None:
+    weights, rng = random_weights(cameras, joints, channels=channels), np.random.default_rng(1)
+    images = rng.normal(size=(cameras, *size, channels)).astype(np.float32)
     told = rng.normal(size=5 * joints + 1).astype(np.float32)
     residual = CorrectionNetwork(weights).residual(images, told)
     expected = by_definition(weights, images, told)
@@ -110,6 +111,8 @@ def test_prepared_frames_by_hand_and_many_at_once() -> None:
     np.testing.assert_array_equal(prepared[0, 0, 0], [1, 1, 1, 1])
     np.testing.assert_array_equal(prepare(then, now)[1, 3, 4], [0, 0, 0, -1])
     np.testing.assert_array_equal(prepare(now[0], then[0]), prepared[0])
+    earlier = np.full((2, 4, 5, 3), 160, np.uint8)
+    np.testing.assert_array_equal(prepare(now, then, earlier)[0, 0, 0], [1, 1, 1, 1, 0.5])
 
 
 @pytest.mark.parametrize(
@@ -127,6 +130,12 @@ def test_prepared_frames_by_hand_and_many_at_once() -> None:
 def test_frames_of_another_shape_are_refused(now: np.ndarray, then: np.ndarray, message: str) -> None:
     with pytest.raises(CorrectionInputError, match=message):
         prepare(now, then)
+
+
+def test_an_earlier_frame_of_another_shape_is_refused() -> None:
+    now = np.zeros((4, 5, 3), np.uint8)
+    with pytest.raises(CorrectionInputError, match="earlier frame: expected shape 4 x 5 x 3, got 4 x 6 x 3"):
+        prepare(now, now, np.zeros((4, 6, 3), np.uint8))
 
 
 def broken(name: str, value: object) -> dict:
@@ -157,6 +166,21 @@ def broken(name: str, value: object) -> dict:
 def test_wrong_weights_are_refused_by_name(name: str, value: object, message: str) -> None:
     with pytest.raises(CorrectionInputError, match=message):
         CorrectionNetwork(broken(name, value))
+
+
+def test_cameras_differ_in_nothing_but_weights() -> None:
+    mixed = random_weights(2, channels=5) | {
+        name: weight for name, weight in random_weights(2).items() if name == "cameras.1.conv1.weight"
+    }
+    with pytest.raises(CorrectionInputError, match=r"cameras\.1\.conv1\.weight: expected shape channels x 5 x 5 x 5"):
+        CorrectionNetwork(mixed)
+
+
+def test_a_network_with_an_earlier_frame_is_given_one() -> None:
+    network = CorrectionNetwork(random_weights(channels=5))
+    assert network.sees_earlier and not CorrectionNetwork(random_weights()).sees_earlier
+    with pytest.raises(CorrectionInputError, match="images: expected shape 2 x height x width x 5"):
+        network.residual(np.zeros((2, 64, 80, 4), np.float32), np.zeros(31, np.float32))
 
 
 def test_inputs_of_another_shape_are_refused() -> None:

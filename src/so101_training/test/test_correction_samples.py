@@ -107,3 +107,13 @@ def test_an_episode_in_which_nothing_moves_gives_no_samples(frames: int) -> None
     )
     assert still.first_moving == frames
     assert len(CorrectionSamples([still, episode(30)])) == 30 - (STILL + 1)
+
+
+def test_the_earlier_frame_is_the_one_of_so_many_steps_before_with_noise_about_so() -> None:
+    samples = CorrectionSamples([episode(60)], earlier_steps=3)
+    clean, noisy = (samples.draw(np.random.default_rng(0), 3000, noise=noise) for noise in (None, GRIPPER_TOLD))
+    passed = [np.rint(drawn.images["top"][:, 0, 0, 4] * 64).astype(int) for drawn in (clean, noisy)]
+    assert set(passed[0]) == {3}
+    shares = {steps: float(np.mean(passed[1] == steps)) for steps in (0, 2, 3, 4)}
+    assert sum(shares.values()) == 1.0
+    assert 0.03 < shares[0] < 0.07 and min(shares[2], shares[4]) > 0.1 and shares[3] > 0.6

@@ -58,6 +58,19 @@ def test_a_correction_is_gone_on_with_only_for_the_same_policy(policy: ShownPoli
     assert "first.npz is of policy ffffffffffff" in capsys.readouterr().err
 
 
+def test_one_that_is_shown_no_earlier_frame_is_gone_on_with_by_one_that_is_and_never_back(
+    policy: ShownPolicy, tmp_path: Path, capsys
+) -> None:
+    record(tmp_path / "dataset", episodes=1)
+    output = tmp_path / "out" / "correction.npz"
+    for name, words_of in (("old", ["--earlier-steps", "0"]), ("new", ["--init", str(tmp_path / "old.npz")])):
+        assert main(words(tmp_path, "--steps", "1", *words_of)) == 0
+        output.rename(tmp_path / f"{name}.npz")
+    assert [read(tmp_path / f"{name}.npz").earlier_steps for name in ("old", "new")] == [0, 3]
+    assert main(words(tmp_path, "--init", str(tmp_path / "new.npz"), "--earlier-steps", "2")) == 1
+    assert "new.npz is shown a frame of 3 steps ago: expected --earlier-steps to say that" in capsys.readouterr().err
+
+
 def test_a_policy_that_gives_no_chunks_is_refused(policy: ShownPolicy, tmp_path: Path, capsys) -> None:
     record(tmp_path / "dataset", episodes=1)
     policy.description = replace(policy.description, horizon=1)

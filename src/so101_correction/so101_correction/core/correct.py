@@ -2,6 +2,8 @@
 """The correction of one setpoint: a pure function of what is known in a tick, without memory."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from so101_node.protocol import FloatArray
@@ -10,6 +12,8 @@ from so101_correction.core.correction_file import CorrectionFile
 from so101_correction.core.features import look_ahead, proprioception
 from so101_correction.core.network import Thumbnail, prepare
 from so101_correction.errors import CorrectionInputError, expect_array
+
+NONE_EARLIER: Final[Mapping[str, Thumbnail]] = MappingProxyType({})
 
 
 def within_limits(setpoint: FloatArray, delta: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
@@ -67,6 +71,7 @@ class SetpointCorrection:
         age_steps: int,
         thumbnails_now: Mapping[str, Thumbnail],
         thumbnails_at_request: Mapping[str, Thumbnail],
+        thumbnails_earlier: Mapping[str, Thumbnail] = NONE_EARLIER,
     ) -> FloatArray:
         """Return the setpoint, corrected.
 
@@ -77,6 +82,8 @@ class SetpointCorrection:
             age_steps: control steps since the request behind the plan.
             thumbnails_now: (height, width, 3) uint8 RGB by camera.
             thumbnails_at_request: the same, when the request was sent.
+            thumbnails_earlier: the same, the file's `earlier_steps` before now; where a camera has none, or the file is
+                shown none, its newest one stands for it.
 
         Returns:
             (joints,), rad: at most `largest_delta_rad` off, and within the limits.
@@ -86,7 +93,10 @@ class SetpointCorrection:
         """
         for thumbnails in (thumbnails_now, thumbnails_at_request):
             self._expect_all(thumbnails)
-        wanted = self.wanted(setpoint, rows_ahead, joint_positions, age_steps, thumbnails_now, thumbnails_at_request)
+        for camera, earlier in thumbnails_earlier.items():
+            self.expect_thumbnail(camera, earlier)
+        frames = (thumbnails_now, thumbnails_at_request, thumbnails_earlier)
+        wanted = self.wanted(setpoint, rows_ahead, joint_positions, age_steps, *frames)
         return np.asarray(setpoint + self.limited(setpoint, wanted), np.float64)
 
     def wanted(
@@ -97,15 +107,18 @@ class SetpointCorrection:
         age_steps: int,
         thumbnails_now: Mapping[str, Thumbnail],
         thumbnails_at_request: Mapping[str, Thumbnail],
+        thumbnails_earlier: Mapping[str, Thumbnail] = NONE_EARLIER,
     ) -> FloatArray:
         """Return what the network adds, (joints,), rad, at most `largest_delta_rad`; arguments as in `correct`.
 
         The thumbnails are taken as they are: each has been through `expect_thumbnail`.
         """
         told = proprioception(joint_positions, look_ahead(setpoint, rows_ahead), age_steps)
-        images = np.empty((len(self._file.cameras), self._file.height, self._file.width, 4), np.float32)
+        images = self._network.empty_images(self._file.height, self._file.width)
         for place, camera in enumerate(self._file.cameras):
-            images[place] = prepare(thumbnails_now[camera], thumbnails_at_request[camera])
+            now = thumbnails_now[camera]
+            earlier = thumbnails_earlier.get(camera, now) if self._network.sees_earlier else None
+            images[place] = prepare(now, thumbnails_at_request[camera], earlier)
         return np.clip(self._network.residual(images, told), -self.largest_delta_rad, self.largest_delta_rad)
 
     def limited(self, setpoint: FloatArray, delta: FloatArray) -> FloatArray:

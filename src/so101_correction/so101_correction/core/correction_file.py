@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from so101_correction.core.network import CorrectionNetwork
 from so101_correction.errors import CorrectionFileError, CorrectionInputError
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSIONS: Final = (1, 2)
+"""Version 2 has `earlier_steps`. What is shown no earlier frame is written as version 1, which older robots read."""
 LARGEST_FILE_BYTES: Final = 64_000_000
 """Unpacked; the network of two cameras has 0.3 MB."""
 
@@ -26,7 +27,8 @@ _TEXTS, _NAMES = ("fingerprint", "units"), ("cameras", "joint_names")
 _COUNTS = ("height", "width", "oldest_age_steps")
 _NUMBERS = ("fps", "largest_delta_rad", "largest_change_rad")
 _KEYS: Final = ("format_version", *_TEXTS, *_NAMES, *_COUNTS, *_NUMBERS)
-_LARGEST_SIDE, _OLDEST_AGE, _LARGEST_FPS, _LARGEST_DELTA_RAD = 1024, 1000, 1000.0, np.pi
+_EARLIER: Final = "earlier_steps"
+_LARGEST_SIDE, _OLDEST_AGE, _MOST_EARLIER, _LARGEST_FPS, _LARGEST_DELTA_RAD = 1024, 1000, 100, 1000.0, np.pi
 _HEADS = {
     b"PK\x03\x04": "an .npz that is cut off or damaged",
     b"\x93NUMPY": "an .npy of one array",
@@ -49,6 +51,8 @@ class CorrectionFile:
         oldest_age_steps: control steps between request and tick up to which it was trained.
         largest_delta_rad: what is added to the setpoint of a joint, at most, rad.
         largest_change_rad: how far that may change in a tick, rad.
+        earlier_steps: control steps between the newest frame and the earlier one that the network is shown beside it;
+            0 = none.
         units: of joints, always "rad".
         trained: how it was trained, as text by name: tasks, episodes, steps, seed, ...
 
@@ -66,6 +70,7 @@ class CorrectionFile:
     oldest_age_steps: int
     largest_delta_rad: float
     largest_change_rad: float
+    earlier_steps: int = 0
     units: str = "rad"
     trained: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,6 +85,8 @@ class CorrectionFile:
         for key, highest in (("height", _LARGEST_SIDE), ("width", _LARGEST_SIDE), ("oldest_age_steps", _OLDEST_AGE)):
             if not 1 <= getattr(self, key) <= highest:
                 raise CorrectionFileError(f"{key}: expected 1 to {highest}, got {getattr(self, key)}")
+        if not 0 <= self.earlier_steps <= _MOST_EARLIER:
+            raise CorrectionFileError(f"{_EARLIER}: expected 0 to {_MOST_EARLIER}, got {self.earlier_steps}")
         rates = (
             ("fps", _LARGEST_FPS),
             ("largest_delta_rad", _LARGEST_DELTA_RAD),
@@ -98,6 +105,9 @@ class CorrectionFile:
         ):
             if have != want:
                 raise CorrectionFileError(f"{key}: {want} named, but the weights are for {have}")
+        if network.sees_earlier != (self.earlier_steps > 0):
+            kind = "with" if network.sees_earlier else "without"
+            raise CorrectionFileError(f"{_EARLIER}: got {self.earlier_steps}, but the weights are {kind} earlier frame")
 
     def network(self) -> CorrectionNetwork:
         """Return the network, a new one on each call."""
@@ -138,10 +148,12 @@ def read(path: Path) -> CorrectionFile:
     try:
         entries = _entries(path)
         version = _single(entries, "format_version", "i")
-        if version != FORMAT_VERSION:
-            raise CorrectionFileError(f"format_version: expected {FORMAT_VERSION}, got {version}")
-        if unknown := [key for key in entries if key not in _KEYS and not key.startswith((_WEIGHT, _TRAINED))]:
-            raise CorrectionFileError(f"{unknown[0]}: no key of format version {FORMAT_VERSION}")
+        if version not in FORMAT_VERSIONS:
+            known = " or ".join(map(str, FORMAT_VERSIONS))
+            raise CorrectionFileError(f"format_version: expected {known}, got {version}")
+        keys = _KEYS if version == 1 else (*_KEYS, _EARLIER)
+        if unknown := [key for key in entries if key not in keys and not key.startswith((_WEIGHT, _TRAINED))]:
+            raise CorrectionFileError(f"{unknown[0]}: no key of format version {version}")
         return CorrectionFile(
             weights={name.removeprefix(_WEIGHT): array for name, array in entries.items() if name.startswith(_WEIGHT)},
             trained={
@@ -159,6 +171,7 @@ def read(path: Path) -> CorrectionFile:
             fps=float(_single(entries, "fps", "f")),
             largest_delta_rad=float(_single(entries, "largest_delta_rad", "f")),
             largest_change_rad=float(_single(entries, "largest_change_rad", "f")),
+            earlier_steps=0 if version == 1 else int(_single(entries, _EARLIER, "i")),
         )
     except CorrectionFileError as error:
         raise CorrectionFileError(f"correction {path}: {error}") from error
@@ -172,7 +185,9 @@ def write(path: Path, file: CorrectionFile) -> None:
     Raises:
         CorrectionFileError: it cannot be written there.
     """
-    entries: dict[str, NDArray[Any]] = {"format_version": np.array(FORMAT_VERSION)}
+    entries: dict[str, NDArray[Any]] = {"format_version": np.array(2 if file.earlier_steps else 1)}
+    if file.earlier_steps:
+        entries[_EARLIER] = np.array(file.earlier_steps, np.int64)
     entries |= {key: np.array(getattr(file, key), np.str_) for key in (*_TEXTS, *_NAMES)}
     entries |= {key: np.array(getattr(file, key), np.int64) for key in _COUNTS}
     entries |= {key: np.array(getattr(file, key), np.float64) for key in _NUMBERS}

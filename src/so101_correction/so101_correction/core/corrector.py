@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The correction over time: newest frames, the frames of each request, and a delta that moves and fades in bounds.
+"""The correction over time: frames of now, of a moment ago and of each request, and a delta that moves in bounds.
 
 It reads no clock, so that the action queue's node and virtual time run the very same object.
 """
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from so101_correction.core.causes import NO_HINDRANCE, CorrectionCause, Hindranc
 from so101_correction.core.correct import SetpointCorrection, positive
 from so101_correction.core.correction_file import CorrectionFile
 from so101_correction.core.network import Thumbnail
+from so101_correction.core.seen_frame import SeenFrame
 from so101_correction.errors import CorrectionInputError, expect_array
 
 FADE_S: Final = 0.1
@@ -23,6 +24,10 @@ FRAME_TIMEOUT_S: Final = 0.2
 FROZEN_S: Final = 0.25
 REQUESTS_KEPT: Final = 64
 """15 kB each and camera. A plan lives for 3 s at most, in which 8 requests in flight are repeated a few times."""
+
+EARLIER_STEPS_OFF: Final = 1.5
+"""Control steps by which an earlier frame may be older or younger than the network was trained for, at most. Where none
+is as near as that, the newest frame stands for it, which training shows the network too."""
 
 _NS = 1_000_000_000
 
@@ -70,15 +75,6 @@ class Correction:
     cause_name: CorrectionCause = CorrectionCause.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Newest frame of a camera. `changed_ns`: when the first of all equal ones up to it came."""
-
-    thumbnail: Thumbnail
-    received_ns: int
-    changed_ns: int
-
-
 class Corrector:
     """One correction, running.
 
@@ -118,8 +114,11 @@ class Corrector:
         self.largest_delta_rad = self._rule.largest_delta_rad
         self.largest_change_rad = positive("largest_change_rad", largest_change_rad or file.largest_change_rad)
         self._timeout_ns, self._frozen_ns = round(frame_timeout_s * _NS), round(frozen_s * _NS)
+        period_ns = _NS / file.fps
+        self._earlier_ns, self._off_ns = round(file.earlier_steps * period_ns), EARLIER_STEPS_OFF * period_ns
+        self._keep_ns = self._earlier_ns + self._off_ns if self._earlier_ns else 0.0
         self._fade = _Fade(file.fps)
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, SeenFrame] = {}
         self._lost: dict[str, str] = {}
         self.begin()
 
@@ -150,11 +149,10 @@ class Corrector:
         """
         self._rule.expect_thumbnail(camera, thumbnail)
         before = self._seen.get(camera)
-        follows = before is not None and before.received_ns <= now_ns  # else the clock is another one since
-        if before is not None and follows and np.array_equal(before.thumbnail, thumbnail):
-            self._seen[camera] = replace(before, received_ns=now_ns)
-        else:
-            self._seen[camera] = _Seen(thumbnail.copy(), now_ns, now_ns)
+        if before is not None and before.received_ns <= now_ns:
+            self._seen[camera] = before.followed_by(thumbnail, now_ns, self._keep_ns)
+        else:  # the first one, or the clock is another one since
+            self._seen[camera] = SeenFrame(thumbnail.copy(), now_ns, now_ns)
         self._lost.pop(camera, None)
 
     def lost(self, camera: str, problem: str) -> None:
@@ -213,9 +211,13 @@ class Corrector:
             return None, Hindrance(CorrectionCause.NO_PLAN, "the queue commands nothing")
         if hindrance := self._hindrance(now_ns, plan, positions):
             return None, hindrance
-        now = {camera: self._seen[camera].thumbnail for camera in self.file.cameras}
+        seen = {camera: self._seen[camera] for camera in self.file.cameras}
+        now = {camera: frame.thumbnail for camera, frame in seen.items()}
         then = self._requests.get(plan.request_id) or {}
-        wanted = self._rule.wanted(plan.setpoint, plan.rows_ahead, positions, plan.age_steps, now, then)
+        earlier = {
+            camera: frame.at(frame.received_ns - self._earlier_ns, self._off_ns) for camera, frame in seen.items()
+        }
+        wanted = self._rule.wanted(plan.setpoint, plan.rows_ahead, positions, plan.age_steps, now, then, earlier)
         if not np.isfinite(wanted).all():
             return None, Hindrance(CorrectionCause.RESULT_NOT_FINITE, "the network's result is not finite")
         return wanted, NO_HINDRANCE

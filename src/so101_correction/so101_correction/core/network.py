@@ -22,6 +22,7 @@ Thumbnail = NDArray[np.uint8]
 """(height, width, 3), red, green, blue."""
 
 PREPARED_CHANNELS: Final = 4
+"""Of a network that is shown no earlier frame; one that is has another."""
 _MIDDLE, _SPREAD = np.float32(128), np.float32(64)
 # Rounded to 1/256 of the usual 0.299, 0.587, 0.114: whole numbers are the same in numpy and in torch.
 _GREY = np.array([77, 150, 29], np.uint16)
@@ -71,28 +72,35 @@ def grey(image: Thumbnail) -> NDArray[np.uint8]:
     return np.asarray(weighted >> 8, np.uint8)
 
 
-def prepare(now: Thumbnail, then: Thumbnail) -> Float32Array:
-    """Return what the network reads of a camera: the frame of now, and how its brightness changed since the request.
+def prepare(now: Thumbnail, then: Thumbnail, earlier: Thumbnail | None = None) -> Float32Array:
+    """Return what the network reads of a camera: the frame of now, and how its brightness changed.
 
     Args:
         now: (..., height, width, 3) uint8 RGB.
         then: the same, of the request behind the plan.
+        earlier: the same, of a moment ago; None = for a network that is shown none.
 
     Returns:
-        (..., height, width, 4): red, green, blue, change of brightness, each about -2 to 2, the change up to 4.
+        (..., height, width, 4 or 5): red, green, blue, change of brightness since the request, and since the earlier
+        frame where there is one; each about -2 to 2, a change up to 4.
 
     Raises:
         CorrectionInputError: another shape or type.
     """
-    for what, image in (("frame of now", now), ("frame of the request", then)):
+    frames = [("frame of now", now), ("frame of the request", then)]
+    if earlier is not None:
+        frames.append(("earlier frame", earlier))
+    for what, image in frames:
         if image.dtype != np.uint8 or image.ndim < 3 or image.shape[-1] != 3:
             raise CorrectionInputError(
                 f"{what}: expected (..., height, width, 3) uint8, got {image.shape} {image.dtype}"
             )
-    expect_array("frame of the request", then.shape, now.shape)
-    prepared = np.empty((*now.shape[:-1], PREPARED_CHANNELS), np.float32)
+        expect_array(what, image.shape, now.shape)
+    prepared = np.empty((*now.shape[:-1], PREPARED_CHANNELS + len(frames) - 2), np.float32)
     np.subtract(now, _MIDDLE, out=prepared[..., :3])
-    np.subtract(grey(now), grey(then).astype(np.float32), out=prepared[..., 3])
+    bright = grey(now)
+    for channel, (_, image) in enumerate(frames[1:], 3):
+        np.subtract(bright, grey(image).astype(np.float32), out=prepared[..., channel])
     prepared /= _SPREAD
     return prepared
 
@@ -101,9 +109,9 @@ class CorrectionNetwork:
     """One trained network.
 
     Weights are named and shaped as torch's state_dict() of the network in training:
-    `cameras.<n>.conv1.weight` (channels, 4, 5, 5) with stride 2, `conv2` 3 x 3 with stride 2, `conv3` 3 x 3, each with
-    a `bias`, and `cameras.<n>.sharpness` (1,); `mlp.0`, `mlp.2`, `mlp.4` with `weight` and `bias`; `input_mean` and
-    `input_std` of the proprioception; `residual_scale` (joints,). Without cameras it is blind.
+    `cameras.<n>.conv1.weight` (channels, 4 or 5, 5, 5) with stride 2, `conv2` 3 x 3 with stride 2, `conv3` 3 x 3, each
+    with a `bias`, and `cameras.<n>.sharpness` (1,); `mlp.0`, `mlp.2`, `mlp.4` with `weight` and `bias`; `input_mean`
+    and `input_std` of the proprioception; `residual_scale` (joints,). Without cameras it is blind.
 
     Raises:
         CorrectionInputError: a weight is missing, unknown, not float32, not finite, or of another shape; by name.
@@ -117,9 +125,10 @@ class CorrectionNetwork:
         self._std = _take(left, "input_std", (features,))
         if not np.all(self._std > 0):
             raise CorrectionInputError(f"weight input_std: expected positive values, got {self._std.min():g}")
+        self._channels = PREPARED_CHANNELS + _sees_earlier(left)
         self._encoders: list[tuple[tuple[_Layer, _Layer, _Layer], np.float32]] = []
         while any(name.startswith(f"cameras.{self.cameras}.") for name in left):
-            self._encoders.append(_encoder(left, f"cameras.{self.cameras}"))
+            self._encoders.append(_encoder(left, f"cameras.{self.cameras}", self._channels))
         size = features + sum(3 * layers[-1].bias.size for layers, _ in self._encoders)
         self._mlp = []
         for number, width in ((0, "units"), (2, "units"), (4, self.joints)):
@@ -138,15 +147,24 @@ class CorrectionNetwork:
         return len(self._encoders)
 
     @property
+    def sees_earlier(self) -> bool:
+        """Whether it is shown an earlier frame of each camera."""
+        return self._channels > PREPARED_CHANNELS
+
+    @property
     def joints(self) -> int:
         """Number of joints that it corrects."""
         return int(self._scale.size)
+
+    def empty_images(self, height: int, width: int) -> Float32Array:
+        """Return room for what `prepare` makes of each camera's frames of that size: `images` of `residual`."""
+        return np.empty((self.cameras, height, width, self._channels), np.float32)
 
     def residual(self, images: Float32Array, proprioception: Float32Array) -> FloatArray:
         """Return what the network would add to the setpoint, without any bound.
 
         Args:
-            images: (cameras, height, width, 4) from `prepare`, in the order of the file's cameras.
+            images: (cameras, height, width, 4 or 5) from `prepare`, in the order of the file's cameras.
             proprioception: (5 * joints + 1,) from `features.proprioception`.
 
         Returns:
@@ -156,9 +174,9 @@ class CorrectionNetwork:
             CorrectionInputError: another shape.
         """
         expect_array("proprioception", proprioception.shape, self._mean.shape)
-        if len(images) != self.cameras or (self.cameras and images.shape[3:] != (PREPARED_CHANNELS,)):
+        if len(images) != self.cameras or (self.cameras and images.shape[3:] != (self._channels,)):
             raise CorrectionInputError(
-                f"images: expected shape {self.cameras} x height x width x 4, got {images.shape}"
+                f"images: expected shape {self.cameras} x height x width x {self._channels}, got {images.shape}"
             )
         parts = [self._places(image, *encoder) for image, encoder in zip(images, self._encoders, strict=True)]
         values = np.concatenate([*parts, (proprioception - self._mean) / self._std])
@@ -170,7 +188,7 @@ class CorrectionNetwork:
     def _places(
         self, image: Float32Array, layers: tuple[_Layer, _Layer, _Layer], sharpness: np.float32
     ) -> Float32Array:
-        """(height, width, 4) -> (3 * channels,): the place of each channel, x then y, -1 to 1, and its value."""
+        """(height, width, 4 or 5) -> (3 * channels,): the place of each channel, x then y, -1 to 1, and its value."""
         for layer in layers[:-1]:
             image = layer(image)
             np.maximum(image, 0, out=image)
@@ -192,8 +210,15 @@ class CorrectionNetwork:
         return self._grids[rows, columns]
 
 
-def _encoder(left: dict[str, NDArray[np.float32]], prefix: str) -> tuple[tuple[_Layer, _Layer, _Layer], np.float32]:
-    channels = PREPARED_CHANNELS
+def _sees_earlier(weights: Mapping[str, NDArray[np.float32]]) -> bool:
+    """Whether the first camera's weights are for an earlier frame too; where it has none, it is not for here to say."""
+    first = weights.get("cameras.0.conv1.weight", np.empty(0))
+    return first.shape[1:2] == (PREPARED_CHANNELS + 1,)
+
+
+def _encoder(
+    left: dict[str, NDArray[np.float32]], prefix: str, channels: int
+) -> tuple[tuple[_Layer, _Layer, _Layer], np.float32]:
     layers = []
     for name, kernel, stride in (("conv1", 5, 2), ("conv2", 3, 2), ("conv3", 3, 1)):
         weight = _take(left, f"{prefix}.{name}.weight", ("channels", channels, kernel, kernel))

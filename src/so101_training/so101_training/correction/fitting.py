@@ -33,7 +33,10 @@ SCALED_BY_SAMPLES = 4000
 
 @dataclass(frozen=True, slots=True)
 class FitRecipe:
-    """How a correction learns. steps batches of batch_size samples; the learning rate falls along a cosine."""
+    """How a correction learns. steps batches of batch_size samples; the learning rate falls along a cosine.
+
+    earlier_steps: control steps between the newest frame and the earlier one that it is shown; 0 = none.
+    """
 
     seed: int = 0
     steps: int = 2500
@@ -46,6 +49,7 @@ class FitRecipe:
     smooth_below: float = 0.3
     average_decay: float = 0.995
     noise: SampleNoise = GRIPPER_HIDDEN
+    earlier_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,12 @@ def fit(
     torch.set_flush_denormal(True)
     rng = np.random.default_rng(recipe.seed)
     is_few = len(episodes) < HELD_BACK
+    earlier = recipe.earlier_steps if sees else 0
     held = [episode for index, episode in enumerate(episodes) if index % HELD_BACK == HELD_BACK - 1]
-    samples = CorrectionSamples([e for i, e in enumerate(episodes) if is_few or i % HELD_BACK != HELD_BACK - 1])
-    network = _new_network(episodes[0], samples, rng, recipe.noise, sees).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learned = [episode for i, episode in enumerate(episodes) if is_few or i % HELD_BACK != HELD_BACK - 1]
+    samples = CorrectionSamples(learned, earlier_steps=earlier)
+    network = _new_network(episodes[0], samples, rng, recipe, sees)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if begin is not None:
         network.load_state_dict({name: torch.from_numpy(value) for name, value in begin.items()})
     average = {name: value.clone() for name, value in network.state_dict().items()}
@@ -106,17 +113,19 @@ def fit(
         told(FitProgress(step + 1, float(np.mean(left))))
     network.load_state_dict(average)
     network.eval()
-    before, after = _measure(network, CorrectionSamples(held) if held else samples, recipe, sees)
+    judged = CorrectionSamples(held, earlier_steps=earlier) if held else samples
+    before, after = _measure(network, judged, recipe, sees)
     return Fitted(network, before, after, time.monotonic() - began)
 
 
 def _new_network(
-    episode: CorrectionEpisode, samples: CorrectionSamples, rng: np.random.Generator, noise: SampleNoise, sees: bool
+    episode: CorrectionEpisode, samples: CorrectionSamples, rng: np.random.Generator, recipe: FitRecipe, sees: bool
 ) -> TorchCorrection:
     """A network that adds nothing yet, scaled to the data."""
-    drawn = samples.draw(rng, SCALED_BY_SAMPLES, noise=noise, sees=False)
+    drawn = samples.draw(rng, SCALED_BY_SAMPLES, noise=recipe.noise, sees=False)
     height, width = next(iter(episode.thumbnails.values())).shape[1:3]
-    network = TorchCorrection(len(samples.cameras) if sees else 0, episode.positions.shape[1], height, width)
+    cameras, joints = len(samples.cameras) if sees else 0, episode.positions.shape[1]
+    network = TorchCorrection(cameras, joints, height, width, sees_earlier=recipe.earlier_steps > 0)
     network.input_mean.copy_(torch.from_numpy(drawn.told.mean(axis=0)))
     network.input_std.copy_(torch.from_numpy(drawn.told.std(axis=0) + 1e-3))
     network.residual_scale.copy_(torch.from_numpy(drawn.residual.std(axis=0) + 1e-4))

@@ -58,12 +58,12 @@ def make_correction(options: argparse.Namespace) -> int:
     for dataset in datasets:
         dataset.check(JOINT_NAMES, needed, options.fps, units)
     converter = _converter(options.calibration, units)
-    begin = _begun(options.init, fingerprint, recipe)
+    begin = _begun(options.init, fingerprint, recipe, options.earlier_steps)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     folder = options.output.parent / CACHE_FOLDER
     episodes = _episodes(datasets, policy, fingerprint, folder, converter, recipe)
     noise = GRIPPER_TOLD if options.gripper == TOLD else GRIPPER_HIDDEN
-    learning = replace(FitRecipe(), seed=options.seed, noise=noise)
+    learning = replace(FitRecipe(), seed=options.seed, noise=noise, earlier_steps=options.earlier_steps)
     if begin is not None:
         learning = replace(learning, learning_rate=LATER_LEARNING_RATE)
     if options.steps is not None:
@@ -73,7 +73,9 @@ def make_correction(options: argparse.Namespace) -> int:
         about = _about(datasets, episodes, learning, fitted) | {"gripper": options.gripper}
         if begin is not None and sees:
             about["begun_with"] = f"{options.init.name}, {begin.trained.get('steps', '?')} steps"
-        write(output, _file(fitted, fingerprint, recipe if sees else replace(recipe, cameras=()), options.fps, about))
+        earlier = options.earlier_steps if sees else 0
+        shown = recipe if sees else replace(recipe, cameras=())
+        write(output, _file(fitted, fingerprint, shown, options.fps, earlier, about))
         kind = "with frames" if sees else "blind"
         print(
             f"{kind}: {fitted.before_rad:.4f} rad to correct, {fitted.after_rad:.4f} rad left (root mean square, "
@@ -160,8 +162,8 @@ def _episodes(
     return episodes
 
 
-def _begun(path: Path | None, fingerprint: str, recipe: ThumbnailRecipe) -> CorrectionFile | None:
-    """The correction to go on from."""
+def _begun(path: Path | None, fingerprint: str, recipe: ThumbnailRecipe, earlier_steps: int) -> CorrectionFile | None:
+    """The correction to go on from; one that is shown no earlier frame can be gone on with by one that is."""
     if path is None:
         return None
     from so101_correction.core.correction_file import read
@@ -176,7 +178,16 @@ def _begun(path: Path | None, fingerprint: str, recipe: ThumbnailRecipe) -> Corr
         raise CorrectionTrainingError(
             f"{path} is of policy {begun.fingerprint[:12]} and {reads}: expected {fingerprint[:12]} and {sized}"
         )
-    return begun
+    if begun.earlier_steps not in (0, earlier_steps):
+        raise CorrectionTrainingError(
+            f"{path} is shown a frame of {begun.earlier_steps} steps ago: expected --earlier-steps to say that, "
+            f"got {earlier_steps}"
+        )
+    if begun.earlier_steps == earlier_steps:
+        return begun
+    from so101_training.correction.torch_network import widened
+
+    return replace(begun, weights=widened(begun.weights), earlier_steps=earlier_steps)
 
 
 def _fit(episodes: Sequence[CorrectionEpisode], recipe: FitRecipe, sees: bool, begin: CorrectionFile | None) -> Fitted:
@@ -211,7 +222,7 @@ def _about(
 
 
 def _file(
-    fitted: Fitted, fingerprint: str, recipe: ThumbnailRecipe, fps: float, about: dict[str, str]
+    fitted: Fitted, fingerprint: str, recipe: ThumbnailRecipe, fps: float, earlier_steps: int, about: dict[str, str]
 ) -> CorrectionFile:
     from so101_correction.core.correction_file import CorrectionFile
 
@@ -228,5 +239,6 @@ def _file(
         oldest_age_steps=OLDEST_AGE_STEPS,
         largest_delta_rad=LARGEST_DELTA_RAD,
         largest_change_rad=LARGEST_CHANGE_RAD,
+        earlier_steps=earlier_steps,
         trained=about,
     )

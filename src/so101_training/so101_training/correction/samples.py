@@ -50,6 +50,12 @@ class SampleNoise:
     gripper_position_ratio: float = 0.9
 
 
+EARLIER_STRAY_STEPS: Final = (-1, 0, 0, 0, 0, 0, 1)
+"""By how many steps an earlier frame is off, each alike: the frames of a robot's cameras do not come evenly."""
+
+EARLIER_MISSING_RATIO: Final = 0.05
+"""In so many samples a camera has no earlier frame, and the one of now stands for it."""
+
 GRIPPER_TOLD: Final = SampleNoise()
 """For tasks whose demonstrations have the gripper anywhere between open and closed."""
 
@@ -84,7 +90,10 @@ class CorrectionEpisode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleBatch:
-    """n samples. images: camera -> (n, height, width, 4) float32; told: (n, 5 J + 1) float32; residual: (n, J), rad."""
+    """n samples.
+
+    images: camera -> (n, height, width, 4 or 5) float32; told: (n, 5 J + 1) float32; residual: (n, J), rad.
+    """
 
     images: dict[str, NDArray[np.float32]]
     told: NDArray[np.float32]
@@ -94,8 +103,9 @@ class SampleBatch:
 class CorrectionSamples:
     """Draws samples from episodes: a frame after the first motion, with any chunk before it."""
 
-    def __init__(self, episodes: Sequence[CorrectionEpisode]) -> None:
-        """Keep all frames one after another, so that a batch is a few gathers."""
+    def __init__(self, episodes: Sequence[CorrectionEpisode], *, earlier_steps: int = 0) -> None:
+        """Keep all frames one after another, so that a batch is a few gathers; earlier_steps: as a file has it."""
+        self._earlier_steps = earlier_steps
         lengths = [len(episode.positions) for episode in episodes]
         first_frames = np.cumsum([0, *lengths])
         first_chunks = np.cumsum([0, *(len(episode.chunks) for episode in episodes)])
@@ -140,9 +150,24 @@ class CorrectionSamples:
             rows[..., GRIPPER] += _noise(rng, (count, 1), noise.gripper_rows_rad, noise.gripper_rows_ratio)
             strayed = _noise(rng, (count,), noise.gripper_position_rad, noise.gripper_position_ratio)
             positions[:, GRIPPER] += strayed
-        images = {camera: prepare(frames[now], frames[then]) for camera, frames in self._thumbnails.items() if sees}
+        earlier = self._earlier(rng, at, strays=noise is not None)
+        images = {
+            camera: prepare(frames[now], frames[then], None if earlier is None else frames[first_frame + earlier])
+            for camera, frames in self._thumbnails.items()
+            if sees
+        }
         residual = (self._commands[now] - rows[:, 0]).astype(np.float32)
         return SampleBatch(images, proprioception(positions, rows, age), residual)
+
+    def _earlier(self, rng: np.random.Generator, at: NDArray[np.int64], *, strays: bool) -> NDArray[np.int64] | None:
+        """The earlier frame of each of some frames in an episode; None where none is shown."""
+        if not self._earlier_steps:
+            return None
+        steps = np.full(at.shape, self._earlier_steps)
+        if strays:
+            steps += rng.choice(EARLIER_STRAY_STEPS, at.shape)
+            steps[rng.random(at.shape) < EARLIER_MISSING_RATIO] = 0
+        return np.asarray(np.maximum(at - steps, 0), np.int64)
 
 
 def _oldest_chunk(frame: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -229,12 +229,18 @@ def _add_correction(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", type=Path, nargs="+", required=True, help="folders of LeRobotDatasets")
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the policy to be corrected")
     parser.add_argument("--output", type=Path, default=DEFAULT_FOLDER / "correction.npz", help="file to write")
-    parser.add_argument(
-        "--blind", action="store_true", help="also train one without frames, FILE_blind, to compare with"
-    )
+    parser.add_argument("--blind", action="store_true", help="also train one without frames, FILE_blind, to compare")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches (0)")
     parser.add_argument("--steps", type=_positive, help="training steps, one batch each (2500)")
     parser.add_argument("--init", type=Path, metavar="FILE", help="correction of the same policy to start from")
+    parser.add_argument(
+        "--earlier-steps",
+        type=int,
+        choices=range(31),
+        default=3,
+        metavar="N",
+        help="show it also the frame of so many control steps ago, from which it sees speeds; 0: no such frame (3)",
+    )
     parser.add_argument("--cameras", nargs="+", help="cameras of the correction (those of the policy)")
     parser.add_argument(
         "--units", choices=("degrees", "normalized"), default="degrees", help="units of the dataset (degrees)"
