@@ -77,8 +77,8 @@ class QueueSettings:
     frame_size: str = parameter(
         "camera",
         "size at which the cameras send their frames: camera, as captured; policy, that to which the server resizes "
-        "them anyway, for policies that do not resize themselves: less to encode, send and decode. Recorded "
-        "<camera>/observation has that size too",
+        "them anyway, for policies that do not resize themselves: fewer bytes on a slow network, some ms more at the "
+        "camera. Recorded <camera>/observation has that size too",
         choices=FRAME_SIZES,
         read_only=False,
     )
