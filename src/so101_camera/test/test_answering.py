@@ -147,6 +147,8 @@ def test_a_camera_finds_its_size_by_its_place_in_the_spec_and_goes_back_to_frame
     sizes = [(96, 128, 48, 64), (), (96, 128), (96, 128, 0, 64), (96, 128, 24, 32)]
     seen = []
     for number, size in enumerate(sizes, 1):
-        assert answered(camera, FrameRequest(1, number, 7, frame_sizes=size))
-        seen.append(camera.size)
+        asked = FrameRequest(1, number, 7, frame_sizes=size)
+        assert answered(camera, asked)
+        assert camera.spec is not None
+        seen.append(camera.spec.size_for("wrist", asked))
     assert seen == [(48, 64), (0, 0), (0, 0), (0, 0), (24, 32)]

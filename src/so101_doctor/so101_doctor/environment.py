@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from ament_index_python.resources import has_resource
+from so101_node.ros_domain import LAST_DOMAIN
 
 from so101_doctor.check import Check, Checks, Part
 
@@ -23,7 +24,6 @@ _DISTRIBUTION = "jazzy"
 _RMW = "rmw_fastrtps_cpp"
 _RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 _GROUP, _FIRST_PORT, _PORTS_EACH = "239.255.0.1", 7400, 250  # where DDS participants announce themselves, by domain
-_DOMAINS = range(233)
 
 
 def check_environment(peer: str, environment: Mapping[str, str] = os.environ) -> Checks:
@@ -104,7 +104,7 @@ def other_domains(listen_s: float, own: int, stop: threading.Event) -> dict[int,
     """
     heard: dict[int, set[str]] = {}
     with selectors.DefaultSelector() as selector:
-        for domain in _DOMAINS:
+        for domain in range(LAST_DOMAIN + 1):
             if domain == own:
                 continue
             with suppress(OSError):  # a port in use by something else, or too many open files: one domain less

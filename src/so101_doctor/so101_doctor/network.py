@@ -19,6 +19,7 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from so101_msgs.msg import DriverStatus, PolicyStatus
 from so101_node.process.own_node import OwnNode
 from so101_node.protocol import PolicyState, name_of
+from so101_node.ros_domain import LAST_DOMAIN, is_domain
 from so101_node.topics.qos import LATCHED
 
 from so101_doctor import environment, exposure
@@ -38,7 +39,6 @@ _HEADERS_BYTES = 28  # IPv4 and UDP
 _PROFILES = {"network": 1400, "vpn": 1200}  # bytes of their datagrams: fastdds.max_message_size in config/fastdds_*.xml
 _PINGS = 5
 _PING_LIMIT_S = 30.0  # a name that no name server resolves takes ping longer than its packets
-_LAST_DOMAIN = 232  # beyond it Fast DDS has no ports, and ends the process
 
 
 def check_network(
@@ -53,7 +53,7 @@ def check_network(
     if peer:
         yield from _check_path_mtu(peer)
         yield from _check_peer(peer)
-    if _is_domain(_domain()) and not environment.middleware_is_missing(shell):
+    if is_domain(_domain()) and not environment.middleware_is_missing(shell):
         yield from _check_graph(listen_s, trusted_network=trusted_network)
 
 
@@ -61,15 +61,11 @@ def _domain() -> str:
     return os.environ.get("ROS_DOMAIN_ID") or "0"
 
 
-def _is_domain(text: str) -> bool:
-    return text.isdecimal() and int(text) <= _LAST_DOMAIN
-
-
 def _check_settings() -> Checks:
     domain = _domain()
     text = f"ROS_DOMAIN_ID {domain}; the other computer needs the same"
-    if not _is_domain(domain):
-        text = f"ROS_DOMAIN_ID {domain!r} is no whole number from 0 to {_LAST_DOMAIN}"
+    if not is_domain(domain):
+        text = f"ROS_DOMAIN_ID {domain!r} is no whole number from 0 to {LAST_DOMAIN}"
         yield _PART.red("domain", text, "export ROS_DOMAIN_ID=0, or what the other computer has; or unset it on both")
     else:
         yield _PART.green("domain", text)

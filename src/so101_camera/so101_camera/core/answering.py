@@ -64,10 +64,7 @@ class CameraSpec:
 
 
 class AnsweringRule:
-    """Decides for one camera. Not thread-safe; the owner holds a lock.
-
-    `size`: height and width, pixels, at which the request that `due` gave last wants frames; (0, 0) = as captured.
-    """
+    """Decides for one camera. Not thread-safe; the owner holds a lock."""
 
     def __init__(self, camera: str) -> None:
         self._camera = camera
@@ -76,7 +73,6 @@ class AnsweringRule:
         self._pending: tuple[FrameRequest, int] | None = None
         self._given: tuple[FrameRequest, int] | None = None
         self._hold_until_ns = 0
-        self.size = (0, 0)
 
     @property
     def spec(self) -> CameraSpec | None:
@@ -137,7 +133,6 @@ class AnsweringRule:
         if not self.is_wanted:
             return None
         self._answered.append((request.session, request.request_id))
-        self.size = self._spec.size_for(self._camera, request)
         return request
 
     def take_back(self, request: FrameRequest) -> None:

@@ -180,7 +180,7 @@ class ObservationPublisher:
                 return
             spec = self._rule.spec
             frames = self._history.select(request.steps, spec.period_ns if spec is not None else 0)
-            size = self._rule.size
+            size = spec.size_for(self._camera, request) if spec is not None else (0, 0)
         try:
             answer = [self._observation_image(request, index, frame, size) for index, frame in enumerate(frames)]
         except ImageCodecError as error:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from so101_node.one_line_parser import OneLineParser
+from so101_node.ros_domain import LAST_DOMAIN, is_domain
 
 from so101_link.errors import KeysError
 from so101_link.keys.authority import DEFAULT_DAYS, SERVER, Authority, IssuedCertificate, MadeKeys
@@ -154,8 +155,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _domain(text: str) -> int:
-    if not text.isdecimal() or int(text) > 232:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ROS domain from 0 to 232")
+    if not is_domain(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no ROS domain from 0 to {LAST_DOMAIN}")
     return int(text)
 
 

@@ -11,8 +11,8 @@ from rclpy.validate_node_name import validate_node_name
 
 from so101_node.errors import So101NodeError
 from so101_node.parameters.files import ros_words
+from so101_node.ros_domain import LAST_DOMAIN, is_domain
 
-_LAST_DOMAIN = 232  # Fast DDS has no ports for more
 _LEVELS = ("debug", "info", "warn", "error", "fatal", "unset")
 
 
@@ -40,8 +40,8 @@ def check(arguments: Sequence[str]) -> None:
 def check_domain(environ: Mapping[str, str] = os.environ) -> None:
     """Refuse a ROS_DOMAIN_ID that is none: ROS ends with a line of rcl's, and Fast DDS ends the process."""
     domain = environ.get("ROS_DOMAIN_ID", "")
-    if domain and not (domain.isdecimal() and int(domain) <= _LAST_DOMAIN):
-        raise CommandLineError(f"ROS_DOMAIN_ID={domain}: must be a whole number from 0 to {_LAST_DOMAIN}, or unset")
+    if domain and not is_domain(domain):
+        raise CommandLineError(f"ROS_DOMAIN_ID={domain}: must be a whole number from 0 to {LAST_DOMAIN}, or unset")
 
 
 def _check_parameter(option: str, text: str) -> None:
