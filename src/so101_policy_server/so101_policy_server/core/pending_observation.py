@@ -32,6 +32,8 @@ class PendingObservation:
         self._last_received_ns = 0
         self._last_decoded_ns = 0
         self._oldest_age_s = math.nan
+        self._waited_s = 0.0
+        self._oldest_at_request_s = math.nan  # how old the oldest frame was when the cameras had the request
         self.complete_since_ns = now_ns if not cameras or not self._history else None
         """When the last frame was decoded; None while one is missing. A policy without cameras never waits."""
 
@@ -49,6 +51,12 @@ class PendingObservation:
         # A comparison with NaN is false: the first frame replaces it.
         if not self._oldest_age_s > frame.capture_age_s:
             self._oldest_age_s = frame.capture_age_s
+        if frame.history_index:
+            return
+        waited_s = frame.waited_s if 0 < frame.waited_s < math.inf else 0.0
+        self._waited_s = max(self._waited_s, waited_s)
+        if not self._oldest_at_request_s > frame.capture_age_s - waited_s:
+            self._oldest_at_request_s = frame.capture_age_s - waited_s
 
     def decoded(self, frame: ReceivedFrame, pixels: Pixels, now_ns: int) -> None:
         """Take in the pixels of a frame that was needed."""
@@ -83,5 +91,7 @@ class PendingObservation:
             decode=max(0, decoded_ns - max(received_ns, asked_ns)) / NS_PER_S,
             mailbox_wait=max(0, now_ns - max(decoded_ns, asked_ns)) / NS_PER_S,
             frame_age=self._oldest_age_s,
+            frame_wait=self._waited_s,
+            observation_age=self._oldest_at_request_s + self._waited_s,
         )
         return CompleteRequest(self.request, images, timing)

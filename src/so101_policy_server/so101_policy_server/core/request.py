@@ -79,7 +79,8 @@ class PolicyRequest:
 class ReceivedFrame:
     """A frame that answers a request. `camera` is the robot's name for it; history index 0 is the newest.
 
-    `data` is compressed as `format` says, or raw where `raw` says how it lies.
+    `data` is compressed as `format` says, or raw where `raw` says how it lies. `waited_s`: how long the request waited
+    for it at the camera, on purpose.
     """
 
     key: RequestKey
@@ -91,6 +92,7 @@ class ReceivedFrame:
     data: npt.NDArray[np.uint8]
     received_ns: int
     raw: RawLayout | None = None
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,9 @@ class ChunkTiming:
         postprocess: denormalisation and units.
         frame_age: capture of the oldest frame -> its publication, before all of the above and on the camera's clock;
             NaN for a policy without cameras.
+        frame_wait: longest time that the request waited on purpose at a camera, a part of wait_frames.
+        observation_age: capture of the oldest frame of the newest step -> publication of the last one; `frame_age`,
+            and what it waited for other cameras. No clocks are compared: all cameras have the request at one time.
     """
 
     wait_frames: float = 0.0
@@ -131,6 +136,8 @@ class ChunkTiming:
     inference: float = 0.0
     postprocess: float = 0.0
     frame_age: float = math.nan
+    frame_wait: float = 0.0
+    observation_age: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

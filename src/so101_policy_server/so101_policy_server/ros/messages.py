@@ -59,6 +59,7 @@ def to_frame(message: ObservationImage, robot: str, now_ns: int) -> ReceivedFram
         format=str(message.image.format),
         data=np.frombuffer(message.image.data, dtype=np.uint8),
         received_ns=now_ns,
+        waited_s=float(message.waited),
     )
 
 
@@ -99,6 +100,8 @@ def to_chunk(reply: ServedChunk, server_id: int, server_name: str, now_ns: int) 
         inference=timing.inference,
         postprocess=timing.postprocess,
         server_total=(now_ns - request.received_ns) / 1e9,
+        frame_wait=timing.frame_wait,
+        frame_age=timing.observation_age,
     )
     if reply.status is ChunkStatus.OK:
         chunk.period = reply.period_s
