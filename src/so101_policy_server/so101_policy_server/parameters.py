@@ -137,6 +137,11 @@ class ServerParameters:
         lower=0.0,
         upper=0.1,
     )
+    rehearse: bool = parameter(
+        True,
+        "whether the server decodes the last frame again and prepares blank ones for the policy, and throws both away, "
+        "25 ms before the next request of a robot is due, so that this finds the caches warm: 10 ms of a core",
+    )
     optimize: str = parameter(
         "off",
         "auto: at load try what makes a LeRobot policy faster on this device, which multiplies its loading time, and "
