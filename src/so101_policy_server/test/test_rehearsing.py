@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from so101_policy_server.core.rehearsing import BEFORE_NS, GIVEN_UP_NS
+from so101_policy_server.core.rehearsing import BEFORE_FRAMES_NS, BEFORE_NS, GIVEN_UP_NS
 from so101_policy_server.core.server import PolicyServer
 
 MS = 1_000_000
@@ -56,6 +56,20 @@ def test_the_next_of_several_robots_counts(server, examples) -> None:
     assert server.rehearsal_in_ns(SPACING_NS) == SPACING_NS - 100 * MS - BEFORE_NS
     server.rehearses(2 * SPACING_NS - 100 * MS - BEFORE_NS)
     assert server.rehearsal_in_ns(2 * SPACING_NS - 100 * MS - BEFORE_NS) == 100 * MS
+
+
+def test_a_rehearsal_comes_shortly_before_the_last_frame_that_a_request_waits_for(server, examples) -> None:
+    server.request(examples.request(1, frame_wait_ns=30 * MS), 0)
+    assert server.rehearsal_in_ns(0) == 30 * MS - BEFORE_FRAMES_NS
+    server.rehearses(30 * MS - BEFORE_FRAMES_NS)
+    assert server.rehearsal_in_ns(30 * MS - BEFORE_FRAMES_NS) is None, "once"
+    server.request(examples.request(2, frame_wait_ns=BEFORE_FRAMES_NS), SPACING_NS)
+    assert server.rehearsal_in_ns(SPACING_NS) == SPACING_NS - BEFORE_NS, "these come too soon"
+
+
+def test_frames_that_have_come_meanwhile_are_rehearsed_for_no_more(server, examples) -> None:
+    server.request(examples.request(1, frame_wait_ns=30 * MS), 0)
+    assert server.rehearsal_in_ns(31 * MS) is None
 
 
 def test_it_can_be_switched_off(examples) -> None:

@@ -28,7 +28,7 @@ class FrameTiming:
     """When the frames of a camera come, ns, on the monotonic clock of whoever asks.
 
     period_ns: between two of them; 0 = not known, or irregular. ready_ns: when one of them was ready to be sent.
-    delay_ns: from its capture to then. heard_ns: when the camera said so.
+    delay_ns: from its capture to then. heard_ns: when the camera was heard.
     """
 
     period_ns: int

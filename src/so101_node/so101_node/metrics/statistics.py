@@ -5,7 +5,6 @@ A *session* is one start of the action queue; an episode of the demo is one sess
 episode is running, or always where nobody announces episodes (a real arm).
 """
 
-import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,8 +36,8 @@ class TickSample:
 class AcceptedChunk:
     """One accepted chunk: `round_trip` runs from the question asked to the chunk in the queue. All times in s.
 
-    frame_wait: the part of it that cameras waited on purpose for a newer frame. frame_age: of the oldest frame when the
-    last one was published; NaN where there is none.
+    frame_wait: how long the request waited on purpose at a camera, for a newer frame. frame_age: of the oldest frame
+    when the last one was published; 0 where there is none.
     """
 
     round_trip: float
@@ -46,7 +45,22 @@ class AcceptedChunk:
     server_total: float
     period: float
     frame_wait: float = 0.0
-    frame_age: float = math.nan
+    frame_age: float = 0.0
+
+    @property
+    def one_way(self) -> float:
+        """Estimate of the request's way, or the chunk's."""
+        return (self.round_trip - self.server_total) / 2
+
+    @property
+    def waited(self) -> float:
+        """From the request until the frame that a camera waited for was ready: its own way passes meanwhile."""
+        return self.frame_wait + max(0.0, self.one_way) if self.frame_wait > 0 else 0.0
+
+    @property
+    def added(self) -> float:
+        """What is neither the policy's own time nor waited on purpose."""
+        return self.round_trip - self.inference - self.waited
 
 
 @dataclass(slots=True)
@@ -119,10 +133,10 @@ class RunStatistics:
         chunks = self._chunks
         last = [session.last for session in self._sessions.values()]
         accepted = sum(sample.accepted for sample in last)
-        added_s = [chunk.round_trip - chunk.inference - chunk.frame_wait for chunk in chunks]
-        ages_s = [chunk.frame_age for chunk in chunks if not math.isnan(chunk.frame_age)]
+        added_s = [chunk.added for chunk in chunks]
+        ages_s = [chunk.frame_age for chunk in chunks if chunk.frame_age > 0]
         inference_s = [chunk.inference for chunk in chunks]
-        wire_s = [(chunk.round_trip - chunk.server_total) / 2 for chunk in chunks]
+        wire_s = [chunk.one_way for chunk in chunks]
         return {
             "task": self._task,
             "episodes": self.episodes,
@@ -140,7 +154,7 @@ class RunStatistics:
             },
             "observations": sum(sample.requests for sample in last),
             "added_latency_ms": _milliseconds(added_s),
-            "frame_wait_ms": _milliseconds([chunk.frame_wait for chunk in chunks]),
+            "frame_wait_ms": _milliseconds([chunk.waited for chunk in chunks]),
             "observation_age_ms": _milliseconds(ages_s),
             "bytes_per_observation": round(self._payload_bytes / accepted) if accepted else None,
             "one_way_ms_estimate": _rounded(percentile([s * 1e3 for s in wire_s], 50)),

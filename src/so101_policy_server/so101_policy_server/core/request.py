@@ -58,6 +58,7 @@ class PolicyRequest:
         incomplete: what of the observation is missing though the request itself is fine, one line; "" when nothing is.
         frame_sizes: height and width at which each camera of the spec may send its frames, pixels; (0, 0) = as
             captured; empty = all as captured.
+        frame_wait_ns: how long cameras may wait for their next frame before they answer it, ns.
     """
 
     key: RequestKey
@@ -73,6 +74,7 @@ class PolicyRequest:
     fault: str = ""
     incomplete: str = ""
     frame_sizes: tuple[tuple[int, int], ...] = ()
+    frame_wait_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -113,6 +113,7 @@ class PolicyServer:
         # A robot may give more history than the policy reads; the newest steps are last.
         request = replace(request, positions=request.positions[-slot.policy.n_obs_steps :])
         cameras = robot.accepted.cameras
+        self._rehearsals.await_frames(robot, now_ns, request.frame_wait_ns)
         taken = self._intake.request(request, cameras, now_ns)
         if self._topics is not None:
             steps = slot.policy.n_obs_steps
