@@ -37,6 +37,11 @@ class PendingObservation:
         self.complete_since_ns = now_ns if not cameras or not self._history else None
         """When the last frame was decoded; None while one is missing. A policy without cameras never waits."""
 
+    @property
+    def frames_due_ns(self) -> int:
+        """When cameras that wait for their next frame send it at the latest, as the request lets them."""
+        return self._since_ns + self.request.frame_wait_ns
+
     def need_of(self, frame: ReceivedFrame) -> CameraNeed | None:
         """What to decode a frame for; None for a copy, another camera, or a step that is not read."""
         place = (frame.camera, frame.history_index)

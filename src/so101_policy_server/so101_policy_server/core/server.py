@@ -173,7 +173,7 @@ class PolicyServer:
             return 0
         within_ns, robots = slot.turn.gathering.window_ns, self._policies.robots_at(place)
         about = {robot.name for robot in robots if robot.is_about_to_ask(now_ns, within_ns)}
-        about |= self._intake.collecting() & {robot.name for robot in robots}
+        about |= self._intake.collecting(now_ns + within_ns) & {robot.name for robot in robots}
         expected = len(ready) < slot.largest_batch and bool(about - ready.keys())
         return slot.turn.gathering.wait_ns(min(ready.values()), expected, now_ns)
 
