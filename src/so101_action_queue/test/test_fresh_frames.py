@@ -6,7 +6,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from so101_action_queue.core.fresh_frames import MARGIN_NS, STALE_NS, WORTH, FrameTiming, FreshFrames
+from so101_action_queue.core.fresh_frames import STALE_NS, WORTH, FrameTiming, FreshFrames
 
 MS = 1_000_000
 PERIOD_NS = 33_333_333
@@ -33,9 +33,9 @@ def oldest_ns(ready_ns: list[int], at_ns: int) -> int:
 def test_a_request_waits_for_the_frame_before_the_longest_time_without_any() -> None:
     # Due in 3.3, 13.3 and 23.3 ms: after the last one the oldest is 20 ms old, after the others 23.3, now 30.
     frames = robot(30, 20, 10)
-    assert frames.wait_ns(NOW_NS, CAMERAS) / MS == pytest.approx(23.33 + MARGIN_NS / MS, abs=0.01)
+    assert frames.wait_ns(NOW_NS, CAMERAS) / MS == pytest.approx(23.33, abs=0.01)
     # Due in 3.3, 5.3 and 6.3 ms: after the last one no frame is older than 3 ms.
-    assert robot(30, 28, 27).wait_ns(NOW_NS, CAMERAS) / MS == pytest.approx(6.33 + MARGIN_NS / MS, abs=0.01)
+    assert robot(30, 28, 27).wait_ns(NOW_NS, CAMERAS) / MS == pytest.approx(6.33, abs=0.01)
 
 
 def test_a_request_right_after_all_frames_came_waits_for_none() -> None:
@@ -61,14 +61,14 @@ def test_nothing_waits_while_a_camera_is_missing_frozen_or_irregular() -> None:
 def test_a_camera_of_another_robot_or_one_that_the_policy_does_not_read_is_nothing_to_a_request() -> None:
     frames = robot(30)
     frames.hear("depth", FrameTiming(0, NOW_NS, 0, NOW_NS))
-    assert frames.wait_ns(NOW_NS, ("front",)) / MS == pytest.approx(3.33 + MARGIN_NS / MS, abs=0.01)
+    assert frames.wait_ns(NOW_NS, ("front",)) / MS == pytest.approx(3.33, abs=0.01)
 
 
 def test_cameras_of_different_rates_are_waited_for_too() -> None:
     frames = FreshFrames(LONGEST_NS)
     frames.hear("front", FrameTiming(16_666_667, NOW_NS - 15 * MS, 0, NOW_NS))  # 60 fps: due in 1.7, 18.3 ms
     frames.hear("top", FrameTiming(100 * MS, NOW_NS - 80 * MS, 0, NOW_NS))  # 10 fps: due in 20 ms
-    assert frames.wait_ns(NOW_NS, ("front", "top")) == 20 * MS + MARGIN_NS
+    assert frames.wait_ns(NOW_NS, ("front", "top")) == 20 * MS
 
 
 def test_a_frame_that_took_long_to_be_ready_is_older() -> None:
@@ -76,7 +76,7 @@ def test_a_frame_that_took_long_to_be_ready_is_older() -> None:
     frames.hear("front", FrameTiming(PERIOD_NS, NOW_NS - 30 * MS, 0, NOW_NS))
     frames.hear("top", FrameTiming(PERIOD_NS, NOW_NS - 10 * MS, 25 * MS, NOW_NS))
     # In 3.3 ms top's is 38 ms old whatever front sends; in 23.3 ms it is 25.
-    assert frames.wait_ns(NOW_NS, ("front", "top")) / MS == pytest.approx(23.33 + MARGIN_NS / MS, abs=0.01)
+    assert frames.wait_ns(NOW_NS, ("front", "top")) / MS == pytest.approx(23.33, abs=0.01)
 
 
 @given(phases)
@@ -87,8 +87,8 @@ def test_what_is_waited_for_is_worth_it_and_no_moment_is_better(since_ns: list[i
     for name, ready_ns in zip(names, ready, strict=True):
         frames.hear(name, FrameTiming(PERIOD_NS, ready_ns, 0, NOW_NS))
     wait_ns = frames.wait_ns(NOW_NS, names)
-    assert 0 <= wait_ns <= LONGEST_NS + MARGIN_NS
-    best_ns = max(0, wait_ns - MARGIN_NS)
+    assert 0 <= wait_ns <= LONGEST_NS
+    best_ns = wait_ns
     gain_ns = oldest_ns(ready, NOW_NS) - oldest_ns(ready, NOW_NS + best_ns)
     assert gain_ns >= WORTH * best_ns - 2_000
     for other_ns in range(0, LONGEST_NS, MS):
@@ -104,6 +104,6 @@ def test_over_all_phases_of_three_cameras_half_of_the_requests_have_frames_young
         frames = FreshFrames(LONGEST_NS)
         for camera, ready_ns in zip(CAMERAS, ready, strict=True):
             frames.hear(camera, FrameTiming(PERIOD_NS, ready_ns, 0, NOW_NS))
-        ages.append(oldest_ns(ready, NOW_NS + max(0, frames.wait_ns(NOW_NS, CAMERAS) - MARGIN_NS)))
+        ages.append(oldest_ns(ready, NOW_NS + frames.wait_ns(NOW_NS, CAMERAS)))
     assert sorted(ages)[len(ages) // 2] < PERIOD_NS / 2
     assert max(ages) < 0.75 * PERIOD_NS

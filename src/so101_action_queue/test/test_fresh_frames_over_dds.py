@@ -13,7 +13,6 @@ from so101_node.topics import qos
 
 PERIOD_S = 1 / 30
 LONGEST_S = 0.034
-MARGIN_S = 0.001
 NAMESPACE = "/fresh"
 
 
@@ -76,11 +75,11 @@ def test_requests_let_cameras_wait_for_their_frames_while_all_of_them_tell_when_
         assert (first.must_go, first.frame_wait) == (True, 0.0), "an arm that has nothing to execute waits for nothing"
 
         waiting = cameras.next_requests(world, 6)
-        assert all(0 <= message.frame_wait <= LONGEST_S + MARGIN_S for _, message in waiting)
+        assert all(0 <= message.frame_wait <= LONGEST_S for _, message in waiting)
         off_s = []
         for at_s, message in waiting:
             if message.frame_wait:
-                since_s = cameras.since_frame_s(at_s + message.frame_wait - MARGIN_S)
+                since_s = cameras.since_frame_s(at_s + message.frame_wait)
                 off_s.append(min(since_s, PERIOD_S - since_s))
         assert off_s, "no request waits for frames that are known to come"
         assert sorted(off_s)[len(off_s) // 2] < 0.010, off_s  # what the request took to come here is in it

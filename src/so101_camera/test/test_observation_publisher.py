@@ -133,7 +133,7 @@ def test_a_request_that_lets_cameras_wait_gets_the_frame_that_is_due(node: Stand
     top = camera(node)
     capture(top, now_ns, 12)
     now_ns[0] += 20 * MS
-    ask(node, 1, frame_wait=0.01)  # due in 13 ms
+    ask(node, 1, frame_wait=0.012)  # due in 13.3 ms
     ask(node, 2, frame_wait=0.02)
     assert [(one.request_id, one.frame_seq, one.waited) for one in node.published] == [(1, 12, 0.0)]
     assert node.published[0].capture_age == pytest.approx(0.022)

@@ -95,3 +95,24 @@ def test_a_wait_that_is_no_time_counts_as_none(pending, examples, waited_s: floa
     observation.decoded(frame, examples.picture(), 5)
     timing = observation.complete(5).timing
     assert (timing.observation_age, timing.frame_wait) == (0.01, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("planned_ms", "waited_ms", "counts_ms"),
+    [
+        (20, 18, 20),  # the request took 2 ms to the camera
+        (20, 23, 20),  # the frame was late
+        (20, 10, 10),  # the camera that was to be waited for sent what it had
+        (20, 0, 0),  # so did all
+        (0, 8, 8),  # by the camera's own parameter
+    ],
+)
+def test_what_counts_as_waited_on_purpose_is_what_was_planned_and_came_so(
+    examples, planned_ms: int, waited_ms: int, counts_ms: int
+) -> None:
+    request = examples.request(frame_wait_ns=planned_ms * MS)
+    observation = PendingObservation(request, examples.needs("front"), 0)
+    frame = examples.frame("front", waited_s=waited_ms / 1e3)
+    arrive(observation, frame)
+    observation.decoded(frame, examples.picture(), 5)
+    assert observation.complete(5).timing.frame_wait == pytest.approx(counts_ms / 1e3)

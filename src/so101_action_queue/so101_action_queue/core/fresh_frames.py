@@ -17,9 +17,6 @@ STALE_NS: Final = 600_000_000
 WORTH: Final = 0.1
 """Each ms of waiting has to make the oldest frame younger by at least this many ms."""
 
-MARGIN_NS: Final = 1_000_000
-"""A frame may come that much later than thought. It is what a camera's own estimate may differ by."""
-
 _ROUNDING_NS: Final = 1_000
 
 
@@ -79,7 +76,7 @@ class FreshFrames:
             return max(timing.age_ns(at_ns) for timing in timings.values()) + WORTH * (at_ns - now_ns)
 
         best_ns = min(moments, key=lambda at_ns: (cost(at_ns), at_ns))
-        return best_ns - now_ns + MARGIN_NS if best_ns > now_ns else 0
+        return best_ns - now_ns
 
     def _known(self, now_ns: int, cameras: Sequence[str]) -> Mapping[str, FrameTiming]:
         """The timing of all these cameras; none where one is not to be relied on."""

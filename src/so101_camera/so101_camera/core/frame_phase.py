@@ -11,6 +11,9 @@ INTERVALS = 9  # whose median is the period: a dropped frame or two do not chang
 # By how much of a period a frame may come late. By more, the camera has dropped it or stands still.
 LATE_SHARE = 0.1
 
+# By how much a camera's own estimate of when its frame is due may differ from that of who asks.
+TOLERANCE_NS = 1_000_000
+
 # With the lateness half a period: who waits longer is later by more than the frame is fresher.
 LONGEST_SHARE = 0.4
 
@@ -65,6 +68,7 @@ class FramePhase:
             now_ns: monotonic clock, ns.
             granted_ns: how long the request itself lets cameras wait, ns: for the last frame that is due by then.
         """
+        granted_ns += TOLERANCE_NS if granted_ns > 0 else 0
         longest_ns = max(self._within_ns, granted_ns)
         period_ns = self.period_ns if longest_ns else None
         if period_ns is None or self._last_ns is None:

@@ -36,7 +36,7 @@ class TickSample:
 class AcceptedChunk:
     """One accepted chunk: `round_trip` runs from the question asked to the chunk in the queue. All times in s.
 
-    frame_wait: how long the request waited on purpose at a camera, for a newer frame. frame_age: of the oldest frame
+    frame_wait: the part of it in which cameras waited on purpose for a newer frame. frame_age: of the oldest frame
     when the last one was published; 0 where there is none.
     """
 
@@ -48,19 +48,9 @@ class AcceptedChunk:
     frame_age: float = 0.0
 
     @property
-    def one_way(self) -> float:
-        """Estimate of the request's way, or the chunk's."""
-        return (self.round_trip - self.server_total) / 2
-
-    @property
-    def waited(self) -> float:
-        """From the request until the frame that a camera waited for was ready: its own way passes meanwhile."""
-        return self.frame_wait + max(0.0, self.one_way) if self.frame_wait > 0 else 0.0
-
-    @property
     def added(self) -> float:
         """What is neither the policy's own time nor waited on purpose."""
-        return self.round_trip - self.inference - self.waited
+        return self.round_trip - self.inference - self.frame_wait
 
 
 @dataclass(slots=True)
@@ -136,7 +126,7 @@ class RunStatistics:
         added_s = [chunk.added for chunk in chunks]
         ages_s = [chunk.frame_age for chunk in chunks if chunk.frame_age > 0]
         inference_s = [chunk.inference for chunk in chunks]
-        wire_s = [chunk.one_way for chunk in chunks]
+        wire_s = [(chunk.round_trip - chunk.server_total) / 2 for chunk in chunks]
         return {
             "task": self._task,
             "episodes": self.episodes,
@@ -154,7 +144,7 @@ class RunStatistics:
             },
             "observations": sum(sample.requests for sample in last),
             "added_latency_ms": _milliseconds(added_s),
-            "frame_wait_ms": _milliseconds([chunk.waited for chunk in chunks]),
+            "frame_wait_ms": _milliseconds([chunk.frame_wait for chunk in chunks]),
             "observation_age_ms": _milliseconds(ages_s),
             "bytes_per_observation": round(self._payload_bytes / accepted) if accepted else None,
             "one_way_ms_estimate": _rounded(percentile([s * 1e3 for s in wire_s], 50)),

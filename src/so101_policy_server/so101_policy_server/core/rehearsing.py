@@ -3,7 +3,8 @@
 
 Between the requests of one robot, 0.8 s, other programs take the processor's caches: the first frame then takes 4 ms to
 decode where it takes 1.5, and preparing three of them for the policy 5 ms instead of 0.8 (measured on two cores of a
-Xeon). Requests come regularly, so a server can do the same just before the next one, on what it throws away.
+Xeon that others share; without them it is little). Requests come regularly, so a server can do the same just before the
+next one, on what it throws away.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class ChunkTiming:
         postprocess: denormalisation and units.
         frame_age: capture of the oldest frame -> its publication, before all of the above and on the camera's clock;
             NaN for a policy without cameras.
-        frame_wait: longest time that the request waited on purpose at a camera, a part of wait_frames.
+        frame_wait: request sent -> the last frame that a camera waited for on purpose was due; mostly in wait_frames.
         observation_age: capture of the oldest frame of the newest step -> publication of the last one; `frame_age`,
             and what it waited for other cameras. No clocks are compared: all cameras have the request at one time.
     """
