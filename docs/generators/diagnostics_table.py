@@ -33,7 +33,8 @@ two values are `cause` and `remedy`. An entry exists as long as its node runs, a
 The entry of `action_queue` also shows where the time of the last 50 chunks went, median and 95th percentile:
 `mailbox_wait`, `wait_frames`, `decode`, `preprocess`, `inference`, `postprocess`, `server_other` (the server's own
 measurements, and what they leave of its total), `network_both_ways` (what is left of the round trip; half of it is
-given as an estimate of one way) and `queue` (until the first row is executed). The entry of `policy_server` gives
+given as an estimate of one way) and `queue` (until the first row is executed). What cameras wait on purpose
+(`fresh_frames_within_s`) is in `wait_frames`. The entry of `policy_server` gives
 `frame_age_p50_s` and `frame_age_p95_s`: from the capture of an observation's oldest frame to its publication, on its
 camera's clock. No clocks of two computers are compared.
 """

@@ -11,6 +11,7 @@ from sensor_msgs.msg import JointState
 from so101_msgs.msg import (
     ActionChunk,
     DriverStatus,
+    FrameTiming,
     JointLimits,
     ObservationRequest,
     PolicyStatus,
@@ -20,10 +21,12 @@ from so101_node.protocol import FloatArray
 from so101_node.threads import Tick
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from so101_action_queue.core import inputs
+from so101_action_queue.core import fresh_frames, inputs
 from so101_action_queue.core.decisions import ChunkRequest, CoreStatus
 
 _CAUSE_LENGTH = 256  # string<=256 of QueueStatus
+_LONGEST_FRAME_TIME_S = 10.0
+_SHORTEST_PERIOD_NS = 1_000_000  # no camera makes more than 1000 frames a second
 _STATUS_FIELDS = frozenset(QueueStatus.get_fields_and_field_types())
 
 
@@ -94,6 +97,17 @@ def chunk_from(message: ActionChunk) -> inputs.ReceivedChunk:
     )
 
 
+def frame_timing_from(message: FrameTiming, now_ns: int) -> fresh_frames.FrameTiming:
+    """Return a FrameTiming message as the core's value; what makes no sense has the period 0."""
+    times_s = (message.period, message.since_frame, message.delay)
+    if not all(0 <= value < _LONGEST_FRAME_TIME_S for value in times_s):
+        return fresh_frames.FrameTiming(0, now_ns, 0, now_ns)
+    period_ns, since_ns, delay_ns = (round(value * 1e9) for value in times_s)
+    return fresh_frames.FrameTiming(
+        period_ns if period_ns >= _SHORTEST_PERIOD_NS else 0, now_ns - since_ns, delay_ns, now_ns
+    )
+
+
 class JointPositionsReader:
     """JointState messages as joint positions in our order; the place of each joint is looked up once per name list."""
 
@@ -127,9 +141,9 @@ def command_message(stamp: Time, joint_names: tuple[str, ...], setpoint: tuple[f
     return message
 
 
-def request_message(stamp: Time, request: ChunkRequest) -> ObservationRequest:
-    """Return a request as a message."""
-    message = ObservationRequest()
+def request_message(stamp: Time, request: ChunkRequest, frame_wait_s: float = 0.0) -> ObservationRequest:
+    """Return a request as a message, and in it how long cameras may wait for a newer frame."""
+    message = ObservationRequest(frame_wait=frame_wait_s)
     message.header.stamp = stamp
     message.session = request.session
     message.request_id = request.request_id

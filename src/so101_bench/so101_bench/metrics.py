@@ -74,7 +74,16 @@ def side_report(turns: Sequence[Turn], server: str) -> dict[str, Any]:
         for chunk in turn.trace.chunks:
             if turn.begin_ns <= chunk.at_ns <= turn.end_ns:
                 round_trip_s = (chunk.at_ns - chunk.sent_ns) * 1e-9
-                statistics.add_chunk(AcceptedChunk(round_trip_s, chunk.inference_s, chunk.server_total_s, PERIOD_S))
+                statistics.add_chunk(
+                    AcceptedChunk(
+                        round_trip_s,
+                        chunk.inference_s,
+                        chunk.server_total_s,
+                        PERIOD_S,
+                        chunk.frame_wait_s,
+                        chunk.frame_age_s,
+                    )
+                )
                 to_chunk_s.append(round_trip_s)
                 for name, stage_s in chunk.stages_s.items():
                     stages_s.setdefault(name, []).append(stage_s)

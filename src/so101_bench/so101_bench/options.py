@@ -27,6 +27,7 @@ class BenchOptions:
         restart: whether the server is killed and started again after the last round.
         request_policy: of our queue.
         next_frame_within_s: of our cameras.
+        fresh_frames_within_s: of our queue; None = its default.
         frame_size: of our queue.
         link: whether our side is measured a second time, robot and server joined by the link alone.
         report, plots: where to write JSON and plots; None = nowhere.
@@ -43,6 +44,7 @@ class BenchOptions:
     chunk_size_threshold: float = 0.5
     actions_per_chunk: int = 50
     next_frame_within_s: float = 0.0
+    fresh_frames_within_s: float | None = None
     frame_size: str = "camera"
     link: bool = False
     report: Path | None = None
@@ -92,6 +94,12 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
         help="next_frame_within_s of our cameras (default 0)",
     )
     lerobot.add_argument(
+        "--fresh-frames-within",
+        type=Number(0, 0.1),
+        metavar="S",
+        help="fresh_frames_within_s of our queue (default: its own; 0 = no request waits)",
+    )
+    lerobot.add_argument(
         "--frame-size", choices=("camera", "policy"), default="camera", help="frame_size of our queue (default camera)"
     )
     lerobot.add_argument(
@@ -131,6 +139,7 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
         chunk_size_threshold=given.threshold,
         actions_per_chunk=given.actions_per_chunk,
         next_frame_within_s=given.next_frame_within,
+        fresh_frames_within_s=given.fresh_frames_within,
         frame_size=given.frame_size,
         link=given.link,
         report=given.report,

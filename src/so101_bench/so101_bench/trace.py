@@ -44,7 +44,8 @@ class FrameAge:
 class Chunk:
     """One chunk that came into the queue: when, when it was requested, and what the server says of its making, s.
 
-    `stages_s` are the server's own stages by name, where it tells them.
+    `stages_s` are the server's own stages by name, where it tells them. `frame_wait_s`: how long cameras waited on
+    purpose for a newer frame; `frame_age_s`: age of the oldest frame when the last one was published, 0: there is none.
     """
 
     at_ns: int
@@ -52,6 +53,8 @@ class Chunk:
     inference_s: float
     server_total_s: float
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    frame_wait_s: float = 0.0
+    frame_age_s: float = 0.0
 
 
 @dataclass(slots=True)

@@ -14,13 +14,13 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
     writer.tick(SAMPLE, acting=True)
     writer.sent(10, 2000, 0.5)
     writer.frame_age(FrameAge(11, 7, 8, 0.02))
-    writer.chunk(Chunk(20, 15, 0.1, 0.2, {"decode": 0.01}))
+    writer.chunk(Chunk(20, 15, 0.1, 0.2, {"decode": 0.01}, 0.004, 0.02))
     writer.mark("ready", 30)
     trace = read_trace([tmp_path / "a"])
     assert [(tick.sample, tick.acting) for tick in trace.ticks] == [(SAMPLE, True)]
     assert trace.sent == [Sent(10, 2000, 0.5)]
     assert trace.frame_ages == [FrameAge(11, 7, 8, 0.02)]
-    assert trace.chunks == [Chunk(20, 15, 0.1, 0.2, {"decode": 0.01})]
+    assert trace.chunks == [Chunk(20, 15, 0.1, 0.2, {"decode": 0.01}, 0.004, 0.02)]
     assert trace.marks == [("ready", 30)]
 
 

@@ -4,7 +4,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from so101_camera.core.answering import PENDING_LIMIT_NS, AnsweringRule, CameraSpec, FrameRequest
+from so101_camera.core.frame_phase import FrameWait
 
+SHORT = FrameWait(1, 10)
 SPEC = CameraSpec(7, ("top", "wrist"), 33_333_333)
 
 
@@ -113,17 +115,17 @@ def test_no_order_of_copies_makes_a_camera_answer_twice(arrivals: list[tuple[int
 
 def test_a_request_that_waits_for_the_next_frame_is_answered_when_that_comes() -> None:
     camera = rule()
-    assert camera.on_request(request(1), 0, wait_ns=10)
+    assert camera.on_request(request(1), 0, wait=SHORT)
     assert camera.due(1, frame_ready=True) is None
-    assert not camera.on_request(request(1), 5, wait_ns=10), "its copy does not begin again"
+    assert not camera.on_request(request(1), 5, wait=SHORT), "its copy does not begin again"
     camera.on_frame()
     assert camera.due(6, frame_ready=True) == request(1)
 
 
 def test_a_request_that_waited_in_vain_gets_the_newest_frame() -> None:
     camera = rule()
-    camera.on_request(request(1), 0, wait_ns=10)
-    camera.on_request(request(1), 9, wait_ns=10)
+    camera.on_request(request(1), 0, wait=SHORT)
+    camera.on_request(request(1), 9, wait=SHORT)
     assert camera.due(9, frame_ready=True) is None
     assert camera.due(10, frame_ready=True) == request(1)
 
@@ -131,15 +133,49 @@ def test_a_request_that_waited_in_vain_gets_the_newest_frame() -> None:
 def test_a_robot_with_nothing_left_to_execute_waits_for_no_frame() -> None:
     camera = rule()
     asked = FrameRequest(1, 1, 7, must_go=True)
-    assert not camera.on_request(asked, 0, wait_ns=10)
+    assert not camera.on_request(asked, 0, wait=SHORT)
     assert camera.due(0, frame_ready=True) == asked
 
 
 def test_a_newer_request_has_a_wait_of_its_own() -> None:
     camera = rule()
-    camera.on_request(request(1), 0, wait_ns=10)
+    camera.on_request(request(1), 0, wait=SHORT)
     assert not camera.on_request(request(2), 5)
+    assert camera.due(5, frame_ready=True) == request(1), "nobody waits in vain for the frame of a request overtaken"
+    assert camera.waited_ns == 5
     assert camera.due(5, frame_ready=True) == request(2)
+    assert camera.waited_ns == 0
+    assert camera.due(6, frame_ready=True) is None
+
+
+def test_a_request_overtaken_while_it_waited_is_not_answered_twice() -> None:
+    camera = rule()
+    camera.on_request(request(1), 0, wait=SHORT)
+    camera.on_request(request(2), 5, wait=SHORT)
+    assert camera.due(5, frame_ready=True) == request(1)
+    assert camera.due(5, frame_ready=True) is None
+    assert not answered(camera, request(1), 6), "its copy"
+    camera.on_frame()
+    assert camera.due(7, frame_ready=True) == request(2)
+
+
+def test_a_request_waits_for_as_many_frames_as_are_due() -> None:
+    camera = rule()
+    camera.on_request(request(1), 0, wait=FrameWait(2, 100))
+    camera.on_frame()
+    assert camera.due(30, frame_ready=True) is None
+    camera.on_frame()
+    assert camera.due(60, frame_ready=True) == request(1)
+    assert camera.waited_ns == 60
+
+
+def test_a_request_that_waited_says_how_long() -> None:
+    camera = rule()
+    camera.on_request(request(1), 0, wait=SHORT)
+    assert camera.due(10, frame_ready=True) == request(1)
+    assert camera.waited_ns == 10, "in vain"
+    assert answered(camera, request(2), 20)
+    assert camera.waited_ns == 0
 
 
 def test_a_camera_finds_its_size_by_its_place_in_the_spec_and_goes_back_to_frames_as_captured() -> None:

@@ -21,7 +21,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from so101_camera.image_codec import decode_image, encode_jpeg
-from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
+from so101_msgs.msg import FrameTiming, ObservationImage, ObservationRequest, PolicySpec
 from so101_node.topics import qos
 from test_url_source import http_camera
 
@@ -185,6 +185,40 @@ def test_a_camera_told_to_do_so_waits_for_a_frame_that_is_due_soon(robot: Robot,
         assert camera.wait(10) == 0
     # Now and then a frame itself is late on a busy machine. Without waiting a third of them are older than this.
     assert sorted(ages)[-3] < 0.13, ages
+
+
+def test_a_camera_waits_as_long_as_a_request_lets_it_whatever_ros_time_does(robot: Robot, pictures: Path) -> None:
+    camera = start("wrist", device=str(pictures), fps="5.0", use_sim_time="true")
+    try:
+        images: list[ObservationImage] = []
+        timings: list[FrameTiming] = []
+        robot.node.create_subscription(ObservationImage, "wrist/observation", images.append, qos.observation())
+        robot.node.create_subscription(
+            FrameTiming,
+            "frame_timing",
+            lambda told: timings.append(told) if told.camera == "wrist" else None,
+            qos.FRAME_TIMING,
+        )
+        clock = robot.node.create_publisher(Clock, "/clock", 10)
+        robot.spec.publish(spec("wrist"))
+        assert robot.wait(lambda: bool(timings) and timings[-1].period > 0), "it learns its period from ten frames"
+        assert timings[-1].period == pytest.approx(0.2, abs=0.02)
+        assert all(0 <= told.since_frame < 0.2 and 0 <= told.delay < 0.2 for told in timings)
+        for request_id in range(1, 13):
+            clock.publish(Clock(clock=Time(sec=1000 if request_id % 2 else 3)))  # forth and back
+            count = len(images)
+            robot.request.publish(
+                ObservationRequest(session=6, request_id=request_id, spec_id=9, history=1, frame_wait=0.2)
+            )
+            assert robot.wait(lambda: len(images) > count, 5)  # noqa: B023 - called before the loop goes on
+            robot.spin_for(0.07)
+    finally:
+        camera.send_signal(signal.SIGINT)
+        assert camera.wait(10) == 0
+    # Whatever the phase, the next frame is due within 0.2 s. Now and then one is late on a busy machine.
+    assert sorted(image.capture_age for image in images)[-4] < 0.05
+    assert sum(image.waited > 0 for image in images) >= 9
+    assert all(image.waited < 0.25 for image in images)
 
 
 def test_a_listener_gets_the_stream_the_decoded_picture_and_the_camera_info(

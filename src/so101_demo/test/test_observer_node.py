@@ -48,7 +48,7 @@ def test_the_report_says_what_was_published(peer, start, tmp_path: Path):
     publish("observation_request", request)
     publish("observation_request", request)
     publish("front/observation", frame)
-    chunk = ActionChunk(inference=0.050, server_total=0.058, period=0.040)
+    chunk = ActionChunk(inference=0.050, server_total=0.058, period=0.040, frame_wait=0.002, frame_age=0.012)
     publish(
         "action_queue/decisions",
         QueueDecision(
@@ -82,7 +82,9 @@ def test_the_report_says_what_was_published(peer, start, tmp_path: Path):
         "tick": {"hz": 25.0, "std_ms": 0.0, "p99_ms": 0.0, "max_ms": 0.0},
         "chunks": {"accepted": 1, "rejected": 2, "stale": 0, "duplicate": 1},
         "observations": 1,
-        "added_latency_ms": {"p50": 10.0, "p99": 10.0},
+        "added_latency_ms": {"p50": 8.0, "p99": 8.0},  # 60 - 50, of which a camera waited 2
+        "frame_wait_ms": {"p50": 2.0, "p99": 2.0},
+        "observation_age_ms": {"p50": 12.0, "p99": 12.0},
         "bytes_per_observation": 2 * len(serialize_message(request)) + len(serialize_message(frame)),
         "one_way_ms_estimate": 1.0,
         "inference_ms": {"p50": 50.0, "p99": 50.0},

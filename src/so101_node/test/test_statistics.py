@@ -29,8 +29,8 @@ def test_a_run_without_samples_reports_none_and_zero_but_every_key():
     report = RunStatistics().report({})
     assert list(report) == [
         "task", "episodes", "successes", "mean_duration_s", "ticks", "starved_ticks", "deadline_misses", "tick",
-        "chunks", "observations", "added_latency_ms", "bytes_per_observation", "one_way_ms_estimate", "inference_ms",
-        "cpu",
+        "chunks", "observations", "added_latency_ms", "frame_wait_ms", "observation_age_ms", "bytes_per_observation",
+        "one_way_ms_estimate", "inference_ms", "cpu",
     ]  # fmt: skip
     assert report["tick"] == {"hz": None, "std_ms": None, "p99_ms": None, "max_ms": None}
     assert report["chunks"] == {"accepted": 0, "rejected": 0, "stale": 0, "duplicate": 0}
@@ -104,6 +104,16 @@ def test_latencies_solved_by_hand():
     assert report["added_latency_ms"] == {"p50": 15.0, "p99": 19.9}  # 10 and 20 ms
     assert report["inference_ms"] == {"p50": 100.0, "p99": 109.8}  # 90 and 110 ms
     assert report["one_way_ms_estimate"] == 4.0  # halves of 6 and 10 ms: 3 and 5
+
+
+def test_what_cameras_waited_for_on_purpose_is_told_apart_from_the_added_latency():
+    statistics = RunStatistics()
+    for wait, age in ((0.0, 0.030), (0.020, 0.004), (0.010, 0.0)):  # the last policy reads no camera
+        statistics.add_chunk(AcceptedChunk(0.110 + wait, 0.100, 0.105 + wait, 1 / 30, wait, age))
+    report = statistics.report({})
+    assert report["added_latency_ms"] == {"p50": 10.0, "p99": 10.0}
+    assert report["frame_wait_ms"] == {"p50": 10.0, "p99": 19.8}
+    assert report["observation_age_ms"] == {"p50": 17.0, "p99": 29.74}
 
 
 def test_every_payload_byte_is_shared_among_the_accepted_chunks():

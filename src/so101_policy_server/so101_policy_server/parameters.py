@@ -137,6 +137,12 @@ class ServerParameters:
         lower=0.0,
         upper=0.1,
     )
+    rehearse: bool = parameter(
+        True,
+        "whether the server decodes the last frame again and prepares blank ones for the policy, and throws both away, "
+        "25 ms before the next request of a robot is due and 12 ms before the frames that cameras wait for, so that "
+        "these find the caches warm: 3 to 10 ms of a core for each request",
+    )
     optimize: str = parameter(
         "off",
         "auto: at load try what makes a LeRobot policy faster on this device, which multiplies its loading time, and "

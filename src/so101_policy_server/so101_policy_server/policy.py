@@ -234,7 +234,9 @@ class Prediction:
 class Policy(Protocol):
     """A loaded policy. Called from one thread only.
 
-    One that holds memory which does not go with the object may have a method `close()`, called when it is unloaded.
+    One that holds memory which does not go with the object may have a method `close()`, called when it is unloaded. One
+    that prepares its observations may have `prepare_blank()`: it does so with a blank one, and throws the result away,
+    a moment before a request is due; the caches are warm then. Nothing that it gives afterwards may depend on it.
     """
 
     @property

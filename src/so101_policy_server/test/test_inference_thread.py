@@ -12,7 +12,7 @@ from so101_node.log_lines import LogLine
 from so101_node.protocol import ChunkStatus, PolicyState
 from so101_policy_server.core.request import ServedChunk
 from so101_policy_server.core.server import PolicyServer
-from so101_policy_server.inference import inference_thread
+from so101_policy_server.inference import frame_pixels
 from so101_policy_server.inference.inference_thread import InferenceThread
 from so101_policy_server.policy import PolicyLoadError, PolicySource
 
@@ -90,13 +90,13 @@ def test_a_policy_is_loaded_and_used_on_one_thread_only(examples, spy_policy) ->
 
 def test_frames_of_one_request_are_decoded_at_the_same_time(bench, monkeypatch: pytest.MonkeyPatch) -> None:
     both = threading.Barrier(2)
-    decode = inference_thread.decode_image
+    decode = frame_pixels.decode_image
 
     def waiting(*arguments):
         both.wait(WAIT_S)  # passes only if the other camera's frame is being decoded too
         return decode(*arguments)
 
-    monkeypatch.setattr(inference_thread, "decode_image", waiting)
+    monkeypatch.setattr(frame_pixels, "decode_image", waiting)
     bench.ask(1)
     assert bench.answers.get(timeout=WAIT_S).status is ChunkStatus.OK
 
@@ -113,7 +113,7 @@ def test_a_decoder_that_fails_in_its_own_way_is_an_answer_too(bench, monkeypatch
         raise MemoryError("no room\nfor a picture")
 
     with monkeypatch.context() as patch:
-        patch.setattr(inference_thread, "decode_image", broken)
+        patch.setattr(frame_pixels, "decode_image", broken)
         bench.ask(1)
         answer = bench.answers.get(timeout=WAIT_S)
     assert answer.status is ChunkStatus.OBSERVATION_INCOMPLETE
@@ -220,3 +220,30 @@ def test_after_stop_nothing_is_published(bench) -> None:
     bench.thread.call(lambda core, _now: core.deactivate())
     bench.ask(1)
     assert bench.answers.empty()
+
+
+def test_a_policy_that_can_prepare_a_blank_does_so_before_the_next_request_and_one_that_breaks_no_more(
+    examples, spy_policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsed: queue.Queue[threading.Thread] = queue.Queue()
+
+    class Prepares(spy_policy):
+        def prepare_blank(self) -> None:
+            rehearsed.put(threading.current_thread())
+            raise RuntimeError("no room")
+
+    bench = Bench(examples, lambda _source, _progress: Prepares(examples.description()))
+    bench.announced.get(timeout=WAIT_S)
+    waits = iter([0])  # due once, then not for a long time
+    monkeypatch.setattr(PolicyServer, "rehearsal_in_ns", lambda *_arguments: next(waits, None))
+    bench.ask(1)
+    assert bench.answers.get(timeout=WAIT_S).status is ChunkStatus.OK
+    assert rehearsed.get(timeout=WAIT_S) is not threading.main_thread()
+    waits = iter([0])
+    bench.ask(2)
+    assert bench.answers.get(timeout=WAIT_S).status is ChunkStatus.OK, "an inference thread outlives a rehearsal"
+    bench.close()
+    assert rehearsed.empty()
+    assert [line for line in bench.lines if "rehears" in line] == [
+        "no more rehearsals before requests: RuntimeError: no room"
+    ]

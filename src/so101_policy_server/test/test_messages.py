@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +45,7 @@ def test_a_request_keeps_rows_and_columns() -> None:
         leftover_rows=1,
         leftover=[7.0, 8.0, 9.0],
         frame_sizes=[96, 128, 0, 0],
+        frame_wait=0.02,
     )
     request = to_request(message, "/left", 11)
     assert (request.key.session.robot, request.key.session.session, request.key.request_id) == ("/left", 2**64 - 1, 3)
@@ -52,6 +54,12 @@ def test_a_request_keeps_rows_and_columns() -> None:
     assert request.leftover.tolist() == [[7.0, 8.0, 9.0]]
     assert (request.expected_delay_steps, request.received_ns, request.fault) == (7, 11, "")
     assert request.frame_sizes == ((96, 128), (0, 0))
+    assert request.frame_wait_ns == 20_000_000
+
+
+@pytest.mark.parametrize("said_s", [math.nan, math.inf, -1.0, 1e9])
+def test_a_time_to_wait_for_frames_that_makes_no_sense_is_none(said_s: float) -> None:
+    assert to_request(ObservationRequest(frame_wait=said_s), "", 0).frame_wait_ns == 0
 
 
 @pytest.mark.parametrize("field", ["session", "request_id"])
@@ -63,6 +71,7 @@ def test_a_request_without_identity_is_at_fault(field: str) -> None:
 
 def test_a_frames_bytes_are_looked_at_not_copied() -> None:
     message = ObservationImage(session=1, request_id=2, camera="front", history_index=1, frame_seq=3, capture_age=0.5)
+    message.waited = 0.25
     message.image.format = "jpeg"
     message.image.data = [1, 2, 3]
     frame = to_frame(message, "", 9)
@@ -70,6 +79,7 @@ def test_a_frames_bytes_are_looked_at_not_copied() -> None:
     message.image.data[0] = 7
     assert frame.data.tolist() == [7, 2, 3]
     assert (frame.camera, frame.history_index, frame.frame_seq, frame.capture_age_s) == ("front", 1, 3, 0.5)
+    assert frame.waited_s == 0.25
 
 
 def test_a_spec_keeps_every_field() -> None:
@@ -103,7 +113,7 @@ def test_a_spec_keeps_every_field() -> None:
 
 def test_an_answer_fills_the_chunk(examples) -> None:
     positions = np.arange(12, dtype=np.float32).reshape(2, 6)
-    timing = ChunkTiming(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    timing = ChunkTiming(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, frame_wait=0.5, observation_age=0.25)
     answer = ServedChunk(
         examples.request(5, received_ns=10),
         ChunkStatus.OK,
@@ -118,6 +128,9 @@ def test_an_answer_fills_the_chunk(examples) -> None:
     assert (chunk.rows, list(chunk.positions)) == (2, list(range(12)))
     assert (chunk.wait_frames, chunk.decode, chunk.mailbox_wait) == (1.0, 2.0, 3.0)
     assert (chunk.preprocess, chunk.inference, chunk.postprocess, chunk.server_total) == (4.0, 5.0, 6.0, 2.0)
+    assert (chunk.frame_wait, chunk.frame_age) == (0.5, 0.25)
+    without_cameras = to_chunk(replace(answer, timing=ChunkTiming()), 77, "lab", 0)
+    assert (without_cameras.frame_wait, without_cameras.frame_age) == (0.0, 0.0)
 
 
 def test_an_error_has_no_rows_and_a_message_that_fits(examples) -> None:

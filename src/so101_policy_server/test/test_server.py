@@ -499,6 +499,15 @@ def test_a_camera_that_does_not_answer_costs_the_others_no_more_than_the_window(
     assert shared.batch_wait_ns(105 * MS) == 0
 
 
+def test_a_batch_does_not_wait_for_a_request_whose_frames_are_due_later_than_it_may_wait(examples, shared) -> None:
+    shared.request(examples.request(robot="/2", frame_wait_ns=30 * MS), 99 * MS)
+    observe(shared, examples, robot="/1", now_ns=100 * MS)
+    assert shared.batch_wait_ns(100 * MS) == 0
+    finish(shared, shared.take(100 * MS), 101 * MS)
+    observe(shared, examples, robot="/3", now_ns=126 * MS)
+    assert shared.batch_wait_ns(126 * MS) == 5 * MS, "due in 3 ms"
+
+
 def test_a_robot_whose_next_request_is_due_is_waited_for(examples, shared) -> None:
     """Each asks every 40 ms; /2 is 3 ms behind /1."""
     for turn in range(3):

@@ -106,6 +106,8 @@ def test_a_round_trip_is_read_from_reports_of_demo_and_bench(tmp_path: Path) -> 
     for name, content in (("demo", metrics), ("bench", {"ours": metrics, "lerobot": {}})):
         (tmp_path / name).write_text(json.dumps(content))
         assert advice.round_trip_of(tmp_path / name) == pytest.approx(0.08)
+    (tmp_path / "demo").write_text(json.dumps(metrics | {"frame_wait_ms": {"p50": 12.0}}))
+    assert advice.round_trip_of(tmp_path / "demo") == pytest.approx(0.092)
 
 
 @pytest.mark.parametrize("content", [None, "garbage", "{}", "[]", '{"inference_ms": {"p50": null}}'])
@@ -208,8 +210,8 @@ def test_the_nine_tips_are_tried_and_the_one_that_contradicts_the_semantics_does
 @pytest.mark.parametrize(("starved", "agrees"), [(0, True), (300, False)])
 def test_real_time_and_virtual_time_are_compared_at_the_measured_round_trip(starved: int, agrees: bool) -> None:
     report = {
-        "added_latency_ms": {"p50": 30.0}, "inference_ms": {"p50": 300.0}, "ticks": 600, "starved_ticks": starved,
-        "episodes": 2, "successes": 2,
+        "added_latency_ms": {"p50": 20.0}, "frame_wait_ms": {"p50": 10.0}, "inference_ms": {"p50": 300.0},
+        "ticks": 600, "starved_ticks": starved, "episodes": 2, "successes": 2,
     }  # fmt: skip
     comparison = validation.judge(TuneCell(50, 0.5, 0.3), report, WAY)
     assert comparison.round_trip_ms == 330.0

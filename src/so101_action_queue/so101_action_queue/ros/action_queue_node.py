@@ -51,7 +51,7 @@ class ActionQueueNode(AutostartNode):
         super().__init__("action_queue", **kwargs)
         self._values = declare(self, QueueParameters)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._queue = SharedQueue(self._values.settings())
+        self._queue = SharedQueue(self._values.settings(), self._values.fresh_frames_within_s)
         self._fatal = FatalSlot()
         self._outlets: Outlets | None = None  # while configured
         self._correction: QueueCorrection | None = None
@@ -170,7 +170,7 @@ class ActionQueueNode(AutostartNode):
         if outcome.command is not None:
             outlets.command(outcome.command)
         if outcome.decision.request is not None:
-            outlets.request(outcome.decision.request)
+            outlets.request(outcome.decision.request, outcome.frame_wait_s)
         if outcome.decision.fatal:
             self._fatal.put(outcome.decision.fatal)
         outlets.status(outcome, tick)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from so101_msgs.msg import ActionChunk, DriverStatus, JointLimits, PolicyStatus
+from so101_msgs.msg import ActionChunk, DriverStatus, FrameTiming, JointLimits, PolicyStatus
 from so101_node.protocol import FloatArray
 from so101_node.timing import clock
 from so101_node.topics import graph, qos
@@ -48,6 +48,7 @@ class Inlets:
                 (JointLimits, "joint_limits", self._on_joint_limits, qos.LATCHED),
                 (PolicyStatus, "policy_status", self._on_policy_status, qos.LATCHED),
                 (ActionChunk, "action_chunk", self._on_action_chunk, qos.CHUNK_READER),
+                (FrameTiming, "frame_timing", queue.hear_frame_timing, qos.FRAME_TIMING),
             )
         ]
 

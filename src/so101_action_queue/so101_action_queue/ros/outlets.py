@@ -87,9 +87,9 @@ class Outlets:
 
     # -- handed to the sender thread; ready to be called while there is none -------------------------------------------
 
-    def request(self, request: ChunkRequest) -> None:
-        """Request an observation of the cameras and a chunk of the server."""
-        self._offer("request", request)
+    def request(self, request: ChunkRequest, frame_wait_s: float = 0.0) -> None:
+        """Request an observation of the cameras, which may wait so long for a newer frame, and a chunk."""
+        self._offer("request", (request, frame_wait_s))
 
     def status(self, outcome: TickOutcome, tick: Tick) -> None:
         """Tell the state after a tick."""
@@ -110,8 +110,8 @@ class Outlets:
 
     # -- on the sender thread ----------------------------------------------------------------------------------------
 
-    def _send_request(self, request: ChunkRequest) -> None:
-        self._request.publish(translation.request_message(self._now(), request))
+    def _send_request(self, item: tuple[ChunkRequest, float]) -> None:
+        self._request.publish(translation.request_message(self._now(), *item))
 
     def _send_status(self, item: tuple[TickOutcome, Tick]) -> None:
         if self._status.get_subscription_count():

@@ -17,6 +17,14 @@ class QueueParameters(QueueSettings):
     """Parameters of the action_queue node. Those that are not read-only may change while the arm moves."""
 
     start_on_activate: bool = parameter(False, "start automatically, once, as soon as server and driver allow it")
+    fresh_frames_within_s: float = parameter(
+        0.034,
+        "a request lets the cameras wait up to so long, s, for the moment at which the oldest of their newest frames "
+        "is youngest; 0 = each sends its newest at once. Nothing waits while a camera is missing, frozen or irregular, "
+        "or the queue is empty",
+        lower=0.0,
+        upper=0.1,
+    )
     correction_file: str = parameter(
         "", "correction.npz whose network corrects each setpoint by the newest camera frames; empty = none"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from so101_msgs.msg import ActionChunk, DriverStatus, JointLimits, PolicyStatus
+from so101_msgs.msg import ActionChunk, DriverStatus, FrameTiming, JointLimits, PolicyStatus
 from so101_node.log_lines import LogLevel, LogLine
 from so101_node.protocol import ChunkVerdict, DriverState, FloatArray, PolicySpec
 from so101_node.timing import clock
@@ -16,6 +16,7 @@ from so101_node.timing import clock
 from so101_action_queue import translation
 from so101_action_queue.core.camera_choice import CameraChoice
 from so101_action_queue.core.decisions import CoreStatus, ServiceResult, TickDecision
+from so101_action_queue.core.fresh_frames import FreshFrames
 from so101_action_queue.core.inputs import JointPositions
 from so101_action_queue.core.settings import QueueSettings
 from so101_action_queue.record.journal import Journal, JournalEntry
@@ -50,7 +51,8 @@ class TickOutcome:
     """One tick: the decision, the state after it, and what the driver is told.
 
     command: (joints,) rad, the setpoint with the correction; None while nothing may be commanded. correction: (joints,)
-    rad, empty where none is loaded; correction_cause: why nothing is added.
+    rad, empty where none is loaded; correction_cause: why nothing is added. frame_wait_s: how long the cameras may let
+    the decision's request wait, no part of the decision.
     """
 
     decision: TickDecision
@@ -58,6 +60,7 @@ class TickOutcome:
     command: tuple[float, ...] | None
     correction: tuple[float, ...] = ()
     correction_cause: str = ""
+    frame_wait_s: float = 0.0
 
 
 class SharedQueue:
@@ -67,13 +70,15 @@ class SharedQueue:
 
     Args:
         settings: the parameters; their cameras are those that the robot has.
+        fresh_frames_within_s: how long a request may let the cameras wait, s.
     """
 
-    def __init__(self, settings: QueueSettings) -> None:
+    def __init__(self, settings: QueueSettings, fresh_frames_within_s: float = 0.0) -> None:
         self._lock = threading.Lock()
         self._parameters = settings
         self._cameras = CameraChoice(settings.cameras)
         self._latency = QueueLatency()
+        self._fresh_frames = FreshFrames(round(fresh_frames_within_s * 1e9))
         self._journal: Journal | None = None
         self._correction: QueueCorrection | None = None
 
@@ -104,11 +109,19 @@ class SharedQueue:
             decision = self._journal.tick(now_ns, measured, correct)
             status = self._journal.core.status(now_ns)
             self._latency.tick(status.session, now_ns, status.step)
+            frame_wait_s = self._frame_wait_s(now_ns, decision, self._journal)
             if correction is None:
-                return TickOutcome(decision, status, decision.setpoint)
+                return TickOutcome(decision, status, decision.setpoint, frame_wait_s=frame_wait_s)
             delta, cause = correction.delta, correction.cause
         command = decision.setpoint and tuple(row + added for row, added in zip(decision.setpoint, delta, strict=True))
-        return TickOutcome(decision, status, command, delta, cause)
+        return TickOutcome(decision, status, command, delta, cause, frame_wait_s)
+
+    def _frame_wait_s(self, now_ns: int, decision: TickDecision, journal: Journal) -> float:
+        """How long cameras may let the request of this tick wait; a robot with nothing to execute waits for none."""
+        spec = journal.core.spec
+        if decision.request is None or decision.request.must_go or spec is None:
+            return 0.0
+        return self._fresh_frames.wait_ns(now_ns, spec.cameras) / 1e9
 
     # -- what others say ---------------------------------------------------------------------------------------------
 
@@ -120,6 +133,12 @@ class SharedQueue:
                 self._journal.hear_driver(clock.now_ns(), report, message)
             if self._correction:
                 self._correction.take_engaged(report.state == DriverState.ENGAGED)
+
+    def hear_frame_timing(self, message: FrameTiming) -> None:
+        """A FrameTiming."""
+        timing = translation.frame_timing_from(message, clock.now_ns())
+        with self._lock:
+            self._fresh_frames.hear(message.camera, timing)
 
     def set_limits(self, message: JointLimits) -> None:
         """A JointLimits."""

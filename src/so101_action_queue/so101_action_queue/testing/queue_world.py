@@ -107,6 +107,7 @@ class QueueWorld:
         self.delay_s: float | None = 0.05  # None: requests stay unanswered
         self.driver_id = 7
         self.fingerprint = ""
+        self.cameras: list[str] = []  # that the policy reads
         self.positions = list(HOME)
         self.server_speaks = self.driver_speaks = True
         self.forget()
@@ -223,7 +224,7 @@ class QueueWorld:
             self._policy_status.publish(
                 PolicyStatus(
                     server_id=self.server_id, server_name="world", spec_id=self._spec_id, state=state, horizon=50,
-                    n_obs_steps=1, fingerprint=self.fingerprint,
+                    n_obs_steps=1, fingerprint=self.fingerprint, cameras=self.cameras,
                 )
             )  # fmt: skip
 

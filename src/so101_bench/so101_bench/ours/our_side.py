@@ -110,6 +110,8 @@ class OurSide(Side):
     def _robot_parameters(self) -> dict[str, Any]:
         options = self._work.options
         wait = {"next_frame_within_s": options.next_frame_within_s}
+        within_s = options.fresh_frames_within_s
+        fresh = {} if within_s is None else {"fresh_frames_within_s": within_s}
         return {
             "so101_driver": {
                 "port": str(self._sim_dir / "ttySO101"),
@@ -129,6 +131,7 @@ class OurSide(Side):
                 "frame_size": options.frame_size,
                 "connect_timeout_s": 120.0,
                 "start_on_activate": True,
+                **fresh,
             },
             **{camera: {"device": str(self._work.frames / camera), "fps": FPS, **wait} for camera in CAMERAS},
         }

@@ -73,7 +73,17 @@ class TraceRecorderNode(Node):
         chunk = decision.chunk[0]
         sent_ns = decision.now_ns - round(decision.round_trip * 1e9)
         stages_s = {name: getattr(chunk, name) for name in STAGES}
-        self._trace.chunk(Chunk(decision.now_ns, sent_ns, chunk.inference, chunk.server_total, stages_s))
+        self._trace.chunk(
+            Chunk(
+                decision.now_ns,
+                sent_ns,
+                chunk.inference,
+                chunk.server_total,
+                stages_s,
+                chunk.frame_wait,
+                chunk.frame_age,
+            )
+        )
 
     def _on_policy_status(self, status: PolicyStatus) -> None:
         if status.state == PolicyStatus.READY and status.server_id != self._ready_server:

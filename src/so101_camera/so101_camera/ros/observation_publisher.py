@@ -4,6 +4,7 @@
 `add` belongs to whoever captures, answering to the executor's thread; a lock guards what they share.
 """
 
+import math
 import threading
 import time
 from array import array
@@ -13,7 +14,7 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage
-from so101_msgs.msg import ObservationImage, ObservationRequest, PolicySpec
+from so101_msgs.msg import FrameTiming, ObservationImage, ObservationRequest, PolicySpec
 from so101_node.timing.timers import create_timer
 from so101_node.topics import qos
 from std_msgs.msg import Header
@@ -26,9 +27,15 @@ from so101_camera.errors import ImageCodecError
 from so101_camera.image_codec import DEFAULT_JPEG_QUALITY, encode_png, jpeg_of, pixels_of, resized_png
 from so101_camera.ros.rivals import Rivals
 
+TIMING_EVERY_NS = 200_000_000
+"""How often the action queue hears when frames come: clocks of cameras drift by less than 0.1 ms in that time."""
+
+LONGEST_WAIT_NS = 200_000_000
+"""No request may ask for more: its robot would take it for lost."""
+
 
 class ObservationPublisher:
-    """The topic `<camera>/observation` of one camera.
+    """The topic `<camera>/observation` of one camera, and its part of `frame_timing`.
 
     Args:
         node: owns the topics; its namespace is the robot's.
@@ -58,11 +65,9 @@ class ObservationPublisher:
         self._history = FrameHistory()
         self._rule = AnsweringRule(camera)
         self._phase = FramePhase(round(next_frame_within_s * 1e9))
-        self._wait_over = (
-            create_timer(node, next_frame_within_s, self._on_wait_over, autostart=False)
-            if next_frame_within_s
-            else None
-        )
+        self._wait_over = create_timer(node, 1.0, self._on_wait_over, autostart=False)
+        self._timing = node.create_publisher(FrameTiming, "frame_timing", qos.FRAME_TIMING)
+        self._timing_told_ns = 0
         self._resizes = False  # the last frame that went out
         self.frames = self.observations = 0
 
@@ -95,12 +100,17 @@ class ObservationPublisher:
         Raises:
             ValueError: the frame is not newer than the last one.
         """
+        ready_ns = time.monotonic_ns()
         with self._lock:
             self._history.add(frame)
-            self._phase.add(time.monotonic_ns())
+            self._phase.add(ready_ns)
             self._rule.on_frame()
             self.frames += 1
+            period_ns = self._phase.period_ns
         self._answer_due()
+        if ready_ns - self._timing_told_ns >= TIMING_EVERY_NS:
+            self._timing_told_ns = ready_ns
+            self._tell_timing(ready_ns, ready_ns - frame.capture_ns, period_ns)
 
     def compressed_image(self, frame: Frame) -> CompressedImage:
         """Return the frame as a JPEG message."""
@@ -114,6 +124,13 @@ class ObservationPublisher:
         stamp_ns = max(0, self._node.get_clock().now().nanoseconds - age_ns)
         stamp: TimeMessage = Time(nanoseconds=stamp_ns, clock_type=ClockType.ROS_TIME).to_msg()
         return Header(stamp=stamp, frame_id=self.frame_id)
+
+    def _tell_timing(self, ready_ns: int, delay_ns: int, period_ns: float | None) -> None:
+        """Say when the newest frame was ready, and when others will be; ready_ns on the monotonic clock."""
+        message = FrameTiming(camera=self._camera, period=(period_ns or 0) / 1e9, delay=max(0, delay_ns) / 1e9)
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        message.since_frame = (time.monotonic_ns() - ready_ns) / 1e9
+        self._timing.publish(message)
 
     def _on_spec(self, message: PolicySpec) -> None:
         period_ns = round(1e9 / message.fps) if message.fps > 0 else 0
@@ -129,6 +146,7 @@ class ObservationPublisher:
             message.history,
             message.must_go,
             tuple(map(int, message.frame_sizes)),
+            _wait_granted_ns(message.frame_wait),
         )
         if message.history > MAX_STEPS:
             self._node.get_logger().warning(
@@ -138,10 +156,10 @@ class ObservationPublisher:
             )
         with self._lock:
             now_ns = time.monotonic_ns()
-            wait_ns = self._phase.wait_ns(now_ns)
-            waits = self._rule.on_request(request, now_ns, wait_ns)
-        if waits and self._wait_over is not None:
-            self._wait_over.timer_period_ns = wait_ns
+            wait = self._phase.wait(now_ns, request.frame_wait_ns)
+            waits = self._rule.on_request(request, now_ns, wait)
+        if waits:
+            self._wait_over.timer_period_ns = wait.longest_ns
             self._wait_over.reset()
         if request.steps > self._depth:
             self._deepen(request.steps)
@@ -149,7 +167,6 @@ class ObservationPublisher:
 
     def _on_wait_over(self) -> None:
         """The next frame has not come in time: the newest one answers."""
-        assert self._wait_over is not None
         self._wait_over.cancel()
         self._answer_due()
 
@@ -173,16 +190,24 @@ class ObservationPublisher:
         return not self._is_connecting
 
     def _answer_due(self) -> None:
+        while self._answer_one():
+            pass
+
+    def _answer_one(self) -> bool:
+        """Answer a request, if one is due; whether another one may be."""
         with self._lock:
             ready = self._history.newest is not None and self._can_send()
             request = self._rule.due(time.monotonic_ns(), ready)
             if request is None:
-                return
+                return False
+            waited_s = self._rule.waited_ns / 1e9
             spec = self._rule.spec
             frames = self._history.select(request.steps, spec.period_ns if spec is not None else 0)
             size = spec.size_for(self._camera, request) if spec is not None else (0, 0)
         try:
-            answer = [self._observation_image(request, index, frame, size) for index, frame in enumerate(frames)]
+            answer = [
+                self._observation_image(request, index, frame, size, waited_s) for index, frame in enumerate(frames)
+            ]
         except ImageCodecError as error:
             # Cheap cameras tear a frame now and then; the next one is as good for this request.
             with self._lock:
@@ -190,22 +215,24 @@ class ObservationPublisher:
             self._node.get_logger().error(
                 f"Error capturing observation: {self._camera}: {error}", throttle_duration_sec=1.0
             )
-            return
+            return False
         with self._sending:
             for message in answer:
                 self._observation.publish(message)
         self.observations += 1
+        return True
 
     def _observation_image(
-        self, request: FrameRequest, index: int, frame: Frame, size: tuple[int, int]
+        self, request: FrameRequest, index: int, frame: Frame, size: tuple[int, int], waited_s: float
     ) -> ObservationImage:
-        """`size`: height and width that the policy reads, pixels; (0, 0) = as captured."""
+        """`size`: height and width that the policy reads, pixels; (0, 0) = as captured. `waited_s`: for this frame."""
         message = ObservationImage(
             session=request.session,
             request_id=request.request_id,
             camera=self._camera,
             history_index=index,
             frame_seq=frame.seq,
+            waited=waited_s,
         )
         png = resized_png(frame, *size, lossless=self._lossless) if any(size) else None
         self._resizes = png is not None
@@ -220,6 +247,11 @@ class ObservationPublisher:
         message.header = message.image.header
         message.capture_age = (time.monotonic_ns() - frame.capture_ns) / 1e9
         return message
+
+
+def _wait_granted_ns(seconds: float) -> int:
+    """What a request says that a camera may wait, ns; 0 where that is no time."""
+    return min(round(seconds * 1e9), LONGEST_WAIT_NS) if 0 < seconds < math.inf else 0
 
 
 def _bytes_field(data: bytes) -> array[int]:

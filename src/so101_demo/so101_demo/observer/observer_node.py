@@ -124,7 +124,14 @@ class ObserverNode(Node):
             return
         chunk = decision.chunk[0]
         self._statistics.add_chunk(
-            AcceptedChunk(decision.round_trip, chunk.inference, chunk.server_total, chunk.period)
+            AcceptedChunk(
+                decision.round_trip,
+                chunk.inference,
+                chunk.server_total,
+                chunk.period,
+                chunk.frame_wait,
+                chunk.frame_age,
+            )
         )
 
     def _on_episode(self, event: EpisodeEvent) -> None:

@@ -71,7 +71,7 @@ _DRIVER = NodeRights(
 _QUEUE = NodeRights(
     "action_queue",
     (*_OF_QUEUE, "/diagnostics"),
-    ("joint_states", "driver_status", "joint_limits", *_OF_SERVER),
+    ("joint_states", "driver_status", "joint_limits", "frame_timing", *_OF_SERVER),
     _QUEUE_SERVICES,
     has_lifecycle=True,
 )
@@ -107,7 +107,7 @@ def rights_of_robot(cameras: Sequence[str]) -> tuple[NodeRights, ...]:
         *(
             NodeRights(
                 camera,
-                (*(name.format(camera=camera) for name in _OF_CAMERA), "/diagnostics"),
+                (*(name.format(camera=camera) for name in _OF_CAMERA), "frame_timing", "/diagnostics"),
                 ("policy_spec", "observation_request"),
             )
             for camera in cameras

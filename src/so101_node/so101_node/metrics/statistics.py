@@ -34,12 +34,23 @@ class TickSample:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedChunk:
-    """One accepted chunk: `round_trip` runs from the question asked to the chunk in the queue. All times in s."""
+    """One accepted chunk: `round_trip` runs from the question asked to the chunk in the queue. All times in s.
+
+    frame_wait: the part of it in which cameras waited on purpose for a newer frame. frame_age: of the oldest frame
+    when the last one was published; 0 where there is none.
+    """
 
     round_trip: float
     inference: float
     server_total: float
     period: float
+    frame_wait: float = 0.0
+    frame_age: float = 0.0
+
+    @property
+    def added(self) -> float:
+        """What is neither the policy's own time nor waited on purpose."""
+        return self.round_trip - self.inference - self.frame_wait
 
 
 @dataclass(slots=True)
@@ -112,7 +123,8 @@ class RunStatistics:
         chunks = self._chunks
         last = [session.last for session in self._sessions.values()]
         accepted = sum(sample.accepted for sample in last)
-        added_s = [chunk.round_trip - chunk.inference for chunk in chunks]
+        added_s = [chunk.added for chunk in chunks]
+        ages_s = [chunk.frame_age for chunk in chunks if chunk.frame_age > 0]
         inference_s = [chunk.inference for chunk in chunks]
         wire_s = [(chunk.round_trip - chunk.server_total) / 2 for chunk in chunks]
         return {
@@ -132,6 +144,8 @@ class RunStatistics:
             },
             "observations": sum(sample.requests for sample in last),
             "added_latency_ms": _milliseconds(added_s),
+            "frame_wait_ms": _milliseconds([chunk.frame_wait for chunk in chunks]),
+            "observation_age_ms": _milliseconds(ages_s),
             "bytes_per_observation": round(self._payload_bytes / accepted) if accepted else None,
             "one_way_ms_estimate": _rounded(percentile([s * 1e3 for s in wire_s], 50)),
             "inference_ms": _milliseconds(inference_s),

@@ -35,6 +35,8 @@ CHUNK_READER = _profile(10, reliable=True)
 IMAGE_WRITER = _profile(1, reliable=True)
 IMAGE = _profile(1, reliable=False)
 STATUS = _profile(1, reliable=False)
+# All cameras of a robot publish on it, now and then at the same moment.
+FRAME_TIMING = _profile(16, reliable=False)
 PLAN = _profile(1, reliable=True)
 # Latched: a recorder that matches a moment late must not miss the begin of a session, without which nothing repeats.
 DECISIONS = _profile(100, reliable=True, latched=True)

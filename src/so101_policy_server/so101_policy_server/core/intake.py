@@ -111,9 +111,9 @@ class Intake:
         """The robots that have a complete request of a session that `admits` admits, and since when."""
         return {pending.request.key.session.robot: since_ns for since_ns, pending in self._mailbox.ready(admits)}
 
-    def collecting(self) -> set[str]:
-        """The robots that have a request here whose frames are still to come."""
-        return self._mailbox.collecting()
+    def collecting(self, by_ns: int) -> set[str]:
+        """The robots that have a request here whose frames are still to come, and due by then."""
+        return self._mailbox.collecting(by_ns)
 
     def take(
         self, now_ns: int, largest: int = 1, admits: Callable[[SessionKey], bool] = every_session

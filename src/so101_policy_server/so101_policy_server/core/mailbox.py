@@ -157,9 +157,13 @@ class Mailbox:
                 slot.overtaken = bool(taken) and slot.complete is not None
         return taken
 
-    def collecting(self) -> set[str]:
-        """The robots that have a request here which lacks frames, and none that is complete."""
-        return {key.robot for key, slot in self._slots.items() if slot.waiting and slot.complete is None}
+    def collecting(self, by_ns: int) -> set[str]:
+        """The robots that have a request here which lacks frames, those due by then, and none that is complete."""
+        return {
+            key.robot
+            for key, slot in self._slots.items()
+            if slot.complete is None and any(one.frames_due_ns <= by_ns for one in slot.waiting.values())
+        }
 
     def drop(self, key: RequestKey) -> PendingObservation | None:
         """Remove a waiting request, complete or not; None if it has left already."""

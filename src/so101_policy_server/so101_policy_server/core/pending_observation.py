@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from so101_policy_server.core.clock import NS_PER_S
 from so101_policy_server.core.image import Pixels
 from so101_policy_server.core.request import CameraNeed, ChunkTiming, CompleteRequest, PolicyRequest, ReceivedFrame
+
+LONGEST_WAY_S: Final = 0.005
+"""Of a request to a camera on the robot's own computer; it takes 1 to 4 ms."""
 
 
 class PendingObservation:
@@ -32,8 +36,15 @@ class PendingObservation:
         self._last_received_ns = 0
         self._last_decoded_ns = 0
         self._oldest_age_s = math.nan
+        self._waited_s = 0.0
+        self._oldest_at_request_s = math.nan  # how old the oldest frame was when the cameras had the request
         self.complete_since_ns = now_ns if not cameras or not self._history else None
         """When the last frame was decoded; None while one is missing. A policy without cameras never waits."""
+
+    @property
+    def frames_due_ns(self) -> int:
+        """When cameras that wait for their next frame send it at the latest, as the request lets them."""
+        return self._since_ns + self.request.frame_wait_ns
 
     def need_of(self, frame: ReceivedFrame) -> CameraNeed | None:
         """What to decode a frame for; None for a copy, another camera, or a step that is not read."""
@@ -49,6 +60,12 @@ class PendingObservation:
         # A comparison with NaN is false: the first frame replaces it.
         if not self._oldest_age_s > frame.capture_age_s:
             self._oldest_age_s = frame.capture_age_s
+        if frame.history_index:
+            return
+        waited_s = frame.waited_s if 0 < frame.waited_s < math.inf else 0.0
+        self._waited_s = max(self._waited_s, waited_s)
+        if not self._oldest_at_request_s > frame.capture_age_s - waited_s:
+            self._oldest_at_request_s = frame.capture_age_s - waited_s
 
     def decoded(self, frame: ReceivedFrame, pixels: Pixels, now_ns: int) -> None:
         """Take in the pixels of a frame that was needed."""
@@ -69,6 +86,16 @@ class PendingObservation:
         ]
         return f"no frame from camera {', '.join(names)} within obs_queue_timeout = {timeout_s:g} s" if names else ""
 
+    def _waited_on_purpose_s(self) -> float:
+        """From the request until the last frame that a camera waited for was due.
+
+        A camera says how long it waited once it had the request, whose way to it passes meanwhile. Where the plan held,
+        that is all of what the request lets cameras wait but this way; a frame that is later than planned is late.
+        """
+        planned_s = self.request.frame_wait_ns / NS_PER_S
+        held = self._waited_s > 0 and self._waited_s > planned_s - LONGEST_WAY_S
+        return planned_s if planned_s and held else self._waited_s
+
     def complete(self, now_ns: int) -> CompleteRequest:
         """The request with all its pixels, LeRobot's key -> newest last, and where its time went until now."""
         images = {
@@ -83,5 +110,7 @@ class PendingObservation:
             decode=max(0, decoded_ns - max(received_ns, asked_ns)) / NS_PER_S,
             mailbox_wait=max(0, now_ns - max(decoded_ns, asked_ns)) / NS_PER_S,
             frame_age=self._oldest_age_s,
+            frame_wait=self._waited_on_purpose_s(),
+            observation_age=self._oldest_at_request_s + self._waited_s,
         )
         return CompleteRequest(self.request, images, timing)

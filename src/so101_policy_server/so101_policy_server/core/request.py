@@ -58,6 +58,7 @@ class PolicyRequest:
         incomplete: what of the observation is missing though the request itself is fine, one line; "" when nothing is.
         frame_sizes: height and width at which each camera of the spec may send its frames, pixels; (0, 0) = as
             captured; empty = all as captured.
+        frame_wait_ns: how long cameras may wait for their next frame before they answer it, ns.
     """
 
     key: RequestKey
@@ -73,13 +74,15 @@ class PolicyRequest:
     fault: str = ""
     incomplete: str = ""
     frame_sizes: tuple[tuple[int, int], ...] = ()
+    frame_wait_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReceivedFrame:
     """A frame that answers a request. `camera` is the robot's name for it; history index 0 is the newest.
 
-    `data` is compressed as `format` says, or raw where `raw` says how it lies.
+    `data` is compressed as `format` says, or raw where `raw` says how it lies. `waited_s`: how long the request waited
+    for it at the camera, on purpose.
     """
 
     key: RequestKey
@@ -91,6 +94,7 @@ class ReceivedFrame:
     data: npt.NDArray[np.uint8]
     received_ns: int
     raw: RawLayout | None = None
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,9 @@ class ChunkTiming:
         postprocess: denormalisation and units.
         frame_age: capture of the oldest frame -> its publication, before all of the above and on the camera's clock;
             NaN for a policy without cameras.
+        frame_wait: request sent -> the last frame that a camera waited for on purpose was due; mostly in wait_frames.
+        observation_age: capture of the oldest frame of the newest step -> publication of the last one; `frame_age`,
+            and what it waited for other cameras. No clocks are compared: all cameras have the request at one time.
     """
 
     wait_frames: float = 0.0
@@ -131,6 +138,8 @@ class ChunkTiming:
     inference: float = 0.0
     postprocess: float = 0.0
     frame_age: float = math.nan
+    frame_wait: float = 0.0
+    observation_age: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -64,11 +64,17 @@ class ServedRobot:
         self._interval_ns = None if self.asked_ns is None else now_ns - self.asked_ns
         self.asked_ns = now_ns
 
+    @property
+    def next_request_ns(self) -> int | None:
+        """When its next request is due, if it asks as regularly as before; None before two of them."""
+        if self.asked_ns is None or self._interval_ns is None:
+            return None
+        return self.asked_ns + self._interval_ns
+
     def is_about_to_ask(self, now_ns: int, within_ns: int) -> bool:
         """Whether its next request is due, within this time before or after now, if it asks as regularly as before."""
-        if self.asked_ns is None or self._interval_ns is None:
-            return False
-        return abs(self.asked_ns + self._interval_ns - now_ns) <= within_ns
+        due_ns = self.next_request_ns
+        return due_ns is not None and abs(due_ns - now_ns) <= within_ns
 
     def take_spec(self, received: ReceivedSpec) -> None:
         """Take in a new spec, which nobody has checked yet."""

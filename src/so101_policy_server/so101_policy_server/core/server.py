@@ -20,6 +20,7 @@ from so101_policy_server.core.intake import Intake
 from so101_policy_server.core.policies import Policies
 from so101_policy_server.core.policy_slot import INACTIVE, PolicySlot
 from so101_policy_server.core.prepared_request import PreparedRequest
+from so101_policy_server.core.rehearsing import Rehearsals
 from so101_policy_server.core.request import PolicyRequest, ReceivedFrame, ServedChunk, SessionKey
 from so101_policy_server.core.request_check import RETRY_LOADING_S, find_refusal
 from so101_policy_server.core.served_robot import ServedRobot
@@ -37,6 +38,7 @@ class PolicyServer:
         self._policies = Policies(config, self._give_up)
         self._intake = Intake(config.obs_queue_timeout_s, config.max_frame_age_s)
         self._topics = TopicObservations(config.max_frame_age_s) if config.from_topics else None
+        self._rehearsals = Rehearsals()
         self._answered = 0
         self._failed = 0
         self._active = False
@@ -111,6 +113,7 @@ class PolicyServer:
         # A robot may give more history than the policy reads; the newest steps are last.
         request = replace(request, positions=request.positions[-slot.policy.n_obs_steps :])
         cameras = robot.accepted.cameras
+        self._rehearsals.await_frames(robot, now_ns, request.frame_wait_ns)
         taken = self._intake.request(request, cameras, now_ns)
         if self._topics is not None:
             steps = slot.policy.n_obs_steps
@@ -170,9 +173,19 @@ class PolicyServer:
             return 0
         within_ns, robots = slot.turn.gathering.window_ns, self._policies.robots_at(place)
         about = {robot.name for robot in robots if robot.is_about_to_ask(now_ns, within_ns)}
-        about |= self._intake.collecting() & {robot.name for robot in robots}
+        about |= self._intake.collecting(now_ns + within_ns) & {robot.name for robot in robots}
         expected = len(ready) < slot.largest_batch and bool(about - ready.keys())
         return slot.turn.gathering.wait_ns(min(ready.values()), expected, now_ns)
+
+    def rehearsal_in_ns(self, now_ns: int, place: int = 0) -> int | None:
+        """How long until the policy at this place should go through a request that it throws away, ns; None = never."""
+        if not (self._active and self._config.rehearse):
+            return None
+        return self._rehearsals.due_in_ns(self._policies.robots_at(place), now_ns)
+
+    def rehearses(self, now_ns: int, place: int = 0) -> None:
+        """It begins to."""
+        self._rehearsals.done(self._policies.robots_at(place), now_ns)
 
     def take(self, now_ns: int, replica: int = 0, place: int = 0) -> list[PreparedRequest]:
         """Hand out complete requests, each of another robot, at most one where the policy does not batch.

@@ -30,6 +30,7 @@ class ServerConfig:
         batch_window_s: how long complete requests wait at most for those of robots that are about to ask.
         max_policies_mb: memory that loaded policies may take together, 1e6 bytes; 0 = one policy at a time.
         unload_after_s: how long a policy stays loaded that no robot uses any more, s.
+        rehearse: whether a policy goes through a request that it throws away before a robot's next one.
         refuses_distortion: whether frames of another aspect ratio than the policy's are refused, not only warned of.
     """
 
@@ -43,6 +44,7 @@ class ServerConfig:
     inference_latency_s: float = 0.033
     inference_timeout_s: float = 10.0
     from_topics: bool = False
+    rehearse: bool = True
     refuses_distortion: bool = True
     replicas: int = 0
     max_batch: int = 8

@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 
 from so101_policy_server.errors import one_line
+from so101_policy_server.inference.rehearsal import prepare_blank
 from so101_policy_server.policy import (
     BatchingPolicy,
     Leftover,
@@ -155,6 +156,10 @@ class CheckedPolicy:
     def forget(self, session: str) -> None:
         """Forget a session."""
         cast(BatchingPolicy, self._policy).forget(session)
+
+    def prepare_blank(self) -> None:
+        """Go through the preparation of an observation, where the policy can."""
+        prepare_blank(self._policy)
 
     def close(self) -> None:
         """Give back what goes not with the object, where the policy has such."""

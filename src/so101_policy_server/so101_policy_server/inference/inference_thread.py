@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict, deque
@@ -24,9 +25,8 @@ from so101_policy_server.core.request import ServedChunk
 from so101_policy_server.core.server import PolicyServer
 from so101_policy_server.core.status_report import StatusReport
 from so101_policy_server.errors import one_line
-from so101_policy_server.inference.image_decode import decode_image, frame_size
+from so101_policy_server.inference.frame_pixels import pixels_of
 from so101_policy_server.inference.infer_chunk import ask_again
-from so101_policy_server.inference.raw_image import decode_raw
 from so101_policy_server.inference.replica_worker import ReplicaWorker
 from so101_policy_server.policy import Loader, Policy, PolicyLoadError, PolicySource, ReplicaLostError
 
@@ -57,6 +57,10 @@ class _Batch:
 
     requests: list[PreparedRequest]
     was_handed_over: bool = False
+
+
+_REHEARSAL: Final = _Batch([])
+"""In place of requests: go through one that is thrown away."""
 
 
 class InferenceThread:
@@ -97,6 +101,7 @@ class InferenceThread:
         cv2.setNumThreads(1)
         self._decoders = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
         self._replicas = replicas
+        self._newest: DecodeFrame | None = None  # what is decoded again in a rehearsal
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -150,17 +155,13 @@ class InferenceThread:
             elif isinstance(effect, ServedChunk):
                 self._publish(effect)
             elif isinstance(effect, DecodeFrame):
+                self._newest = effect
                 self._decoders.submit(self._decode, effect)
 
     def _decode(self, wanted: DecodeFrame) -> None:
         frame, need = wanted.frame, wanted.need
-        height, width = (None, None) if need.native else (need.height, need.width)
         try:
-            given = frame_size(frame.data, frame.format) if frame.raw is None else (frame.raw.height, frame.raw.width)
-            if frame.raw is not None:
-                pixels = decode_raw(frame.data, frame.raw, height, width)
-            else:
-                pixels = decode_image(frame.data, frame.format, height, width)
+            pixels, given = pixels_of(wanted)
         except ImageDecodeError as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - else the request would wait for this frame forever
@@ -181,6 +182,8 @@ class InferenceThread:
                 worker = None  # its memory is needed for the next
                 worker = self._load(place, replica, wanted) if wanted.source is not None else None
                 wish = wanted
+            elif batch is _REHEARSAL and worker is not None:
+                self._rehearse(worker)
             elif batch is not None and worker is not None:
                 if not self._infer(worker, batch, place, replica):
                     worker, wish = None, _NO_WISH  # loaded again
@@ -201,8 +204,21 @@ class InferenceThread:
                 wait_ns = self._core.batch_wait_ns(now_ns, replica, place)
                 if wait_ns == 0:
                     return None, _Batch(self._core.take(now_ns, replica, place))
-                self._condition.wait(None if wait_ns is None else wait_ns / NS_PER_S)
+                rehearsal_ns = self._core.rehearsal_in_ns(now_ns, place) if wait_ns is None else None
+                if rehearsal_ns == 0:
+                    self._core.rehearses(now_ns, place)
+                    return None, _REHEARSAL
+                waits_ns = rehearsal_ns if wait_ns is None else wait_ns
+                self._condition.wait(None if waits_ns is None else waits_ns / NS_PER_S)
             return None, None
+
+    def _rehearse(self, worker: ReplicaWorker) -> None:
+        """Do once what the next request needs before the policy begins, and throw it away."""
+        newest = self._newest
+        if newest is not None:
+            with contextlib.suppress(Exception):  # whoever decoded it first has said what is wrong with it
+                pixels_of(newest)
+        worker.rehearse()
 
     def _load(self, place: int, replica: int, wish: _Wish) -> ReplicaWorker | None:
         """Load until it is loaded or cannot be, or something else is wanted, whose fate then is of no interest."""

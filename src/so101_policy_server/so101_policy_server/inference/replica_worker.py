@@ -13,6 +13,7 @@ from so101_policy_server.core.request import ServedChunk, SessionKey
 from so101_policy_server.core.served_sessions import ServedSessions
 from so101_policy_server.errors import one_line
 from so101_policy_server.inference.infer_chunk import failed_chunk, infer_batch, infer_chunk
+from so101_policy_server.inference.rehearsal import prepare_blank
 from so101_policy_server.policy import (
     BatchingPolicy,
     Policy,
@@ -35,6 +36,7 @@ class ReplicaWorker:
         self._log = log
         self._session: SessionKey | None = None
         self._sessions = ServedSessions()
+        self._can_rehearse = True
 
     def infer(self, batch: list[PreparedRequest]) -> list[ServedChunk]:
         """Return a chunk for each request, or a failure where the policy raises.
@@ -43,6 +45,17 @@ class ReplicaWorker:
             ReplicaLostError: the policy's process is gone; no request is answered.
         """
         return self._alone(batch[0]) if len(batch) == 1 else self._together(batch)
+
+    def rehearse(self) -> None:
+        """Let the policy prepare an observation that it throws away; one that cannot does so no more."""
+        if not self._can_rehearse:
+            return
+        try:
+            prepare_blank(self._policy)
+        except Exception as error:  # noqa: BLE001 - as below; nobody waits for this
+            self._can_rehearse = False
+            text = f"no more rehearsals before requests: {type(error).__name__}: {one_line(error)}"
+            self._log(LogLine(LogLevel.WARNING, text))
 
     def close(self) -> None:
         """Let go of the policy, and of the memory that it holds beyond its own object."""

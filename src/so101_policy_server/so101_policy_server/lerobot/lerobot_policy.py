@@ -179,14 +179,7 @@ class LeRobotPolicy:
             PolicyLoadError: the policy cannot run on the observation it describes.
         """
         described = self._description
-        blank = Observation(
-            state=np.zeros((described.n_obs_steps, described.state_dim)),
-            images={
-                image.key: (np.zeros((image.height, image.width, 3), dtype=np.uint8),) * described.n_obs_steps
-                for image in described.images
-            },
-            task="warm-up",
-        )
+        blank = self._blank()
         rests = _memory_in_use(self._device)
         try:
             for _ in range(WARM_UP_PASSES):
@@ -203,6 +196,22 @@ class LeRobotPolicy:
         memory_bytes = _weights_bytes(self._policy) + _memory_in_use(self._device, peak=True) - rests
         self._description = replace(described, horizon=rows, memory_bytes=memory_bytes)
         self.reset()
+
+    def _blank(self) -> Observation:
+        """An observation of the right sizes that shows nothing."""
+        described = self._description
+        return Observation(
+            state=np.zeros((described.n_obs_steps, described.state_dim)),
+            images={
+                image.key: (np.zeros((image.height, image.width, 3), dtype=np.uint8),) * described.n_obs_steps
+                for image in described.images
+            },
+            task="warm-up",
+        )
+
+    def prepare_blank(self) -> None:
+        """Prepare an observation that shows nothing, for warm caches; see `Policy`."""
+        self._preprocess([self._blank()], [None])
 
     def infer(self, observation: Observation, leftover: Leftover | None) -> Prediction:
         """Predict one chunk; see `Policy.infer`."""

@@ -19,6 +19,7 @@ from so101_policy_server.inference.raw_image import RawLayout
 MESSAGE_LENGTH = 1024
 FINGERPRINT_LENGTH = 64
 OPTIMIZATION_LENGTH = 256
+LONGEST_FRAME_WAIT_S = 1.0
 
 
 def to_request(message: ObservationRequest, robot: str, now_ns: int) -> PolicyRequest:
@@ -44,6 +45,7 @@ def to_request(message: ObservationRequest, robot: str, now_ns: int) -> PolicyRe
         expected_delay_steps=int(message.expected_delay_steps),
         received_ns=now_ns,
         fault=fault or leftover_fault,
+        frame_wait_ns=round(message.frame_wait * 1e9) if 0 < message.frame_wait < LONGEST_FRAME_WAIT_S else 0,
         frame_sizes=tuple(zip(map(int, message.frame_sizes[::2]), map(int, message.frame_sizes[1::2]), strict=False)),
     )
 
@@ -59,6 +61,7 @@ def to_frame(message: ObservationImage, robot: str, now_ns: int) -> ReceivedFram
         format=str(message.image.format),
         data=np.frombuffer(message.image.data, dtype=np.uint8),
         received_ns=now_ns,
+        waited_s=float(message.waited),
     )
 
 
@@ -99,6 +102,8 @@ def to_chunk(reply: ServedChunk, server_id: int, server_name: str, now_ns: int) 
         inference=timing.inference,
         postprocess=timing.postprocess,
         server_total=(now_ns - request.received_ns) / 1e9,
+        frame_wait=timing.frame_wait,
+        frame_age=timing.observation_age if timing.observation_age > 0 else 0.0,
     )
     if reply.status is ChunkStatus.OK:
         chunk.period = reply.period_s

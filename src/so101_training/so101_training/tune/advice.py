@@ -37,7 +37,8 @@ def round_trip_of(path: Path) -> float:
         raise ReportError(f"--from {path}: is not JSON ({' '.join(str(error).split())})") from error
     report = report.get("ours", report) if isinstance(report, dict) else {}
     try:
-        return (float(report["inference_ms"]["p50"]) + float(report["added_latency_ms"]["p50"])) / 1e3
+        waited_ms = report.get("frame_wait_ms", {}).get("p50") or 0.0  # reports before it was measured have none
+        return (float(report["inference_ms"]["p50"]) + float(report["added_latency_ms"]["p50"]) + waited_ms) / 1e3
     except (KeyError, TypeError, ValueError):
         raise ReportError(
             f"--from {path}: has no inference_ms and added_latency_ms, as reports of demo and bench do"

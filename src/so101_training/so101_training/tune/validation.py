@@ -65,7 +65,7 @@ def compare(way: NDArray[np.float64], say: Callable[[str], None]) -> Iterator[Co
 
 def judge(cell: TuneCell, report: dict[str, Any], way: NDArray[np.float64]) -> Comparison:
     """Compare a report of the demo with virtual time at the same round trip."""
-    added_s = report["added_latency_ms"]["p50"] / 1e3
+    added_s = (report["added_latency_ms"]["p50"] + (report["frame_wait_ms"]["p50"] or 0.0)) / 1e3
     policy_s = report["inference_ms"]["p50"] / 1e3
     virtual = run_flow(TuneCell(cell.rows, cell.threshold, policy_s + added_s - POLICY_S), way, SECONDS)
     real = report["starved_ticks"] / max(1, report["ticks"])
