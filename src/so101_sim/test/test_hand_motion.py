@@ -29,7 +29,7 @@ def test_a_cube_is_moved_by_2_to_4_cm_in_any_direction_and_lies_again_before_the
     lengths = [float(np.linalg.norm(motion.way_m)) for motion in motions]
     assert 0.02 <= min(lengths) < 0.021 and 0.039 < max(lengths) <= 0.04
     assert 0.3 <= min(motion.begins_s for motion in motions) < 0.31
-    assert 0.2 <= min(motion.lasts_s for motion in motions) and max(motion.lasts_s for motion in motions) <= 0.4
+    assert min(motion.lasts_s for motion in motions) >= 0.2 and max(motion.lasts_s for motion in motions) <= 0.4
     assert 1.4 < max(motion.begins_s + motion.lasts_s for motion in motions) <= 1.5
     headings = np.array([np.arctan2(*motion.way_m) for motion in motions])
     counts, _ = np.histogram(headings, bins=8, range=(-np.pi, np.pi))
