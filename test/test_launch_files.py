@@ -61,6 +61,7 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "sim_with_the_belt": ("sim.launch.xml", {"task": "belt"}),
     "sim_with_the_belt_that_stops_and_waits": ("sim.launch.xml", {"task": "belt", "execution": "stop_and_wait"}),
     "sim_with_a_belt_that_changes": ("sim.launch.xml", {"task": "belt_changing"}),
+    "sim_with_a_cube_that_is_moved": ("sim.launch.xml", {"task": "static_nudged"}),
     "sim_pair": ("sim_pair.launch.xml", {"policy_library": "twins"}),
     "sim_pair_in_a_namespace": (
         "sim_pair.launch.xml",

@@ -12,7 +12,10 @@ from so101_demo.options import parse
 from so101_node.fingerprint import of_checkpoint
 from so101_node.protocol import JOINT_NAMES
 
+from so101_shipped_policies import shipped_correction
+
 CAMERAS = ("front", "top", "wrist")
+STATIC_TASKS = ("static", "static_nudged")
 
 
 @pytest.fixture
@@ -69,6 +72,12 @@ def test_what_is_no_correction_is_named(tmp_path: Path, checkpoint: Path):
         assert complaint in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-def test_a_task_whose_policy_has_no_correction_says_how_to_make_one():
+def test_a_cube_that_a_hand_moves_has_the_correction_of_one_that_nobody_moves():
+    paths = {chosen_correction(parse(["--task", task, "--correction", "on"]), CAMERAS) for task in STATIC_TASKS}
+    assert paths == {shipped_correction("static")}
+
+
+def test_a_task_whose_policy_has_no_correction_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("so101_demo.chosen_files.shipped_correction", lambda task: tmp_path / f"{task}.npz")
     with pytest.raises(DemoError, match=r"--correction on: none ships for task static .* ./so101 policy correction"):
         chosen_correction(parse(["--correction", "on"]), CAMERAS)

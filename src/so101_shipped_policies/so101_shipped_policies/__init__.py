@@ -6,13 +6,17 @@ from typing import Final
 
 from ament_index_python.packages import get_package_share_directory
 
-_BORROWERS: Final = dict.fromkeys(("belt_changing", "belt_nudged", "belt_reversing", "belt_stopping"), "belt")
+_BORROWERS: Final = {
+    "static_nudged": "static",
+    **dict.fromkeys(("belt_changing", "belt_nudged", "belt_reversing", "belt_stopping"), "belt"),
+}
 
 
 def policy_name(task: str) -> str:
     """Return which policy serves a task; its name is also that of the queue's settings, `config/task_NAME.yaml`.
 
-    It is the task's own, but for worlds that change while a chunk is under way: they have the steady belt's.
+    It is the task's own, but for worlds that change while a chunk is under way: they have that of the
+    world that stands still or runs steadily.
     """
     return _BORROWERS.get(task, task)
 

@@ -59,13 +59,13 @@ class VirtualArmClient:
         """Returns when the virtual arm has answered."""
         self.command("ping")
 
-    def reset_scene(self, task: str, seed: int, *, holds_belt: bool = False) -> None:
-        """Places the objects of `task` by `seed`; the arm is not touched. holds_belt: it stands until `start_belt`."""
-        self.command(f"{'hold' if holds_belt else 'reset'}_scene {task} {seed}")
+    def reset_scene(self, task: str, seed: int, *, holds_world: bool = False) -> None:
+        """Places the objects of `task` by `seed`; the arm is not touched. holds_world: it waits for `start_world`."""
+        self.command(f"{'hold' if holds_world else 'reset'}_scene {task} {seed}")
 
-    def start_belt(self) -> None:
+    def start_world(self) -> None:
         """Begins the motion of a belt that is held."""
-        self.command("start_belt")
+        self.command("start_world")
 
     def advance(self, duration_ns: int) -> None:
         """Runs that much virtual time (--lockstep only).

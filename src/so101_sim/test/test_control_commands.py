@@ -16,13 +16,13 @@ class SpyHost:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
 
-    def reset_scene(self, task: str, seed: int, *, holds_belt: bool = False) -> None:
+    def reset_scene(self, task: str, seed: int, *, holds_world: bool = False) -> None:
         if task == "impossible":
             raise CommandError("task = impossible: no such task")
-        self.calls.append(("hold_scene" if holds_belt else "reset_scene", task, seed))
+        self.calls.append(("hold_scene" if holds_world else "reset_scene", task, seed))
 
-    def start_belt(self) -> None:
-        self.calls.append(("start_belt",))
+    def start_world(self) -> None:
+        self.calls.append(("start_world",))
 
     def advance(self, duration_ns: int) -> None:
         self.calls.append(("advance", duration_ns))
@@ -68,7 +68,7 @@ def bench(model: mujoco.MjModel) -> Bench:
         ("stats", "ok packets=3", []),
         ("reset_scene static 7", "ok", [("reset_scene", "static", 7)]),
         ("hold_scene belt 7", "ok", [("hold_scene", "belt", 7)]),
-        ("start_belt", "ok", [("start_belt",)]),
+        ("start_world", "ok", [("start_world",)]),
         ("advance 33333333", "ok", [("advance", 33_333_333)]),
     ],
 )

@@ -101,7 +101,7 @@ def test_what_cannot_be_begun_is_refused_with_a_reason_and_without_an_event(
     node = peer.start("judge_node", sim_dir=arm.sim_dir)
     count = arm.state.read().scene_count
     answer = peer.call(ResetEpisode, "judge/reset_episode", ResetEpisode.Request(task_name="juggle"))
-    known = "static, belt, belt_changing, belt_nudged, belt_reversing, belt_stopping"
+    known = "static, static_nudged, belt, belt_changing, belt_nudged, belt_reversing, belt_stopping"
     assert (answer.success, answer.message) == (False, f"task = 'juggle': no such task; there are {known}")
     answer = peer.call(ResetEpisode, "judge/reset_episode", ResetEpisode.Request(timeout=-1.0))
     assert not answer.success

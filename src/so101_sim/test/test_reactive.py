@@ -51,6 +51,7 @@ def play(model: mujoco.MjModel, expert: ReactiveExpert, task: str, seed: int, *,
     [
         "belt_changing",
         "belt_nudged",
+        "static_nudged",
         pytest.param("belt_reversing", marks=pytest.mark.long),
         pytest.param("belt_stopping", marks=pytest.mark.long),
     ],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from so101_node.protocol import JOINT_NAMES
 from so101_sim.core.joints import HOME
-from so101_sim.core.tasks import BELT, BELT_CHANGING, BELT_NUDGED, CONVEYOR, CUBE_HALF_M, STATIC
+from so101_sim.core.tasks import BELT, BELT_CHANGING, BELT_NUDGED, CONVEYOR, CUBE_HALF_M, STATIC, STATIC_NUDGED
 from so101_sim.errors import TaskError
 from so101_sim.world import scene
 
@@ -116,11 +116,11 @@ def test_a_held_belt_stands_with_its_cube_and_then_runs_as_one_that_was_not_held
     data = scene.new_data(model)
     scene.place_objects(model, data, "belt_changing", 4)
     start = scene.cube_pose(model, data.qpos).position
-    scene.hold_belt(model, data)
+    scene.hold_world(model, data)
     run(model, data, 1.3)
     np.testing.assert_allclose(scene.cube_pose(model, data.qpos).position, start, atol=1e-4)
     np.testing.assert_array_equal(scene.carrying_velocity(model, data.qpos, data.qvel), np.zeros(3))
-    scene.start_belt(data)
+    scene.start_world(data)
     run(model, data, 2.5)
     motion = BELT_CHANGING.belt_motion(4)
     expected = sum(motion.speed_at(time_s) for time_s in np.arange(0.0, 2.5, model.opt.timestep)) * model.opt.timestep
@@ -152,6 +152,45 @@ def test_a_nudge_waits_for_no_cube_that_the_belt_has_lost(model: mujoco.MjModel)
     data.time += BELT_NUDGED.belt_motion(6).nudge_s
     scene.before_step(model, data)
     np.testing.assert_allclose(data.qpos[6:8], before, atol=0.01)  # it falls where it is
+
+
+def test_a_hand_moves_the_cube_once_along_its_way_and_does_not_turn_it(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    run(model, data, 0.7)  # its time begins when the scene is laid out
+    scene.place_objects(model, data, "static_nudged", 6)
+    motion, start = STATIC_NUDGED.hand_motion(6), scene.cube_pose(model, data.qpos)
+    for tick in range(1, 21):
+        run(model, data, 0.1)
+        now = scene.cube_pose(model, data.qpos)
+        np.testing.assert_allclose(now.position[:2] - start.position[:2], motion.offset_at(tick / 10), atol=1e-3)
+        assert now.position[2] == pytest.approx(CUBE_HALF_M, abs=1e-3)
+        assert now.yaw == pytest.approx(start.yaw, abs=0.01)
+    np.testing.assert_allclose(scene.cube_velocity(model, data.qvel), np.zeros(6), atol=1e-3)
+
+
+def test_a_held_hand_waits_and_then_moves_the_cube_as_one_that_was_not_held(model: mujoco.MjModel) -> None:
+    data = scene.new_data(model)
+    scene.place_objects(model, data, "static_nudged", 6)
+    start = scene.cube_pose(model, data.qpos).position
+    scene.hold_world(model, data)
+    run(model, data, 2.0)
+    np.testing.assert_allclose(scene.cube_pose(model, data.qpos).position, start, atol=1e-4)
+    scene.start_world(data)
+    run(model, data, 2.0)
+    way = scene.cube_pose(model, data.qpos).position - start
+    np.testing.assert_allclose(way[:2], STATIC_NUDGED.hand_motion(6).way_m, atol=1e-3)
+
+
+def test_a_hand_leaves_a_cube_to_the_jaws_that_hold_it_and_no_other_scene_has_one(model: mujoco.MjModel) -> None:
+    data, motion = scene.new_data(model), STATIC_NUDGED.hand_motion(6)
+    for task, height_m in (("static_nudged", 0.1), ("static", CUBE_HALF_M)):
+        scene.place_objects(model, data, "static_nudged", 6)
+        scene.place_objects(model, data, task, 6)
+        data.qpos[8] = height_m
+        before = data.qpos[6:9].copy()
+        data.time += motion.begins_s + motion.lasts_s / 2
+        scene.before_step(model, data)
+        np.testing.assert_array_equal(data.qpos[6:9], before)
 
 
 def test_a_cube_that_nobody_picks_is_carried_off_and_comes_to_rest_on_the_table(model: mujoco.MjModel) -> None:

@@ -3,7 +3,18 @@
 
 import numpy as np
 import pytest
-from so101_sim.core.tasks import BELT, BIN_CENTRE_M, BIN_HALF_M, CONVEYOR, CUBE_HALF_M, STATIC, TASKS, Belt, task_named
+from so101_sim.core.tasks import (
+    BELT,
+    BIN_CENTRE_M,
+    BIN_HALF_M,
+    CONVEYOR,
+    CUBE_HALF_M,
+    STATIC,
+    STATIC_NUDGED,
+    TASKS,
+    Belt,
+    task_named,
+)
 from so101_sim.errors import TaskError
 
 
@@ -42,7 +53,7 @@ def test_a_seed_may_be_any_unsigned_64_bit_number() -> None:
 
 
 def test_an_unknown_task_is_named_together_with_those_there_are() -> None:
-    with pytest.raises(TaskError, match=r"task = 'juggle': no such task; there are static, belt"):
+    with pytest.raises(TaskError, match=r"task = 'juggle': no such task; there are static, static_nudged, belt"):
         task_named("juggle")
 
 
@@ -87,6 +98,17 @@ def test_all_belts_place_the_cube_alike_and_only_their_motion_differs() -> None:
     assert len({tuple(task.cube_start(5).position) for task in belts}) == 1
     assert len({tuple(task.belt_motion(5).to_array()) for task in belts}) == len(belts) == 5
     assert STATIC.belt_motion(5) is None
+
+
+def test_a_cube_that_a_hand_moves_starts_as_one_that_nobody_moves_and_the_policy_is_told_the_same() -> None:
+    np.testing.assert_array_equal(STATIC_NUDGED.cube_start(5).position, STATIC.cube_start(5).position)
+    assert STATIC_NUDGED.instruction == STATIC.instruction
+    assert [task.name for task in TASKS.values() if task.hand_motion(5) is not None] == ["static_nudged"]
+
+
+def test_only_worlds_that_change_wait_for_the_queue() -> None:
+    steady = [name for name, task in TASKS.items() if not task.changes]
+    assert steady == ["static", "belt"]
 
 
 def test_a_cube_that_is_missed_passes_the_bin_without_touching_it() -> None:

@@ -41,6 +41,7 @@ def test_tasks_take_turns_scene_by_scene() -> None:
 def test_worlds_that_change_are_left_to_the_reactive_expert() -> None:
     assert plan_for(("static", "belt"), None, True).expert == "planned"
     assert plan_for(("static", "belt_nudged"), None, True).expert == "reactive"
+    assert plan_for(("static", "static_nudged"), None, True).expert == "reactive"
     assert plan_for(("belt",), "reactive", False) == RecordingPlan(("belt",), "reactive", False)
     with pytest.raises(RecordingError, match="--expert planned: cannot do belt_changing, which changes"):
         plan_for(("belt", "belt_changing"), "planned", True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from so101_sim.core.joints import HOME, JointRanges
 from so101_sim.core.judge import Judge, Moment, TaskVerdict
-from so101_sim.core.tasks import BELT_CHANGING, BELT_NUDGED, BELT_REVERSING, Task
+from so101_sim.core.tasks import BELT_CHANGING, BELT_NUDGED, BELT_REVERSING, STATIC_NUDGED, Task
 from so101_sim.expert.reactive import ReactiveExpert
 from so101_sim.world import scene
 from so101_training.policy.lockstep_arm import LockstepArm, Phases, lockstep_arm
@@ -42,12 +42,15 @@ def picks(arm: LockstepArm, expert: ReactiveExpert, task: Task, seed: int) -> bo
             return verdict is TaskVerdict.SUCCEEDED
 
 
-def test_it_picks_a_nudged_cube(arm: LockstepArm) -> None:
-    assert picks(arm, ReactiveExpert(MODEL), BELT_NUDGED, FIRST_SEED)
+@pytest.mark.parametrize("task", [BELT_NUDGED, STATIC_NUDGED], ids=lambda task: task.name)
+def test_it_picks_a_nudged_cube(arm: LockstepArm, task: Task) -> None:
+    assert picks(arm, ReactiveExpert(MODEL), task, FIRST_SEED)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("task", [BELT_CHANGING, BELT_NUDGED, BELT_REVERSING], ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    "task", [BELT_CHANGING, BELT_NUDGED, BELT_REVERSING, STATIC_NUDGED], ids=lambda task: task.name
+)
 def test_it_picks_every_cube_in_worlds_that_change(arm: LockstepArm, task: Task) -> None:
     expert = ReactiveExpert(MODEL)
     failed = [seed for seed in range(FIRST_SEED, FIRST_SEED + 10) if not picks(arm, expert, task, seed)]

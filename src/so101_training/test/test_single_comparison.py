@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from so101_training.policy.__main__ import main
-from so101_training.policy.single_comparison import ComparedCell, table_line, write_report
+from so101_training.policy.single_comparison import ComparedCell, median_s, table_line, write_report
 from so101_training.policy.virtual_correction import CameraHealth
-from so101_training.policy.virtual_episode import PolicyDelay
+from so101_training.policy.virtual_episode import Outcome, PolicyDelay
 
 CELL = ComparedCell(
     task="belt_nudged",
@@ -31,6 +31,12 @@ def test_the_line_of_the_table_says_what_was_run_and_how_sure_the_result_is(tmp_
     )
     write_report(tmp_path / "new" / "report.json", report)
     assert json.loads((tmp_path / "new" / "report.json").read_text()) == report
+
+
+def test_the_time_is_that_of_the_cubes_that_were_placed() -> None:
+    outcomes = [Outcome(0, True, 6.0), Outcome(1, False, 15.0), Outcome(2, True, 7.0), Outcome(3, True, 11.126)]
+    assert median_s(outcomes) == 7.0
+    assert median_s(outcomes[1:2]) is None
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 """What the control socket understands: `ping`, `stats`, scenes, `advance` and the faults.
 
 ping                      stats                     advance NS
-reset_scene TASK SEED     hold_scene TASK SEED      start_belt
+reset_scene TASK SEED     hold_scene TASK SEED      start_world
 fault servo_off ID        fault servo_on ID         fault stall ID             fault free ID
 fault status ID BITS      fault temperature ID C    fault voltage V            fault power_cycle
 fault corrupt PCT         fault drop PCT            fault late_ms MS           fault unplug SECONDS
 fault slip ID STEPS       fault clear
 
-`hold_scene` does what `reset_scene` does, with the belt at a stand until `start_belt`. The reply to a fault is the
-monotonic time at which it was there, ns.
+`hold_scene` does what `reset_scene` does, with belt and hand at a stand until `start_world`. The reply to a fault is
+the monotonic time at which it was there, ns.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class CommandError(SimulationError):
 class Host(Protocol):
     """What commands ask of the process as a whole."""
 
-    def reset_scene(self, task: str, seed: int, *, holds_belt: bool = False) -> None:
+    def reset_scene(self, task: str, seed: int, *, holds_world: bool = False) -> None:
         """Places the objects; SimulationError if that cannot be done."""
 
-    def start_belt(self) -> None:
-        """Begins the motion of a belt that is held."""
+    def start_world(self) -> None:
+        """Begins what a belt or a hand that is held does."""
 
     def advance(self, duration_ns: int) -> None:
         """Advances the physics; SimulationError if it follows the clock."""
@@ -61,9 +61,9 @@ class ControlCommands:
         self._commands: dict[str, tuple[str, Callable[[Sequence[str]], str | None]]] = {
             "ping": ("", lambda _: None),
             "stats": ("", lambda _: host.stats()),
-            "reset_scene": ("TASK SEED", lambda words: self._reset_scene(words, holds_belt=False)),
-            "hold_scene": ("TASK SEED", lambda words: self._reset_scene(words, holds_belt=True)),
-            "start_belt": ("", lambda _: host.start_belt()),
+            "reset_scene": ("TASK SEED", lambda words: self._reset_scene(words, holds_world=False)),
+            "hold_scene": ("TASK SEED", lambda words: self._reset_scene(words, holds_world=True)),
+            "start_world": ("", lambda _: host.start_world()),
             "advance": ("NS", self._advance),
             "fault": ("NAME ...", self._fault),
         }
@@ -92,8 +92,8 @@ class ControlCommands:
             return f"error: {error}"
         return f"ok {result}" if result else "ok"
 
-    def _reset_scene(self, words: Sequence[str], *, holds_belt: bool) -> None:
-        self._host.reset_scene(words[0], _integer(words[1], 0, 2**64 - 1), holds_belt=holds_belt)
+    def _reset_scene(self, words: Sequence[str], *, holds_world: bool) -> None:
+        self._host.reset_scene(words[0], _integer(words[1], 0, 2**64 - 1), holds_world=holds_world)
 
     def _advance(self, words: Sequence[str]) -> None:
         self._host.advance(_integer(words[0], 0, _LONGEST_ADVANCE_NS))

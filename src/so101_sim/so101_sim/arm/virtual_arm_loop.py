@@ -100,18 +100,18 @@ class VirtualArm:
         self._port.unplug()
         self._state.close()
 
-    def reset_scene(self, task: str, seed: int, *, holds_belt: bool = False) -> None:
-        """Places the objects of `task`; the arm stays where it is. holds_belt: its belt stands until `start_belt`."""
+    def reset_scene(self, task: str, seed: int, *, holds_world: bool = False) -> None:
+        """Places the objects of `task`; the arm stays. holds_world: belt and hand wait for `start_world`."""
         scene.place_objects(self._plant.model, self._plant.data, task, seed)
-        if holds_belt:
-            scene.hold_belt(self._plant.model, self._plant.data)
+        if holds_world:
+            scene.hold_world(self._plant.model, self._plant.data)
         self._scene_seed = seed
         self._scene_count += 1
         self._publish()
 
-    def start_belt(self) -> None:
-        """Begins the motion of a belt that is held."""
-        scene.start_belt(self._plant.data)
+    def start_world(self) -> None:
+        """Begins what a belt or a hand that is held does."""
+        scene.start_world(self._plant.data)
 
     def advance(self, duration_ns: int) -> None:
         """Runs that much virtual time; what is less than a step is kept for the next call."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from so101_sim.core import belt_motion
+from so101_sim.core import belt_motion, hand_motion
 from so101_sim.core.belt_motion import BeltMotion
+from so101_sim.core.hand_motion import HandMotion
 from so101_sim.errors import ArrayShapeError, TaskError
 
 CUBE_HALF_M = 0.0125
@@ -87,12 +88,16 @@ class Belt:
         return np.asarray(position + (np.clip(along, -longest, longest) - along) * self.direction)
 
 
+DrawHand = Callable[[int, NDArray[np.float64], tuple[float, float], tuple[float, float]], HandMotion]
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One task. The ranges are those of the cube's start: m and rad, drawn evenly.
 
     belt: what carries the cube from the start on, if anything does; x_m and y_m are then along and across it.
     draw_motion: how that belt runs in a scene, from the scene's seed and the belt's own speed, m/s.
+    draw_hand: how a hand moves the cube in a scene, from its seed, where the cube lies, and x_m and y_m.
     """
 
     name: str
@@ -103,11 +108,12 @@ class Task:
     yaw_rad: tuple[float, float]
     belt: Belt | None = None
     draw_motion: Callable[[int, float], BeltMotion] = belt_motion.steady
+    draw_hand: DrawHand | None = None
 
     @property
     def changes(self) -> bool:
-        """Whether the belt does what cannot be seen beforehand."""
-        return self.draw_motion is not belt_motion.steady
+        """Whether the belt or a hand does what cannot be seen beforehand."""
+        return self.draw_motion is not belt_motion.steady or self.draw_hand is not None
 
     def cube_start(self, seed: int) -> CubePose:
         """The cube's start pose; the same for the same seed, on every machine."""
@@ -121,6 +127,12 @@ class Task:
         """How the belt runs in the scene `seed`, the same on every machine; None without a belt."""
         return None if self.belt is None else self.draw_motion(seed, self.belt.speed_m_s)
 
+    def hand_motion(self, seed: int) -> HandMotion | None:
+        """How a hand moves the cube in the scene `seed`, the same on every machine; None without a hand."""
+        if self.draw_hand is None:
+            return None
+        return self.draw_hand(seed, self.cube_start(seed).position[:2], self.x_m, self.y_m)
+
 
 STATIC = Task(
     name="static",
@@ -129,6 +141,14 @@ STATIC = Task(
     x_m=(0.19, 0.27),
     y_m=(-0.03, 0.11),
     yaw_rad=(-0.35, 0.35),
+)
+
+# The policy of STATIC serves it as well.
+STATIC_NUDGED = replace(
+    STATIC,
+    name="static_nudged",
+    timeout_s=9.0,  # one reach: a policy that misses the moved cube and reaches again places it after 11 s
+    draw_hand=hand_motion.nudged,
 )
 
 CONVEYOR = Belt(
@@ -163,7 +183,9 @@ BELT_REVERSING = replace(
 # To learn from: what the others do, and a belt that stands still, but none that runs backwards.
 BELT_STOPPING = replace(BELT, name="belt_stopping", timeout_s=20.0, draw_motion=belt_motion.stopping)
 
-TASKS = {task.name: task for task in (STATIC, BELT, BELT_CHANGING, BELT_NUDGED, BELT_REVERSING, BELT_STOPPING)}
+TASKS = {
+    task.name: task for task in (STATIC, STATIC_NUDGED, BELT, BELT_CHANGING, BELT_NUDGED, BELT_REVERSING, BELT_STOPPING)
+}
 
 
 def task_named(name: str) -> Task:

@@ -93,7 +93,7 @@ class JudgeNode(Node):
             raise SimulationError(f"timeout = {request.timeout:g}: expected seconds, 0 = {task.timeout_s:g}")
         self._end(TaskVerdict.ABORTED, "another episode was requested")
         with VirtualArmClient(self._sim_dir) as arm:
-            arm.reset_scene(task.name, request.seed, holds_belt=task.changes)
+            arm.reset_scene(task.name, request.seed, holds_world=task.changes)
         self._task = task
         timeout_s = request.timeout or task.timeout_s
         held_until_s = time.monotonic() + _QUEUE_TIMEOUT_S if task.changes else None
@@ -109,13 +109,13 @@ class JudgeNode(Node):
 
     def _on_queue(self, status: QueueStatus) -> None:
         if self._episode is not None and self._episode.held_until_s is not None and status.state in _COMMANDING:
-            self._start_belt(self._episode)
+            self._start_world(self._episode)
 
-    def _start_belt(self, episode: _Episode) -> None:
+    def _start_world(self, episode: _Episode) -> None:
         """Begin what happens in the scene, and the time that it may take."""
         try:
             with VirtualArmClient(self._sim_dir) as arm:
-                arm.start_belt()
+                arm.start_world()
             judge = self._new_judge(episode.task, episode.timeout_s)
             self._episode = replace(episode, judge=judge, held_until_s=None)
         except SimulationError as error:
@@ -126,7 +126,7 @@ class JudgeNode(Node):
         if episode is not None and episode.held_until_s is not None:
             if time.monotonic() < episode.held_until_s:
                 return
-            self._start_belt(episode)
+            self._start_world(episode)
         moment = self._moment() if self._episode is not None else None
         if self._episode is not None and moment is not None:
             verdict, why = self._episode.judge.look(moment)

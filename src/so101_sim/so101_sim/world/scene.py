@@ -22,11 +22,9 @@ from so101_sim.core.camera_names import CAMERAS as CAMERAS
 from so101_sim.core.joints import HOME
 from so101_sim.core.tasks import BIN_CENTRE_M, BIN_HALF_M, CONVEYOR, CUBE_HALF_M, CubePose, task_named
 from so101_sim.errors import SceneError
-from so101_sim.world.belt_drive import CUBE_JOINT, PITCH_M, TRAVEL, USERDATA_LENGTH, place_belt
-from so101_sim.world.belt_drive import before_step as before_step
+from so101_sim.world import belt_drive, hand_drive
+from so101_sim.world.belt_drive import CUBE_JOINT, PITCH_M, TRAVEL
 from so101_sim.world.belt_drive import has_belt as has_belt
-from so101_sim.world.belt_drive import hold_belt as hold_belt
-from so101_sim.world.belt_drive import start_belt as start_belt
 
 IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480
 
@@ -55,7 +53,7 @@ def build_spec(*, timestep_s: float = 0.002, cache_dir: Path | None = None) -> m
     except ValueError as error:
         raise SceneError(f"{path}: {str(error).splitlines()[0]}; reinstall so101-nexus") from error
     spec.option.timestep = timestep_s
-    spec.nuserdata = USERDATA_LENGTH
+    spec.nuserdata = hand_drive.USERDATA_LENGTH
     _add_light(spec)
     _add_table(spec.worldbody)
     _add_bin(spec.worldbody)
@@ -90,10 +88,29 @@ def place_objects(model: mujoco.MjModel, data: mujoco.MjData, task: str, seed: i
     motion = asked.belt_motion(seed)
     if asked.belt is not None and motion is not None:
         data.qvel[velocity : velocity + 3] = motion.speed_at(0.0) * asked.belt.direction
-    place_belt(data, motion)
+    belt_drive.place_belt(data, motion)
+    hand_drive.place_hand(data, asked.hand_motion(seed))
     before_step(model, data)
     data.qacc_warmstart[velocity:] = 0.0  # so that the same seed gives the same motion
     mujoco.mj_forward(model, data)
+
+
+def before_step(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """To be called before each mj_step: drives what moves by itself, the belt and the hand."""
+    belt_drive.before_step(model, data)
+    hand_drive.before_step(model, data)
+
+
+def hold_world(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Lets what was just placed stand, belt, cube and hand, until `start_world`."""
+    belt_drive.hold_belt(model, data)
+    hand_drive.hold_hand(data)
+
+
+def start_world(data: mujoco.MjData) -> None:
+    """Begins now what belt and hand do."""
+    belt_drive.start_belt(data)
+    hand_drive.start_hand(data)
 
 
 def carrying_velocity(

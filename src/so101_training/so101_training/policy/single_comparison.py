@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import statistics
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,8 +86,15 @@ def run_cell(cell: ComparedCell, told: Callable[[Outcome], None]) -> dict[str, A
         "successes": counted.successes,
         "episodes": counted.episodes,
         "interval": list(counted.interval),
+        "median_s": median_s(outcomes),
         "failed_seeds": list(failed),
     }
+
+
+def median_s(outcomes: Sequence[Outcome]) -> float | None:
+    """Median time from the scene to a cube that rests in the bin, s, of the successes; None where there is none."""
+    placed_s = [outcome.duration_s for outcome in outcomes if outcome.succeeded]
+    return round(statistics.median(placed_s), 2) if placed_s else None
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
