@@ -65,7 +65,8 @@ def test_two_robots_on_one_listener_are_heard_in_their_own_namespaces_only(rig: 
 
 
 def test_a_new_connection_of_the_same_robot_replaces_the_old_which_waits_until_the_place_is_free(rig: Rig) -> None:
-    _server_end, first = rig.server(), rig.robot()
+    rig.server().wait_for("listens on port")
+    first = rig.robot()
     first.wait_for("is up")
     second = rig.robot()
     second.wait_for("is up")

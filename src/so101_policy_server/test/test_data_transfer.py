@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dds_robot import JOINTS, Robot, RunningServer
 from so101_msgs.msg import ActionChunk
-from so101_policy_server.inference import inference_thread
+from so101_policy_server.inference import frame_pixels
 
 
 class Scene:
@@ -47,13 +47,13 @@ def scene(examples, spy_policy) -> Iterator[Scene]:
 def test_image_bytes_arrive_identical_to_those_the_camera_sent(scene, examples, monkeypatch) -> None:
     """A 640 x 480 JPEG, larger than one datagram: hashed on both sides."""
     arrived = {}
-    decode = inference_thread.decode_image
+    decode = frame_pixels.decode_image
 
     def hashing(data, format, height, width):
         arrived[hashlib.sha256(data).hexdigest()] = (height, width)
         return decode(data, format, height, width)
 
-    monkeypatch.setattr(inference_thread, "decode_image", hashing)
+    monkeypatch.setattr(frame_pixels, "decode_image", hashing)
     request_id = scene.next_id()
     noise = np.random.default_rng(0).integers(0, 256, (2, 480, 640, 3), dtype=np.uint8)
     frames = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in noise]

@@ -174,8 +174,13 @@ def test_an_observation_that_the_policy_cannot_bear_fails_only_its_own_robot(fle
 def test_under_overload_no_robot_waits_more_than_one_batch_longer_than_another(fleet, examples) -> None:
     """Batches of two, and robot 0 asks three times as often as it is answered, always with an empty queue."""
 
+    served_in: dict[tuple[int, int], int] = {}  # robot and request -> number of its batch
+
     class Slow(CodedPolicy):
         def infer_batch(self, observations, leftovers):
+            for observation in observations:
+                robot, high, low = map(int, next(iter(observation.images.values()))[-1][0, 0])
+                served_in[robot, 256 * high + low] = len(self.batches) + 1
             time.sleep(0.02)
             return super().infer_batch(observations, leftovers)
 
@@ -193,10 +198,10 @@ def test_under_overload_no_robot_waits_more_than_one_batch_longer_than_another(f
 
     def polite(robot: int) -> None:
         for request_id in range(1, 31):
-            began = len(policy.batches)
             robots.ask(robot, request_id)
+            began = len(policy.batches)  # the batch that runs is among them
             statuses.append(robots.get(robot).status)
-            waits[robot].append(len(policy.batches) - began)
+            waits[robot].append(served_in[robot, request_id] - began)
         stop.set()
 
     threads = [threading.Thread(target=flood), *(threading.Thread(target=polite, args=(n,)) for n in (1, 2, 3))]
