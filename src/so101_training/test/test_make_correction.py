@@ -46,6 +46,14 @@ def test_it_writes_a_file_for_this_policy_and_a_blind_one(policy: ShownPolicy, t
     assert len(policy.shown) == computed, "the second time all chunks are there"
 
 
+def test_demonstrations_whose_arm_hardly_strays_are_told(policy: ShownPolicy, tmp_path: Path, capsys) -> None:
+    record(tmp_path / "dataset", episodes=40)  # 3 frames of each count
+    assert main(words(tmp_path, "--steps", "1")) == 0
+    assert float(read(tmp_path / "out" / "correction.npz").trained["strayed_rad"]) < 0.001
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(told) == 1 and "the arm strays 0.0000 rad" in told[0] and "docs/explanation/correction.md" in told[0]
+
+
 def test_a_correction_is_gone_on_with_only_for_the_same_policy(policy: ShownPolicy, tmp_path: Path, capsys) -> None:
     record(tmp_path / "dataset", episodes=1)
     assert main(words(tmp_path, "--steps", "1")) == 0

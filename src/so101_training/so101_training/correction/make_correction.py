@@ -48,6 +48,7 @@ def make_correction(options: argparse.Namespace) -> int:
     from so101_training.correction.fitting import FitRecipe
     from so101_training.correction.recorded_dataset import RecordedDataset
     from so101_training.correction.samples import GRIPPER_HIDDEN, GRIPPER_TOLD
+    from so101_training.correction.straying import strayed_rad, told_of_straying
 
     torch.set_num_threads(1)
     units, datasets = Units[options.units.upper()], [RecordedDataset(root) for root in options.dataset]
@@ -62,6 +63,9 @@ def make_correction(options: argparse.Namespace) -> int:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     folder = options.output.parent / CACHE_FOLDER
     episodes = _episodes(datasets, policy, fingerprint, folder, converter, recipe)
+    strayed = strayed_rad(episodes)
+    if told := told_of_straying(strayed):
+        _console.print(told, soft_wrap=True)
     noise = GRIPPER_TOLD if options.gripper == TOLD else GRIPPER_HIDDEN
     learning = replace(FitRecipe(), seed=options.seed, noise=noise, earlier_steps=options.earlier_steps)
     if begin is not None:
@@ -70,7 +74,10 @@ def make_correction(options: argparse.Namespace) -> int:
         learning = replace(learning, steps=options.steps)
     for sees, output in _outputs(options.output, options.blind):
         fitted = _fit(episodes, learning, sees, begin if sees else None)
-        about = _about(datasets, episodes, learning, fitted) | {"gripper": options.gripper}
+        about = _about(datasets, episodes, learning, fitted) | {
+            "gripper": options.gripper,
+            "strayed_rad": f"{strayed:.4f}",
+        }
         if begin is not None and sees:
             about["begun_with"] = f"{options.init.name}, {begin.trained.get('steps', '?')} steps"
         earlier = options.earlier_steps if sees else 0
