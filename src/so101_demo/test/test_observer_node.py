@@ -42,7 +42,6 @@ def test_the_report_says_what_was_published(peer, start, tmp_path: Path):
         peer.spin_until(lambda: False, 0.02)
 
     publish("episode", EpisodeEvent(event=EpisodeEvent.STARTED, task_name="static"))
-    work_for(0.1)
     request = ObservationRequest(session=1, request_id=1, positions=[0.0] * 6)
     frame = ObservationImage(camera="front", image=CompressedImage(format="jpeg", data=bytes(30_000)))
     publish("observation_request", request)
@@ -64,6 +63,7 @@ def test_the_report_says_what_was_published(peer, start, tmp_path: Path):
                 rejected_shape=1, rejected_foreign=1, duplicate=1, starved_ticks=tick, correction=[0.0, -0.1 * tick],
             ),
         )  # fmt: skip
+    work_for(0.1)  # the observer has long begun to count; its clock of this process ticks each 10 ms
     publish("episode", EpisodeEvent(event=EpisodeEvent.SUCCEEDED, task_name="static", duration=4.5))
     assert peer.spin_until(lambda: report.is_file(), 10.0), "no report after an episode's end"
 
