@@ -17,9 +17,9 @@ from so101_node.protocol import GRIPPER
 
 from so101_training.correction.samples import CorrectionEpisode
 
-HARDLY_RAD: Final = 0.014
-"""Between the 0.009 of demonstrations of `policy data --noise off`, whose correction did harm, and the 0.020 of the
-same tasks with noise (docs/explanation/correction.md). A real arm has play and friction besides, and strays by them."""
+HARDLY_RAD: Final = 0.011
+"""Between the 0.009 of demonstrations of `policy data --noise off`, whose correction did harm, and the 0.012 of the
+same with a quarter as many that carry noise (docs/explanation/correction.md). A real arm's play and friction add."""
 
 LAG_STEPS: Final = 10
 """A position is explained by so many commands before it: a servo follows within 0.1 to 0.2 s."""
