@@ -72,6 +72,15 @@ def test_frames_that_have_come_meanwhile_are_rehearsed_for_no_more(server, examp
     assert server.rehearsal_in_ns(31 * MS) is None
 
 
+def test_frames_that_came_before_their_rehearsal_do_not_have_the_next_one_made_twice(server, examples) -> None:
+    ask(server, examples, 0)
+    server.request(examples.request(2, received_ns=SPACING_NS, frame_wait_ns=30 * MS), SPACING_NS)
+    due_ns = 2 * SPACING_NS - BEFORE_NS
+    assert server.rehearsal_in_ns(due_ns) == 0
+    server.rehearses(due_ns)
+    assert server.rehearsal_in_ns(due_ns) is None
+
+
 def test_it_can_be_switched_off(examples) -> None:
     server = examples.ready_server(rehearse=False)
     ask(server, examples, 0, SPACING_NS)

@@ -64,7 +64,7 @@ class VirtualArmClient:
         self.command(f"{'hold' if holds_world else 'reset'}_scene {task} {seed}")
 
     def start_world(self) -> None:
-        """Begins the motion of a belt that is held."""
+        """Begins what a belt or a hand that is held does."""
         self.command("start_world")
 
     def advance(self, duration_ns: int) -> None:

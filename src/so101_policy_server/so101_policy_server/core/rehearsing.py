@@ -55,13 +55,20 @@ class Rehearsals:
             due_ns = self._due_ns(robot, now_ns)
             if due_ns is None or due_ns > now_ns or robot.asked_ns is None:
                 continue
-            if self._awaits_ns.pop(robot.name, None) is None:
+            if self._before_frames_ns(robot, now_ns) is not None:
+                del self._awaits_ns[robot.name]
+            else:
                 self._done_ns[robot.name] = robot.asked_ns
 
-    def _due_ns(self, robot: ServedRobot, now_ns: int) -> int | None:
+    def _before_frames_ns(self, robot: ServedRobot, now_ns: int) -> int | None:
+        """When the rehearsal before its last awaited frame is due; None when the frame has come, or none is awaited."""
         awaits_ns = self._awaits_ns.get(robot.name)
-        if awaits_ns is not None and now_ns <= awaits_ns + BEFORE_FRAMES_NS:
-            return awaits_ns
+        return awaits_ns if awaits_ns is not None and now_ns <= awaits_ns + BEFORE_FRAMES_NS else None
+
+    def _due_ns(self, robot: ServedRobot, now_ns: int) -> int | None:
+        before_frames_ns = self._before_frames_ns(robot, now_ns)
+        if before_frames_ns is not None:
+            return before_frames_ns
         next_ns = robot.next_request_ns
         if next_ns is None or robot.asked_ns is None or self._done_ns.get(robot.name) == robot.asked_ns:
             return None
