@@ -219,8 +219,7 @@ def test_an_inference_of_two_seconds_is_waited_out_and_its_past_rows_are_trimmed
 
         def spike() -> None:
             system.mood(delay_s=2.0)
-            since = time.monotonic_ns()
-            system.wait(lambda: system.watcher.requests.since(since), "a question")
+            system.next_question()
             time.sleep(0.2)
             system.mood()
 
@@ -249,8 +248,7 @@ def test_an_inference_that_never_returns_ends_the_server_for_its_respawn(system:
 
         def stick() -> int:
             system.mood(delay_s=3600)
-            since = time.monotonic_ns()
-            return system.wait(lambda: system.watcher.requests.since(since), "a question")[0][0]
+            return system.next_question()[0]
 
         case.run(
             system,

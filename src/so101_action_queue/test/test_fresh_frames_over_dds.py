@@ -11,7 +11,7 @@ from so101_msgs.msg import FrameTiming, ObservationRequest, QueueStatus
 from so101_node.timing.timers import create_timer
 from so101_node.topics import qos
 
-PERIOD_S = 1 / 30
+PERIOD_S = 0.031  # not that of the ticks, so that requests come at every phase of it
 LONGEST_S = 0.034
 NAMESPACE = "/fresh"
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from how_to_page import HowToPage, environment_with
 from pair_rig import PAIR_JOINTS
@@ -41,6 +42,7 @@ def test_the_pages_policy_swings_the_wrists_of_two_virtual_arms(log: Path) -> No
     try:
         assert peer.wait_for_state(DriverStatus.HOLD, WAIT_S), log.read_text()
         assert peer.names == PAIR_JOINTS
+        assert peer.wait(lambda: bool(np.isfinite(peer.positions).all()), WAIT_S), log.read_text()
         end_s = time.monotonic() + WAIT_S
         command = [sys.executable, "-m", "so101_doctor.call", start[2]]
         while subprocess.run(command, check=False, capture_output=True).returncode:

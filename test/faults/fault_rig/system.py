@@ -240,6 +240,16 @@ class System:
         for picture in self.pictures.iterdir():
             picture.unlink()
 
+    def next_question(self) -> tuple[int, ObservationRequest]:
+        """Wait for a request that is sent from now on, and not the second copy of an older one; when it came, ns."""
+        last = self.watcher.requests.newest
+        known = last.request_id if last is not None else 0
+        heard = self.watcher.requests.since
+        began_ns = time.monotonic_ns()
+        return self.wait(
+            lambda: next((pair for pair in heard(began_ns) if pair[1].request_id > known), None), "a question"
+        )
+
     def set_queue_parameter(self, parameter: Parameter) -> None:
         """Change a parameter of the running queue."""
         assert self.watcher.set_parameter("action_queue", parameter)
