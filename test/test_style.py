@@ -69,6 +69,14 @@ def test_timers_do_not_stop_with_the_clock_of_a_simulation() -> None:
     assert [str(path.relative_to(ROOT)) for path in offenders] == ["src/so101_node/so101_node/timing/timers.py"]
 
 
+def test_what_a_folder_of_tests_shares_ends_with_them() -> None:
+    """In a folder that is no package, pytest lets a fixture of that scope live until all tests are over."""
+    files = [path for pattern in ("src/*/test/**/conftest.py", "test/**/conftest.py") for path in ROOT.glob(pattern)]
+    shared = [path for path in files if 'scope="package"' in path.read_text()]
+    assert shared, "the fault rows share a running system"
+    assert [path for path in shared if not path.with_name("__init__.py").is_file()] == []
+
+
 def test_no_program_reads_a_cause_out_of_a_sentence() -> None:
     """Names of cameras and words of exceptions stand in sentences; a cause is compared by its name."""
     sentences = {"message", "cause", "reason", "text", "problem", "error", "failure"}

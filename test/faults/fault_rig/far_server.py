@@ -3,9 +3,8 @@
 
 from pathlib import Path
 
-from so101_bench.two_hosts.hosts import TwoHosts
-
 from fault_rig.system import System, config_file
+from so101_bench.two_hosts.hosts import TwoHosts
 
 ROBOT_NODES = ("so101_driver", "action_queue", "top")
 

@@ -3,10 +3,9 @@
 
 import time
 
-from so101_msgs.msg import PolicyStatus, QueueDecision
-
 from fault_rig.rows import Case
 from fault_rig.system import System
+from so101_msgs.msg import PolicyStatus, QueueDecision
 
 FIRST_CHUNK_S = 0.5
 ASKED_SHORTLY_BEFORE_NS = 60_000_000

@@ -16,15 +16,14 @@ from typing import Any, Self
 import cv2
 import numpy as np
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from fault_rig.motion import Bounds, MotionRecorder
+from fault_rig.processes import SystemProcess
+from fault_rig.watcher import Watcher
 from rclpy.parameter import Parameter
 from so101_launch_runner.domain import DomainLease
 from so101_msgs.msg import ActionChunk, DriverStatus, ObservationRequest, PolicyStatus, QueueStatus
 from so101_sim.core.joints import HOME
 from so101_sim.virtual_arm_client import VirtualArmClient, VirtualArmError
-
-from fault_rig.motion import Bounds, MotionRecorder
-from fault_rig.processes import SystemProcess
-from fault_rig.watcher import Watcher
 
 TICK_S = 1.0 / 30.0
 PATIENCE_S = 30.0
