@@ -10,6 +10,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import (
     InvalidParameterTypeException,
     InvalidParameterValueException,
+    ParameterNotDeclaredException,
     ParameterUninitializedException,
 )
 from rclpy.node import Node
@@ -19,7 +20,7 @@ from so101_node.parameters import files as parameter_files
 from so101_node.parameters import known_nodes
 from so101_node.parameters import overruled as overruled_values
 from so101_node.parameters import unknown as unknown_parameters
-from so101_node.parameters.fields import ParameterError, Rule, build, item_type
+from so101_node.parameters.fields import ParameterError, Rule, build, item_type, rules
 from so101_node.parameters.given import checked, plain
 
 _ROS_TYPES: dict[Any, Parameter.Type] = {
@@ -61,6 +62,8 @@ def declare[T](node: Node, cls: type[T], *, complete: bool = True) -> T:
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
         values[field.name] = declare_one(node, field.name, hints[field.name], default, field.metadata["rule"])
+    if complete:
+        node.add_pre_set_parameters_callback(lambda updates: [_admitted(node, cls, update) for update in updates])
     try:
         return build(cls, values)
     except ParameterError as error:  # a rule across parameters: where are they written?
@@ -115,6 +118,45 @@ def changed[T](cls: type[T], current: T, updates: Sequence[Parameter]) -> T:
         if update.name in values:
             values[update.name] = plain(hints[update.name], update.value)
     return build(cls, values)
+
+
+class _RefusedChangeError(ParameterNotDeclaredException):  # type: ignore[misc]
+    """The one error that rclpy's parameter services answer with its text; no other ends the node.
+
+    rclpy's own replies tell a wrong type without the parameter's name, and a wrong name not at all.
+    """
+
+    def __init__(self, line: str) -> None:
+        Exception.__init__(self, line)
+
+
+def _admitted(node: Node, cls: type[Any], update: Parameter) -> Parameter:
+    """Return one change at run time as the node takes it: a whole number serves as a float, as at start.
+
+    Parameters that are not of `cls` are left to rclpy. No other node's names are looked up: that imports, and an arm
+    may be moving.
+
+    Raises:
+        _RefusedChangeError: with one line, the same as at start.
+    """
+    name, rule, hints = update.name, rules(cls).get(update.name), get_type_hints(cls)
+    if not node.has_parameter(name):
+        near = unknown_parameters.nearest(name, node._parameters)
+        advice = f"did you mean {near}?" if near else f"{node.get_name()} has nothing like it"
+        raise _RefusedChangeError(f"unknown parameter {name}: {advice}")
+    if node.describe_parameter(name).read_only:
+        raise _RefusedChangeError(
+            f"parameter {name} cannot change while the node runs: set it in its parameter file, and start the node again"
+        )
+    if rule is None:
+        return update
+    if update.type_ is Parameter.Type.NOT_SET:
+        raise _RefusedChangeError(f"parameter {name} cannot be deleted")
+    try:
+        value = checked(hints[name], node.get_parameter(name).value, rule, name, update.value, "", "")
+    except ParameterError as error:
+        raise _RefusedChangeError(str(error)) from error
+    return Parameter(name, _ROS_TYPES[hints[name]], value)
 
 
 def declare_one(node: Node, name: str, hint: Any, default: Any, rule: Rule) -> Any:
