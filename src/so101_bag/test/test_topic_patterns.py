@@ -2,7 +2,6 @@
 """Which topics a pattern means, here and in the `ros2 bag record` command for the same."""
 
 import re
-
 from typing import Any
 
 import pytest

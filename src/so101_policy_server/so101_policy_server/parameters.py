@@ -28,7 +28,9 @@ class ServerParameters:
         LEROBOT,
         "library that loads the policy: lerobot, or the name of an installed entry point of the group so101.policies",
     )
-    policy_type: str = parameter("", "LeRobot policy type the checkpoint must have; empty = whatever it has", longest=64)
+    policy_type: str = parameter(
+        "", "LeRobot policy type the checkpoint must have; empty = whatever it has", longest=64
+    )
     policy_device: str = parameter("cpu", "where the policy runs: cpu, cuda, cuda:N or mps")
     actions_per_chunk: int = parameter(
         50, "rows of a chunk for robots that do not say; at most the policy's horizon", lower=10, upper=100
@@ -103,7 +105,10 @@ class ServerParameters:
         "degrees", "what the policy was trained on (LeRobot's use_degrees)", choices=("degrees", "normalized")
     )
     joint_names: tuple[str, ...] = parameter(
-        JOINT_NAMES, "joints in the order of the policy's state and action, which checkpoints do not tell", longest=64, most=32
+        JOINT_NAMES,
+        "joints in the order of the policy's state and action, which checkpoints do not tell",
+        longest=64,
+        most=32,
     )
     cameras: tuple[str, ...] = parameter(
         (), "camera names for the policy's images, in order; empty = the names in the checkpoint", longest=64, most=16

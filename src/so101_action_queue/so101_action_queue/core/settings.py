@@ -37,9 +37,7 @@ class QueueSettings:
     units: str = parameter(
         "degrees", "units of the policy's joint values (LeRobot's use_degrees)", choices=("degrees", "normalized")
     )
-    task: str = parameter(
-        "", "language instruction; a change requests a chunk at once", read_only=False, longest=1024
-    )
+    task: str = parameter("", "language instruction; a change requests a chunk at once", read_only=False, longest=1024)
     policy_type: str = parameter("", "LeRobot policy type; empty = as the checkpoint says", longest=64)
     pretrained_name_or_path: str = parameter(
         "",

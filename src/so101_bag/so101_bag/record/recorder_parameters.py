@@ -48,7 +48,9 @@ class RecorderParameters:
         lower=0.1,
         upper=1.0,
     )
-    discovery_period_s: float = parameter(0.25, "look for new topics this often, s; at most duration_s, where that is given", lower=0.05, upper=5.0)
+    discovery_period_s: float = parameter(
+        0.25, "look for new topics this often, s; at most duration_s, where that is given", lower=0.05, upper=5.0
+    )
     duration_s: float = parameter(0.0, "stop after this long, s; 0 = only when told to", lower=0.0)
     niceness: int = parameter(
         10, "niceness of the thread that writes; those that receive keep theirs", lower=0, upper=19

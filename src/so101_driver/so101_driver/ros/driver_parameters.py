@@ -109,7 +109,10 @@ class DriverParameters:
         _MAX_ACCELERATION, "acceleration limit of goals, rad/s^2", lower=1.0, upper=5000.0
     )
     hold_deceleration_rad_s2: float = parameter(
-        40.0, "deceleration of goals on entering HOLD, rad/s^2; never above max_joint_acceleration_rad_s2", lower=1.0, upper=1000.0
+        40.0,
+        "deceleration of goals on entering HOLD, rad/s^2; never above max_joint_acceleration_rad_s2",
+        lower=1.0,
+        upper=1000.0,
     )
     limit_margin_rad: float = parameter(
         0.0, "margin at both ends of the calibrated range that commands cannot enter, rad", lower=0.0, upper=0.5
@@ -140,7 +143,10 @@ class DriverParameters:
         False, "latch when the gripper reports overload, which holding an object can cause"
     )
     reply_timeout_s: float = parameter(
-        0.005, "time without a reply after which a servo counts as silent, s; below command_timeout_s", lower=0.001, upper=0.1
+        0.005,
+        "time without a reply after which a servo counts as silent, s; below command_timeout_s",
+        lower=0.001,
+        upper=0.1,
     )
     tick_priority: int = precedence.tick_priority()
     thread_priority: int = precedence.thread_priority()

@@ -2,7 +2,6 @@
 """Declaring a parameter dataclass on a node, with the values in force checked as a whole."""
 
 import dataclasses
-import re
 from collections.abc import Collection, Sequence
 from typing import Any, get_type_hints
 
@@ -21,7 +20,7 @@ from so101_node.parameters import known_nodes
 from so101_node.parameters import overruled as overruled_values
 from so101_node.parameters import unknown as unknown_parameters
 from so101_node.parameters.fields import ParameterError, Rule, build, item_type, rules
-from so101_node.parameters.given import checked, plain
+from so101_node.parameters.given import built, checked, plain
 
 _ROS_TYPES: dict[Any, Parameter.Type] = {
     bool: Parameter.Type.BOOL,
@@ -64,13 +63,8 @@ def declare[T](node: Node, cls: type[T], *, complete: bool = True) -> T:
         values[field.name] = declare_one(node, field.name, hints[field.name], default, field.metadata["rule"])
     if complete:
         node.add_pre_set_parameters_callback(lambda updates: [_admitted(node, cls, update) for update in updates])
-    try:
-        return build(cls, values)
-    except ParameterError as error:  # a rule across parameters: where are they written?
-        named = re.findall(r"\w+", str(error))
-        places = {name: _place(node, name) for name in values if name in named}
-        told = [f"{name}{place}" for name, place in places.items() if place]
-        raise ParameterError(f"{error}; given: {', '.join(told)}" if told else str(error)) from error
+    places = {name: _place(node, name) for name in values}
+    return built(cls, values, {name: place for name, place in places.items() if place})
 
 
 def _place(node: Node, name: str) -> str:
@@ -146,7 +140,7 @@ def _admitted(node: Node, cls: type[Any], update: Parameter) -> Parameter:
         raise _RefusedChangeError(f"unknown parameter {name}: {advice}")
     if node.describe_parameter(name).read_only:
         raise _RefusedChangeError(
-            f"parameter {name} cannot change while the node runs: set it in its parameter file, and start the node again"
+            f"parameter {name} cannot change while the node runs: set it in its file, and restart the node"
         )
     if rule is None:
         return update
