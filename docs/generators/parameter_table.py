@@ -55,8 +55,7 @@ def table(node: str, parameters: type[Any]) -> str:
         hint = hints[field.name]
         item = item_type(hint)
         kind = hint.__name__ if item is None else f"list[{item.__name__}]"
-        bounded = bool(rule.choices) or rule.lower is not None or rule.upper is not None
-        accepts = ", ".join(map(_code, rule.choices)) if rule.choices else rule.accepted() if bounded else ""
+        accepts = ", ".join(map(_code, rule.choices)) if rule.choices else rule.accepted() if rule.is_bounded else ""
         meaning = rule.description + ("" if rule.read_only else " (*live*)")
         lines.append(f"| `{field.name}` | {kind} | {_code(default)} | {accepts} | {_text(meaning)} |")
     return "\n".join(lines) + "\n"

@@ -64,7 +64,19 @@ def test_an_unknown_aggregation_is_refused_with_the_list_of_known_ones() -> None
         ({"joint_names": ["a", "a"]}, "each joint once"),
         ({"cameras": ["front", "front"]}, "each camera once"),
         ({"rename_from": ["a"], "rename_to": []}, "rename_to"),
-        ({"task": "x" * 1025}, "1024"),
+        ({"rename_from": ["a", "a"], "rename_to": ["b", "c"]}, "each key once"),
+        ({"rename_to": ["b", "b"], "rename_from": ["a", "c"]}, "each key once"),
+        ({"busy_timeout_s": 1.0, "request_timeout_s": 2.0}, "at least request_timeout_s (2)"),
+        ({"request_timeout_s": 60.0}, "busy_timeout_s = 30: must be at least request_timeout_s (60)"),
+        ({"request_spacing_steps": 50, "max_requests_in_flight": 2}, "must be below actions_per_chunk (50)"),
+        ({"actions_per_chunk": 10, "max_requests_in_flight": 2, "request_spacing_steps": 10}, "actions_per_chunk (10)"),
+        ({"task": "x" * 1025}, "1025 characters, at most 1024 fit a message"),
+        ({"pretrained_name_or_path": "x" * 1025}, "1025 characters, at most 1024 fit a message"),
+        ({"policy_type": "x" * 65}, "65 characters, at most 64 fit a message"),
+        ({"joint_names": [f"joint_{number}" for number in range(33)]}, "33 entries, at most 32 fit a message"),
+        ({"cameras": [f"camera_{number}" for number in range(17)]}, "17 entries, at most 16 fit a message"),
+        ({"rename_from": ["x" * 129], "rename_to": ["a"]}, "129 characters, at most 128 fit a message"),
+        ({"servers": ["x" * 65]}, "65 characters, at most 64 fit a message"),
     ],
 )
 def test_bad_values_are_refused_by_name_in_one_line(values: dict[str, Any], named: str) -> None:
@@ -73,6 +85,21 @@ def test_bad_values_are_refused_by_name_in_one_line(values: dict[str, Any], name
     assert named in str(error.value)
     assert next(iter(values)) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"busy_timeout_s": 2.0, "request_timeout_s": 2.0},
+        {"request_spacing_steps": 100},  # counts only with several requests in flight
+        {"request_policy": "adaptive", "min_replan_steps": 100, "margin_steps": 50},  # never more than half a chunk
+        {"max_action_age_s": 0.2},  # the policy's chunk may be shorter than actions_per_chunk
+        {"correction_largest_change_rad": 0.3, "correction_largest_delta_rad": 0.2},  # from -0.15 to 0.15 in a tick
+        {"hedge": True, "servers": ["only"]},  # nobody to hedge with, yet
+    ],
+)
+def test_what_is_odd_but_does_no_harm_is_accepted(values: dict[str, Any]) -> None:
+    build(QueueParameters, values)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)

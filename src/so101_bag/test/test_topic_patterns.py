@@ -2,6 +2,7 @@
 """Which topics a pattern means, here and in the `ros2 bag record` command for the same."""
 
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -51,3 +52,17 @@ def test_the_shipped_file_names_the_topics_that_are_the_default():
 def test_a_pattern_that_can_match_nothing_is_refused(pattern):
     with pytest.raises(ParameterError, match=r"parameter topics: .* is not a topic name"):
         build(RecorderParameters, {"topics": [pattern]})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"topics": []}, r"topics = \[\]: exclude = \[''\] leaves nothing to record"),
+        ({"topics": ["action_chunk"], "exclude": ["action_chunk"]}, r"exclude = \['action_chunk'\] leaves nothing"),
+        ({"duration_s": 1.0, "discovery_period_s": 5.0}, r"duration_s = 1: must be at least discovery_period_s \(5\)"),
+    ],
+)
+def test_a_recorder_that_would_record_nothing_is_refused(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        build(RecorderParameters, values)
+    build(RecorderParameters, {"duration_s": 0.0, "discovery_period_s": 5.0})  # until it is told to stop

@@ -133,6 +133,7 @@ def test_a_topic_that_never_comes_is_told_with_those_there_are_and_either_kind_o
         ({"image_topic": "usb_cam/image/compressed"}, "leave /compressed out"),
         ({"source": "/camera/color/image_raw"}, "must be CAMERA=TOPIC such as wrist=/camera/color/image_raw"),
         ({"source": "wrist=/color", "image_topic": "/depth"}, "leave those two empty"),
+        ({"source": "wrist=/color/compressed", "image_transport": "raw"}, "contradicts image_transport = 'raw'"),
         ({"image_topic": "usb cam"}, "must be a topic"),
         ({"image_transport": "theora"}, "compressed, raw"),
     ],

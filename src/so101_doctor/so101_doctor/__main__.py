@@ -21,6 +21,7 @@ _PARTS = ("robot", "server", "network")
 # By part: what brings the packages that it needs.
 _REMEDIES = {
     "machine": "./so101 build; with ROS from apt: . /opt/ros/jazzy/setup.bash",
+    "config": "./so101 build; with ROS from apt: . /opt/ros/jazzy/setup.bash",
     "robot": "./so101 setup robot; with ROS from apt: rosdep and pip as in docs/how-to/deployment.md",
     "server": "./so101 setup server; with ROS from apt: rosdep and pip as in docs/how-to/deployment.md",
     "network": "./so101 build; with ROS from apt: colcon build && . install/setup.bash",
@@ -72,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         type=Path,
-        help="YAML file of the deployment: port and calibration of the arm, units, task and cameras of the policy",
+        help="YAML file of the deployment: what its nodes would refuse; port and calibration of the arm, units, task "
+        "and cameras of the policy",
     )
     parser.add_argument("--peer", default="", help="address of the other computer")
     parser.add_argument(
@@ -91,6 +93,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
     # Each half needs other packages: what is not checked is not imported.
+    def config() -> Checks:
+        from so101_doctor.config_sections import check_config
+
+        if options.config is not None:
+            serves = "server" in chosen and importlib.util.find_spec("so101_policy_server") is not None
+            looked_at = {"so101_driver"} if "robot" in chosen else set()
+            yield from check_config(
+                options.config, looked_at | ({"policy_server", "action_queue"} if serves else set())
+            )
+
     def machine() -> Checks:
         from so101_doctor.machine import check_machine
 
@@ -125,8 +137,8 @@ def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
             yield from check_link(options.link, options.link_keys)
         yield from check_network(options.peer, options.listen, shell, trusted_network=options.trusted_network)
 
-    parts = {"machine": machine, "robot": robot, "server": server, "network": network}
-    chosen = parts if options.part is None else ("machine", options.part)
+    parts = {"machine": machine, "config": config, "robot": robot, "server": server, "network": network}
+    chosen = tuple(parts) if options.part is None else ("machine", "config", options.part)
     return [partial(check.or_missing, Part(name), _REMEDIES[name], parts[name]) for name in chosen]
 
 

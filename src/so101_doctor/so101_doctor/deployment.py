@@ -71,7 +71,7 @@ def read_deployment(file: Path | None) -> Deployment:
         queue = None if of_queue is None else cast(Queue, parameters_of(of_queue, file, queues[0]))
         cameras = {section.node_name: _values(file, section) for section in sections if _is_of_a_camera(section)}
     except (ParameterFileError, ParameterError) as error:
-        place = "" if str(file) in str(error) else f"{file}: "  # a rule across parameters names none
+        place = "" if str(file) in str(error) else f"{file}: "  # a rule that names none of those given
         raise DeploymentError(f"--config: {place}{error}") from error
     sizes = {
         name: (values["height"], values["width"])

@@ -28,8 +28,26 @@ def test_the_config_file_names_every_parameter_with_its_default() -> None:
         ({"command_timeout_s": 0.03}, "command_timeout_s"),  # shorter than a control tick
         ({"max_joint_speed_rad_s": [0.0] * 6}, "max_joint_speed_rad_s"),
         ({"shadow": True, "release_on_exit": True}, "contradicts shadow"),
+        ({"warn_temperature_c": 70.0}, r"warn_temperature_c = 70: must be at most max_temperature_c \(65\)"),
+        ({"max_temperature_c": 50.0}, r"warn_temperature_c = 55: must be at most max_temperature_c \(50\)"),
+        ({"reply_timeout_s": 0.1}, r"reply_timeout_s = 0.1: must be below command_timeout_s \(0.1\)"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(change: dict[str, object], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
         build(DriverParameters, {**dataclasses.asdict(DriverParameters()), **change})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"warn_temperature_c": 65.0},  # equal: it warns in the moment before it latches
+        {"reply_timeout_s": 0.099},
+        {"park_speed_rad_s": 3.0, "max_joint_speed_rad_s": [0.5] * 6},  # parks at 0.5, as its description says
+        {"hold_deceleration_rad_s2": 100.0, "max_joint_acceleration_rad_s2": [50.0] * 6},  # brakes at 50, likewise
+        {"tick_priority": 0, "thread_priority": 5},  # neither is taken, likewise
+        {"shadow": True, "hold_limit_s": 10.0},  # nothing to park
+    ],
+)
+def test_what_is_odd_but_does_no_harm_is_accepted(change: dict[str, object]) -> None:
+    build(DriverParameters, {**dataclasses.asdict(DriverParameters()), **change})

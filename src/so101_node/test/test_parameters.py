@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import rclpy
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from so101_node.parameters import ParameterError, build, parameter, pick
@@ -19,6 +20,8 @@ class Example:
     cameras: list[str] = parameter([], "camera names")
     ranges: list[float] = parameter([0.5], "thresholds", lower=0.0, upper=1.0)
     on: bool = parameter(False, "switch")
+    name: str = parameter("", "what it is called", longest=5)
+    keys: list[str] = parameter([], "few short words", longest=3, most=2)
 
     def validate(self) -> None:
         if self.mode == "b" and self.rows > 60:
@@ -71,6 +74,9 @@ def test_overrides_win_and_a_whole_number_serves_as_a_float(node_with) -> None:
         ({"mode": "c"}, ("mode", "c", "a, b")),
         ({"ranges": [0.5, 1.5]}, ("ranges", "1.5", "0 to 1")),
         ({"mode": "b", "rows": 70}, ("rows", "70", "60")),
+        ({"name": "abcdef"}, ("name = 'abcdef", "6 characters, at most 5")),
+        ({"keys": ["a", "b", "c"]}, ("keys", "3 entries, at most 2")),
+        ({"keys": ["a", "long"]}, ("keys = 'long", "4 characters, at most 3")),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_key_value_and_what_is_accepted(node_with, overrides, words) -> None:
@@ -79,6 +85,25 @@ def test_a_bad_value_is_one_line_that_names_key_value_and_what_is_accepted(node_
     line = str(caught.value)
     assert "\n" not in line
     assert all(word in line for word in words), line
+
+
+def test_a_change_at_run_time_is_judged_as_at_start_and_by_name(node_with) -> None:
+    """rclpy's own replies name neither the parameter of a wrong type nor one that the node does not have."""
+    node = node_with()
+    declare(node, Example)
+    assert node.set_parameters([Parameter("fps", value=20)])[0].successful
+    assert node.get_parameter("fps").value == 20.0
+    for name, value, said in (
+        ("fps", "fast", "parameter fps = 'fast': expected a number"),
+        ("fps", 61.0, "parameter fps = 61.0: must be 10 to 60"),
+        ("fps", None, "parameter fps cannot be deleted"),
+        ("rows", 20, "parameter rows cannot change while the node runs"),
+        ("fsp", 20.0, r"unknown parameter fsp: did you mean fps\?"),
+        ("entirely", 20.0, "unknown parameter entirely: example has nothing like it"),
+    ):
+        with pytest.raises(ParameterNotDeclaredException, match=f"^{said}"):
+            node.set_parameters([Parameter(name, value=value)])
+    assert node.get_parameter("fps").value == 20.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,20 +22,26 @@ class ServerParameters:
         "",
         "checkpoint folder, run folder or hub id; empty = a robot names one; what another policy_library takes is told "
         "by its package",
+        longest=1024,
     )
     policy_library: str = parameter(
         LEROBOT,
         "library that loads the policy: lerobot, or the name of an installed entry point of the group so101.policies",
     )
-    policy_type: str = parameter("", "LeRobot policy type the checkpoint must have; empty = whatever it has")
+    policy_type: str = parameter(
+        "", "LeRobot policy type the checkpoint must have; empty = whatever it has", longest=64
+    )
     policy_device: str = parameter("cpu", "where the policy runs: cpu, cuda, cuda:N or mps")
     actions_per_chunk: int = parameter(
         50, "rows of a chunk for robots that do not say; at most the policy's horizon", lower=10, upper=100
     )
     fps: float = parameter(30.0, "rate the policy was trained at, Hz; robots must run at it", lower=10.0, upper=60.0)
-    task: str = parameter("", "language instruction for requests that bring none")
+    task: str = parameter("", "language instruction for requests that bring none", longest=1024)
     inference_latency: float = parameter(
-        0.033, "target for the policy's own time, s; warned about when exceeded, never slept", lower=0.0, upper=10.0
+        0.033,
+        "target for the policy's own time, s; warned about when exceeded, never slept; at most inference_timeout_s",
+        lower=0.0,
+        upper=10.0,
     )
     obs_queue_timeout: float = parameter(
         1.0, "how long a request waits for its camera frames, s", lower=0.05, upper=10.0
@@ -99,10 +105,13 @@ class ServerParameters:
         "degrees", "what the policy was trained on (LeRobot's use_degrees)", choices=("degrees", "normalized")
     )
     joint_names: tuple[str, ...] = parameter(
-        JOINT_NAMES, "joints in the order of the policy's state and action, which checkpoints do not tell"
+        JOINT_NAMES,
+        "joints in the order of the policy's state and action, which checkpoints do not tell",
+        longest=64,
+        most=32,
     )
     cameras: tuple[str, ...] = parameter(
-        (), "camera names for the policy's images, in order; empty = the names in the checkpoint"
+        (), "camera names for the policy's images, in order; empty = the names in the checkpoint", longest=64, most=16
     )
     rename_from: tuple[str, ...] = parameter(
         (), "observation keys as the robots call them, such as observation.images.front"
@@ -182,7 +191,7 @@ class ServerParameters:
             raise ParameterError(
                 f"rename_from = {shown(self.rename_from)}: must have as many keys as rename_to ({len(self.rename_to)})"
             )
-        for name in ("joint_names", "cameras", "robots", "rename_from"):
+        for name in ("joint_names", "cameras", "robots", "rename_from", "rename_to"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ParameterError(f"{name} = {shown(values)}: must not have a name twice")
@@ -200,6 +209,11 @@ class ServerParameters:
             raise ParameterError(
                 f"min_inference_s = {self.min_inference_s:g}: must be below inference_timeout_s "
                 f"({self.inference_timeout_s:g})"
+            )
+        if self.inference_latency > self.inference_timeout_s:
+            raise ParameterError(
+                f"inference_latency = {self.inference_latency:g}: must be at most inference_timeout_s "
+                f"({self.inference_timeout_s:g}), after which the server ends"
             )
 
     @property

@@ -66,6 +66,14 @@ def test_the_core_gets_every_parameter() -> None:
         ({"replicas": 2, "policy_device": "cuda:1"}, "policy_device = 'cuda:1': must be cpu or cuda where replicas"),
         ({"replicas": 2, "ray_address": "auto"}, "ray_address = 'auto': must be host:port"),
         ({"min_inference_s": 20.0}, "min_inference_s = 20: must be below inference_timeout_s"),
+        (
+            {"inference_latency": 1.0, "inference_timeout_s": 0.5},
+            r"inference_latency = 1: must be at most inference_timeout_s \(0.5\)",
+        ),
+        ({"rename_from": ["a", "b"], "rename_to": ["c", "c"]}, r"rename_to = \['c', 'c'\]: must not have a name twice"),
+        ({"task": "x" * 1025}, "parameter task = 'xxx.*: 1025 characters, at most 1024 fit a message"),
+        ({"joint_names": [f"joint_{number}" for number in range(33)]}, "joint_names: 33 entries, at most 32"),
+        ({"cameras": ["x" * 65]}, "cameras = 'xxx.*: 65 characters, at most 64 fit a message"),
     ],
 )
 def test_what_is_not_accepted_names_key_value_and_remedy(values, reason: str) -> None:

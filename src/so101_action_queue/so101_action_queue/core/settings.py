@@ -25,21 +25,26 @@ class QueueSettings:
     """Parameters of the action queue. Those that are not read-only may change while the arm moves."""
 
     # what the policy is told (PolicySpec)
-    joint_names: tuple[str, ...] = parameter(JOINT_NAMES, "joints, in the order of the policy's state and action")
+    joint_names: tuple[str, ...] = parameter(
+        JOINT_NAMES, "joints, in the order of the policy's state and action", longest=64, most=32
+    )
     cameras: tuple[str, ...] = parameter(
         (),
         "the robot's cameras, of which the policy gets those it reads; empty = all that publish <camera>/observation",
+        longest=64,
+        most=16,
     )
     units: str = parameter(
         "degrees", "units of the policy's joint values (LeRobot's use_degrees)", choices=("degrees", "normalized")
     )
-    task: str = parameter("", "language instruction; a change requests a chunk at once", read_only=False)
-    policy_type: str = parameter("", "LeRobot policy type; empty = as the checkpoint says")
+    task: str = parameter("", "language instruction; a change requests a chunk at once", read_only=False, longest=1024)
+    policy_type: str = parameter("", "LeRobot policy type; empty = as the checkpoint says", longest=64)
     pretrained_name_or_path: str = parameter(
         "",
         "checkpoint folder, run folder or hub id; empty = the server's own. A server with max_policies_mb goes on with "
         "the present policy until another one is ready; else the arm holds while that is loaded",
         read_only=False,
+        longest=1024,
     )
     policy_device: str = parameter(
         "", "device of the policy; empty = the server's own", choices=("", "cuda", "cpu", "mps")
@@ -48,10 +53,16 @@ class QueueSettings:
         50, "rows wanted in each chunk; at most the policy's horizon", lower=10, upper=100
     )
     fps: float = parameter(30.0, "control rate, Hz", lower=10.0, upper=60.0)
-    rename_from: tuple[str, ...] = parameter((), "observation keys as the robot calls them (LeRobot's rename_map)")
-    rename_to: tuple[str, ...] = parameter((), "observation keys as the policy calls them, one for each in rename_from")
+    rename_from: tuple[str, ...] = parameter(
+        (), "observation keys as the robot calls them (LeRobot's rename_map)", longest=128, most=32
+    )
+    rename_to: tuple[str, ...] = parameter(
+        (), "observation keys as the policy calls them, one for each in rename_from", longest=128, most=32
+    )
     # which server
-    servers: tuple[str, ...] = parameter((), "names of the policy servers to obey, the preferred first; empty = any")
+    servers: tuple[str, ...] = parameter(
+        (), "names of the policy servers to obey, the preferred first; empty = any", longest=64
+    )
     hedge: bool = parameter(
         False,
         "where no chunk came within the p95 of the round trips, the next ready server that serves the same policy gets "
@@ -110,7 +121,7 @@ class QueueSettings:
     request_spacing_steps: int = parameter(
         5,
         "max_requests_in_flight above 1: a request every so many steps, and ticks without a row, while fewer are under "
-        "way",
+        "way; below actions_per_chunk",
         lower=1,
         upper=100,
         read_only=False,
@@ -125,7 +136,8 @@ class QueueSettings:
     )
     busy_timeout_s: float = parameter(
         30.0,
-        "a request is repeated after this long though the server says that it works on it, s",
+        "a request is repeated after this long though the server says that it works on it, s; at least "
+        "request_timeout_s",
         lower=1.0,
         upper=600.0,
         read_only=False,
@@ -223,14 +235,31 @@ class QueueSettings:
         joints, cameras = list(self.joint_names), list(self.cameras)
         if not joints or len(set(joints)) != len(joints):
             raise ParameterError(f"parameter joint_names = {joints}: must name each joint once")
-        if len(joints) > 32:
-            raise ParameterError(f"parameter joint_names: {len(joints)} joints, at most 32 fit a message")
-        if len(set(cameras)) != len(cameras) or len(cameras) > 16:
-            raise ParameterError(f"parameter cameras = {cameras}: must name each camera once, at most 16")
+        if len(set(cameras)) != len(cameras):
+            raise ParameterError(f"parameter cameras = {cameras}: must name each camera once")
         if len(self.rename_from) != len(self.rename_to):
             raise ParameterError(
                 f"parameter rename_to = {list(self.rename_to)}: must have one key for each of rename_from "
                 f"{list(self.rename_from)}"
             )
-        if len(self.task) > 1024:
-            raise ParameterError(f"parameter task: {len(self.task)} characters, at most 1024 fit a message")
+        for name in ("rename_from", "rename_to"):
+            keys = list(getattr(self, name))
+            if len(set(keys)) != len(keys):
+                raise ParameterError(f"parameter {name} = {keys}: must have each key once, the last would win")
+        self._check_repetition()
+        self._check_spacing()
+
+    def _check_repetition(self) -> None:
+        if self.busy_timeout_s < self.request_timeout_s:
+            raise ParameterError(
+                f"parameter busy_timeout_s = {self.busy_timeout_s:g}: must be at least request_timeout_s "
+                f"({self.request_timeout_s:g}): a server at work would get less time than a silent one"
+            )
+
+    def _check_spacing(self) -> None:
+        """A chunk has at most `actions_per_chunk` rows; the plan would run dry before each request."""
+        if self.max_requests_in_flight > 1 and self.request_spacing_steps >= self.actions_per_chunk:
+            raise ParameterError(
+                f"parameter request_spacing_steps = {self.request_spacing_steps}: must be below actions_per_chunk "
+                f"({self.actions_per_chunk}) where max_requests_in_flight is above 1"
+            )

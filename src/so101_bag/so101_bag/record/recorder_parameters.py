@@ -48,19 +48,28 @@ class RecorderParameters:
         lower=0.1,
         upper=1.0,
     )
-    discovery_period_s: float = parameter(0.25, "look for new topics this often, s", lower=0.05, upper=5.0)
+    discovery_period_s: float = parameter(
+        0.25, "look for new topics this often, s; at most duration_s, where that is given", lower=0.05, upper=5.0
+    )
     duration_s: float = parameter(0.0, "stop after this long, s; 0 = only when told to", lower=0.0)
     niceness: int = parameter(
         10, "niceness of the thread that writes; those that receive keep theirs", lower=0, upper=19
     )
 
     def validate(self) -> None:
-        """Check the patterns."""
+        """Check the patterns, and that something is recorded."""
         for pattern in [*self.topics, *(item for item in self.exclude if item)]:
             if not pattern or any(part != "*" and not part.replace("_", "").isalnum() for part in _parts(pattern)):
                 raise ParameterError(
                     f"parameter topics: {pattern!r} is not a topic name, in which * may stand for one whole part"
                 )
+        if not set(self.topics) - set(self.exclude):
+            raise ParameterError(f"parameter topics = {self.topics}: exclude = {self.exclude} leaves nothing to record")
+        if 0 < self.duration_s < self.discovery_period_s:
+            raise ParameterError(
+                f"parameter duration_s = {self.duration_s:g}: must be at least discovery_period_s "
+                f"({self.discovery_period_s:g}), or topics are not found before the end"
+            )
 
 
 def _parts(pattern: str) -> list[str]:

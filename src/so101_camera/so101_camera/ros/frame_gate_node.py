@@ -87,6 +87,10 @@ class FrameGateParameters:
             raise ParameterError(
                 f"parameter source = {self.source!r}: says camera_name and image_topic too; leave those two empty"
             )
+        if self.source.endswith(_COMPRESSED) and self.image_transport == "raw":
+            raise ParameterError(
+                f"parameter source = {self.source!r}: contradicts image_transport = 'raw'; leave image_transport out"
+            )
         check_camera_name(self.camera_name)
         if self.image_topic and not re.fullmatch(_TOPIC, self.image_topic):
             raise ParameterError(f"parameter image_topic = {self.image_topic!r}: must be a topic such as camera/image")

@@ -27,5 +27,5 @@ def driver_parameters(path: Path, node: str = NODE) -> DriverParameters:
             raise ConfigFileError(f"{path}: no section is for {node} ({found}); name the node with --node")
         return parameters_of(DriverParameters, path, node)
     except (ParameterFileError, ParameterError) as error:
-        place = "" if str(path) in str(error) else f"{path}: "  # a rule across parameters names none
+        place = "" if str(path) in str(error) else f"{path}: "  # a rule that names none of those given
         raise ConfigFileError(f"{place}{error}") from error

@@ -109,7 +109,10 @@ class DriverParameters:
         _MAX_ACCELERATION, "acceleration limit of goals, rad/s^2", lower=1.0, upper=5000.0
     )
     hold_deceleration_rad_s2: float = parameter(
-        40.0, "deceleration of goals on entering HOLD, rad/s^2", lower=1.0, upper=1000.0
+        40.0,
+        "deceleration of goals on entering HOLD, rad/s^2; never above max_joint_acceleration_rad_s2",
+        lower=1.0,
+        upper=1000.0,
     )
     limit_margin_rad: float = parameter(
         0.0, "margin at both ends of the calibrated range that commands cannot enter, rad", lower=0.0, upper=0.5
@@ -130,14 +133,20 @@ class DriverParameters:
         upper=80.0,
     )
     warn_temperature_c: float = parameter(
-        55.0, "temperature from which the driver warns in /diagnostics and the log, deg C", lower=30.0, upper=80.0
+        55.0,
+        "temperature from which the driver warns in /diagnostics and the log, deg C; at most max_temperature_c",
+        lower=30.0,
+        upper=80.0,
     )
     min_voltage_v: float = parameter(4.0, "supply voltage below which the driver latches, V", lower=0.0, upper=14.0)
     gripper_overload_latches: bool = parameter(
         False, "latch when the gripper reports overload, which holding an object can cause"
     )
     reply_timeout_s: float = parameter(
-        0.005, "time without a reply after which a servo counts as silent, s", lower=0.001, upper=0.1
+        0.005,
+        "time without a reply after which a servo counts as silent, s; below command_timeout_s",
+        lower=0.001,
+        upper=0.1,
     )
     tick_priority: int = precedence.tick_priority()
     thread_priority: int = precedence.thread_priority()
@@ -151,6 +160,16 @@ class DriverParameters:
                 raise ParameterError(f"{name} = {values}: expected {JOINTS} numbers, for {', '.join(JOINT_NAMES)}")
         if self.release_on_exit and self.shadow:
             raise ParameterError("release_on_exit = true: contradicts shadow = true, which writes nothing")
+        if self.warn_temperature_c > self.max_temperature_c:
+            raise ParameterError(
+                f"warn_temperature_c = {self.warn_temperature_c:g}: must be at most max_temperature_c "
+                f"({self.max_temperature_c:g}), above which the driver latches"
+            )
+        if self.reply_timeout_s >= self.command_timeout_s:
+            raise ParameterError(
+                f"reply_timeout_s = {self.reply_timeout_s:g}: must be below command_timeout_s "
+                f"({self.command_timeout_s:g}): one silent servo would keep the arm from holding in time"
+            )
 
 
 def gains_of(p: DriverParameters) -> Gains:

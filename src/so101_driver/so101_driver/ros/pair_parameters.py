@@ -35,7 +35,10 @@ class DriverPairParameters:
         upper=0.5,
     )
     max_skew_s: float = parameter(
-        0.05, "joint_states of the two arms further apart than this are not put together, s", lower=0.01, upper=0.5
+        0.05,
+        "joint_states of the two arms further apart than this are not put together, s; at most arm_silent_s",
+        lower=0.01,
+        upper=0.5,
     )
     thread_priority: int = precedence.thread_priority()
     niceness: int = precedence.niceness(-10)
@@ -45,3 +48,8 @@ class DriverPairParameters:
         arms = list(self.arms)
         if len(arms) != 2 or arms[0] == arms[1] or not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", arm) for arm in arms):
             raise ParameterError(f"arms = {arms}: expected two different names of letters, digits and _")
+        if self.max_skew_s > self.arm_silent_s:
+            raise ParameterError(
+                f"max_skew_s = {self.max_skew_s:g}: must be at most arm_silent_s ({self.arm_silent_s:g}), after which "
+                "an arm counts as silent"
+            )

@@ -2,7 +2,6 @@
 """Declaring a parameter dataclass on a node, with the values in force checked as a whole."""
 
 import dataclasses
-import re
 from collections.abc import Collection, Sequence
 from typing import Any, get_type_hints
 
@@ -10,6 +9,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import (
     InvalidParameterTypeException,
     InvalidParameterValueException,
+    ParameterNotDeclaredException,
     ParameterUninitializedException,
 )
 from rclpy.node import Node
@@ -19,8 +19,8 @@ from so101_node.parameters import files as parameter_files
 from so101_node.parameters import known_nodes
 from so101_node.parameters import overruled as overruled_values
 from so101_node.parameters import unknown as unknown_parameters
-from so101_node.parameters.fields import ParameterError, Rule, build, item_type
-from so101_node.parameters.given import checked, plain
+from so101_node.parameters.fields import ParameterError, Rule, build, item_type, rules
+from so101_node.parameters.given import built, checked, plain
 
 _ROS_TYPES: dict[Any, Parameter.Type] = {
     bool: Parameter.Type.BOOL,
@@ -61,13 +61,10 @@ def declare[T](node: Node, cls: type[T], *, complete: bool = True) -> T:
         factory = field.default_factory
         default = field.default if factory is dataclasses.MISSING else factory()
         values[field.name] = declare_one(node, field.name, hints[field.name], default, field.metadata["rule"])
-    try:
-        return build(cls, values)
-    except ParameterError as error:  # a rule across parameters: where are they written?
-        named = re.findall(r"\w+", str(error))
-        places = {name: _place(node, name) for name in values if name in named}
-        told = [f"{name}{place}" for name, place in places.items() if place]
-        raise ParameterError(f"{error}; given: {', '.join(told)}" if told else str(error)) from error
+    if complete:
+        node.add_pre_set_parameters_callback(lambda updates: [_admitted(node, cls, update) for update in updates])
+    places = {name: _place(node, name) for name in values}
+    return built(cls, values, {name: place for name, place in places.items() if place})
 
 
 def _place(node: Node, name: str) -> str:
@@ -115,6 +112,45 @@ def changed[T](cls: type[T], current: T, updates: Sequence[Parameter]) -> T:
         if update.name in values:
             values[update.name] = plain(hints[update.name], update.value)
     return build(cls, values)
+
+
+class _RefusedChangeError(ParameterNotDeclaredException):  # type: ignore[misc]
+    """The one error that rclpy's parameter services answer with its text; no other ends the node.
+
+    rclpy's own replies tell a wrong type without the parameter's name, and a wrong name not at all.
+    """
+
+    def __init__(self, line: str) -> None:
+        Exception.__init__(self, line)
+
+
+def _admitted(node: Node, cls: type[Any], update: Parameter) -> Parameter:
+    """Return one change at run time as the node takes it: a whole number serves as a float, as at start.
+
+    Parameters that are not of `cls` are left to rclpy. No other node's names are looked up: that imports, and an arm
+    may be moving.
+
+    Raises:
+        _RefusedChangeError: with one line, the same as at start.
+    """
+    name, rule, hints = update.name, rules(cls).get(update.name), get_type_hints(cls)
+    if not node.has_parameter(name):
+        near = unknown_parameters.nearest(name, node._parameters)
+        advice = f"did you mean {near}?" if near else f"{node.get_name()} has nothing like it"
+        raise _RefusedChangeError(f"unknown parameter {name}: {advice}")
+    if node.describe_parameter(name).read_only:
+        raise _RefusedChangeError(
+            f"parameter {name} cannot change while the node runs: set it in its file, and restart the node"
+        )
+    if rule is None:
+        return update
+    if update.type_ is Parameter.Type.NOT_SET:
+        raise _RefusedChangeError(f"parameter {name} cannot be deleted")
+    try:
+        value = checked(hints[name], node.get_parameter(name).value, rule, name, update.value, "", "")
+    except ParameterError as error:
+        raise _RefusedChangeError(str(error)) from error
+    return Parameter(name, _ROS_TYPES[hints[name]], value)
 
 
 def declare_one(node: Node, name: str, hint: Any, default: Any, rule: Rule) -> Any:

@@ -25,13 +25,23 @@ def shown(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rule:
-    """What a parameter accepts. `lower` and `upper` are inclusive and hold for each element of a list."""
+    """What a parameter accepts. `lower` and `upper` are inclusive; all but `most` hold for each element of a list.
+
+    `longest` is in characters, `most` the number of elements: what the messages have room for.
+    """
 
     description: str
     lower: float | None = None
     upper: float | None = None
     choices: tuple[Any, ...] = ()
     read_only: bool = True
+    longest: int | None = None
+    most: int | None = None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it accepts less than any value of its type."""
+        return bool(self.choices) or {self.lower, self.upper, self.longest, self.most} != {None}
 
     def accepted(self) -> str:
         """Return in words what the parameter accepts."""
@@ -41,11 +51,21 @@ class Rule:
             return f"{self.lower:g} to {self.upper:g}"
         if self.lower is not None:
             return f"{self.lower:g} or more"
-        return f"{self.upper:g} or less" if self.upper is not None else "any value of its type"
+        if self.upper is not None:
+            return f"{self.upper:g} or less"
+        sizes = ((self.most, "entries"), (self.longest, "characters"))
+        told = " of ".join(f"{size} {unit}" for size, unit in sizes if size is not None)
+        return f"at most {told}" if told else "any value of its type"
 
     def check(self, name: str, value: Any, place: str = "") -> None:
         """Raise ParameterError when `value`, or an element of it, is not accepted; `place`: where it is written."""
-        for element in value if isinstance(value, (list, tuple)) else (value,):
+        many = isinstance(value, (list, tuple))
+        if many and self.most is not None and len(value) > self.most:
+            raise ParameterError(f"parameter {name}{place}: {len(value)} entries, at most {self.most} fit a message")
+        for element in value if many else (value,):
+            if self.longest is not None and len(element) > self.longest:
+                size = f"{len(element)} characters, at most {self.longest} fit a message"
+                raise ParameterError(f"parameter {name} = '{element[:20]}...'{place}: {size}")
             bad = bool(self.choices) and element not in self.choices
             if isinstance(element, (int, float)) and not isinstance(element, bool):
                 bad = bad or not math.isfinite(element)
@@ -65,9 +85,11 @@ def parameter(
     upper: float | None = None,
     choices: Sequence[Any] = (),
     read_only: bool = True,
+    longest: int | None = None,
+    most: int | None = None,
 ) -> Any:
     """Return a dataclass field that carries a parameter's default, description with unit, and range."""
-    metadata = {"rule": Rule(description, lower, upper, tuple(choices), read_only)}
+    metadata = {"rule": Rule(description, lower, upper, tuple(choices), read_only, longest, most)}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

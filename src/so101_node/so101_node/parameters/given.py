@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values as they were given: checked against a parameter's type and rule, and told with the place they come from."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, get_origin, get_type_hints
 
 from so101_node.parameters import type_advice
@@ -17,13 +18,28 @@ def from_file[T](cls: type[T], sections: Sequence[tuple[Section, dict[str, Any]]
     """
     hints, accepted, default = get_type_hints(cls), rules(cls), cls()
     values: dict[str, Any] = {}
+    places: dict[str, str] = {}
     for section, given in sections:
         for name in given.keys() & accepted.keys():
             place, written = f" ({section.place(name)})", section.values.get(name, "")
             example = getattr(default, name)
             value = checked(hints[name], example, accepted[name], name, given[name], place, written)
-            values[name] = plain(hints[name], value)
-    return build(cls, values)
+            values[name], places[name] = plain(hints[name], value), place
+    return built(cls, values, {name: places[name] for name in hints if name in places})
+
+
+def built[T](cls: type[T], values: dict[str, Any], places: Mapping[str, str]) -> T:
+    """Return the dataclass, checked as a whole; `places`: where the values were given, of those that were.
+
+    Raises:
+        ParameterError: naming the places of the parameters that it names.
+    """
+    try:
+        return build(cls, values)
+    except ParameterError as error:
+        named = re.findall(r"\w+", str(error))
+        told = [f"{name}{place}" for name, place in places.items() if name in named]
+        raise ParameterError(f"{error}; given: {', '.join(told)}" if told else str(error)) from error
 
 
 def checked(hint: Any, default: Any, rule: Rule, name: str, value: Any, place: str, written: str) -> Any:
