@@ -19,6 +19,7 @@ PAIRS = {
     DOCS / "zh/ssh-tunnel.md": DOCS / "how-to/ssh-tunnel.md",
     DOCS / "zh/recording.md": DOCS / "how-to/recording.md",
     DOCS / "zh/install.md": DOCS / "how-to/install.md",
+    DOCS / "zh/viewing.md": DOCS / "how-to/viewing.md",
     ROOT / "README.zh-CN.md": ROOT / "README.md",
 }
 every_pair = pytest.mark.parametrize(
@@ -90,6 +91,7 @@ def test_the_guarantees_are_the_same() -> None:
         ("zh/ssh-tunnel.md", "how-to/ssh-tunnel.md"),
         ("zh/recording.md", "how-to/recording.md"),
         ("zh/install.md", "how-to/install.md"),
+        ("zh/viewing.md", "how-to/viewing.md"),
     ],
 )
 def test_tables_have_the_same_figures_row_by_row(chinese: str, english: str) -> None:
