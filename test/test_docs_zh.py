@@ -20,6 +20,7 @@ PAIRS = {
     DOCS / "zh/recording.md": DOCS / "how-to/recording.md",
     DOCS / "zh/install.md": DOCS / "how-to/install.md",
     DOCS / "zh/viewing.md": DOCS / "how-to/viewing.md",
+    DOCS / "zh/tuning.md": DOCS / "how-to/tuning.md",
     ROOT / "README.zh-CN.md": ROOT / "README.md",
 }
 every_pair = pytest.mark.parametrize(
@@ -92,6 +93,7 @@ def test_the_guarantees_are_the_same() -> None:
         ("zh/recording.md", "how-to/recording.md"),
         ("zh/install.md", "how-to/install.md"),
         ("zh/viewing.md", "how-to/viewing.md"),
+        ("zh/tuning.md", "how-to/tuning.md"),
     ],
 )
 def test_tables_have_the_same_figures_row_by_row(chinese: str, english: str) -> None:
