@@ -70,7 +70,9 @@ def test_the_robots_image_has_what_driver_and_recorder_import_beyond_rosdep() ->
     assert set(pinned(ROOT / "docker" / "Dockerfile.robot")) >= {"av", "feetech-servo-sdk", "mcap", "zstandard"}
 
 
-@pytest.mark.parametrize("path", ["docker/Dockerfile.robot", "docs/how-to/deployment.md", "requirements/system_ros.txt"])
+@pytest.mark.parametrize(
+    "path", ["docker/Dockerfile.robot", "docs/how-to/deployment.md", "requirements/system_ros.txt"]
+)
 def test_versions_for_pip_are_those_of_the_tests(path: str) -> None:
     tested = pinned(ROOT / "requirements" / "constraints.txt")
     found = pinned(ROOT / path)
