@@ -70,11 +70,17 @@ def test_the_robots_image_has_what_driver_and_recorder_import_beyond_rosdep() ->
     assert set(pinned(ROOT / "docker" / "Dockerfile.robot")) >= {"av", "feetech-servo-sdk", "mcap", "zstandard"}
 
 
-@pytest.mark.parametrize("path", ["docker/Dockerfile.robot", "docs/how-to/deployment.md"])
+@pytest.mark.parametrize(
+    "path", ["docker/Dockerfile.robot", "docs/how-to/deployment.md", "requirements/system_ros.txt"]
+)
 def test_versions_for_pip_are_those_of_the_tests(path: str) -> None:
     tested = pinned(ROOT / "requirements" / "constraints.txt")
     found = pinned(ROOT / path)
     assert found and found == {name: tested[name] for name in found}
+
+
+def test_the_robot_on_apts_ros_gets_from_pip_what_the_page_has_a_person_type() -> None:
+    assert pinned(ROOT / "requirements" / "system_ros.txt") == pinned(ROOT / "docs" / "how-to" / "deployment.md")
 
 
 def test_the_services_stop_gently_and_name_files_that_exist() -> None:

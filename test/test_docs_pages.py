@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from docs_pages import DOCS, ROOT, TOP, prose
-from markdown.extensions.toc import slugify
+from markdown.extensions.toc import slugify_unicode
 
 ROWS = [
     line.split("|")[-2].strip()
@@ -118,4 +118,4 @@ def test_each_page_that_code_and_files_name_is_there(folder: str) -> None:
 def anchors(page: Path) -> frozenset[str]:
     """The anchors of a page's headings, as the site and the public hosts make them."""
     titles = [text.lstrip("# ") for _, text in prose(page) if text.startswith("#")]
-    return frozenset(slugify(title, "-") for title in titles)
+    return frozenset(slugify_unicode(title, "-") for title in titles)

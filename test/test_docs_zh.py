@@ -18,6 +18,9 @@ PAIRS = {
     DOCS / "zh/server-anywhere.md": DOCS / "how-to/server-anywhere.md",
     DOCS / "zh/ssh-tunnel.md": DOCS / "how-to/ssh-tunnel.md",
     DOCS / "zh/recording.md": DOCS / "how-to/recording.md",
+    DOCS / "zh/install.md": DOCS / "how-to/install.md",
+    DOCS / "zh/viewing.md": DOCS / "how-to/viewing.md",
+    DOCS / "zh/tuning.md": DOCS / "how-to/tuning.md",
     ROOT / "README.zh-CN.md": ROOT / "README.md",
 }
 every_pair = pytest.mark.parametrize(
@@ -88,6 +91,9 @@ def test_the_guarantees_are_the_same() -> None:
         ("zh/server-anywhere.md", "how-to/server-anywhere.md"),
         ("zh/ssh-tunnel.md", "how-to/ssh-tunnel.md"),
         ("zh/recording.md", "how-to/recording.md"),
+        ("zh/install.md", "how-to/install.md"),
+        ("zh/viewing.md", "how-to/viewing.md"),
+        ("zh/tuning.md", "how-to/tuning.md"),
     ],
 )
 def test_tables_have_the_same_figures_row_by_row(chinese: str, english: str) -> None:
