@@ -42,9 +42,9 @@ def say(text: str) -> None:
     print(f"so101: [{time.monotonic() - _STARTED:5.1f} s] {text}", file=sys.stderr, flush=True)
 
 
-def complain(text: str) -> None:
-    """Print one line about something that went wrong."""
-    print(f"so101: {text}", file=sys.stderr, flush=True)
+def complain(text: str, verb: str = "") -> None:
+    """Print one line about something that went wrong, with `verb` as each verb begins its own."""
+    print(f"so101 {verb}: {text}" if verb else f"so101: {text}", file=sys.stderr, flush=True)
 
 
 def run_shown(

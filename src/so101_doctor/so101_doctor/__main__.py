@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path, within
 
 from so101_doctor import check, environment
 from so101_doctor.check import Check, Checks, Light, Part
@@ -54,7 +54,7 @@ def _examine(options: argparse.Namespace) -> int:
         try:
             check.write_report(done, options.report)
         except OSError as error:
-            print(f"so101 doctor: error: --report {options.report}: {error.strerror}", file=sys.stderr)
+            print(f"so101 doctor: --report {options.report}: {error.strerror}", file=sys.stderr)
             return 1
     return 1 if red else 0
 
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", default="", help="policy folder, run folder or hub id to check")
     parser.add_argument(
         "--config",
-        type=Path,
+        type=path,
         help="YAML file of the deployment: port and calibration of the arm, units, task and cameras of the policy",
     )
     parser.add_argument("--peer", default="", help="address of the other computer")
@@ -83,9 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--link", default="", metavar="HOST:PORT", help="check the path to the server's link at this address"
     )
-    parser.add_argument("--link-keys", type=Path, metavar="DIR", help="with --link: folder of this robot's keys")
-    parser.add_argument("--listen", type=float, default=3.0, metavar="S", help="how long to listen for nodes, s")
-    parser.add_argument("--report", type=Path, help="write the checks there, as JSON")
+    parser.add_argument("--link-keys", type=path, metavar="DIR", help="with --link: folder of this robot's keys")
+    parser.add_argument("--listen", type=within(0, 3600, "s"), default=3.0, metavar="S", help="how long to listen for nodes, s")
+    parser.add_argument("--report", type=path, help="write the checks there, as JSON")
     return parser
 
 

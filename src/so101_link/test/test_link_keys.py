@@ -29,7 +29,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that a refused command ends with."""
     assert main(arguments) == 1
     out, errors = capsys.readouterr()
-    assert out == "" and errors.startswith("so101 link: error: ") and errors.count("\n") == 1
+    assert out == "" and errors.startswith("so101 link: ") and errors.count("\n") == 1
     return errors
 
 

@@ -103,6 +103,6 @@ def test_what_does_not_fit_is_one_line_by_name(
     record(tmp_path / "dataset", episodes=1)
     assert main(words(tmp_path, *more)) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("policy correction: ")
+    assert said.startswith("so101 policy correction: ")
     assert message in said
     assert not (tmp_path / "out" / "correction.npz").exists()
