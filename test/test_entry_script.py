@@ -79,9 +79,7 @@ def complaint(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
     """The one line a failed command ends with; never a traceback."""
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    lines = [
-        line for line in done.stderr.splitlines() if line.startswith("so101") and not line.startswith("so101: [")
-    ]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("so101") and not line.startswith("so101: [")]
     assert len(lines) == 1, done.stderr
     return lines[0]
 
@@ -135,7 +133,12 @@ def with_page(workspace: Path) -> Path:
     ],
 )
 def test_a_help_comes_before_anything_is_installed(
-    with_page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, first: str, has: str
+    with_page: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    first: str,
+    has: str,
 ) -> None:
     """In a fresh clone `./so101 demo --help` installed for a minute and a half first."""
     (with_page / "launch").mkdir()

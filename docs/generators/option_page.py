@@ -25,9 +25,9 @@ _COLUMNS = "100"
 
 HEADER = """# Command line
 
-Written by `./so101 ros python docs/generators/option_page.py` from the verbs' own parsers; a test keeps it current. `./so101 VERB --help`
-prints the same. `./so101 setup`, `build`, `test`, `launch` and `ros` have a line each in `./so101 help`; the arguments of a launch file are
-shown by `./so101 launch FILE --show-args`.
+Written by `./so101 ros python docs/generators/option_page.py` from the verbs' own parsers; a test keeps it current.
+`./so101 VERB --help` prints the same. `./so101 setup`, `build`, `test`, `launch` and `ros` have a line each in `./so101
+help`; the arguments of a launch file are shown by `./so101 launch FILE --show-args`.
 
 | Exit code | Meaning |
 |---|---|

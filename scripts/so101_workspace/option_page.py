@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The help of a verb before there is anything that could print it: from the page of the docs, which a test keeps current."""
+"""The help of a verb before anything could print it: from the page of the docs, which a test keeps current."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .layout import Layout
 
 
 def help_of(layout: Layout, words: list[str]) -> str:
-    """Return the help of the verb, or of its part, that the words of a command line name; "" where the page has none."""
+    """Return the help of the verb, or of its part, that these words name; "" where the page has none."""
     try:
         lines = layout.option_page.read_text(encoding="utf-8").splitlines()
     except OSError:  # a workspace without docs, as in a container

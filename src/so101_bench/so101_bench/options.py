@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of the bench."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +102,10 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
         "--frame-size", choices=("camera", "policy"), default="camera", help="frame_size of our queue (default camera)"
     )
     lerobot.add_argument(
-        "--actions-per-chunk", type=whole(10, 100), default=50, help="rows of a chunk on both sides, 10 to 100 (default 50)"
+        "--actions-per-chunk",
+        type=whole(10, 100),
+        default=50,
+        help="rows of a chunk on both sides, 10 to 100 (default 50)",
     )
     lerobot.add_argument(
         "--link",

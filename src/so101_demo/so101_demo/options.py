@@ -69,11 +69,19 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
     )
     parser.add_argument("--checkpoint", type=path, help="policy folder; default: the one that ships with the demo")
     parser.add_argument("--episodes", type=whole(1, 100_000), default=5, help="episodes to run (default 5)")
-    parser.add_argument("--seed", type=whole(0, 2**63 - 1), help="where the cube lies in each episode; default: fresh ones")
-    parser.add_argument("--policy-delay", type=within(0, 10, "s"), default=0.0, help="least time of an inference, s")
-    parser.add_argument("--wire-delay", type=within(0, 10, "s"), default=0.0, help="how long each chunk travels to the robot, s")
     parser.add_argument(
-        "--in-flight", type=whole(1, MOST_IN_FLIGHT), default=1, metavar="N", help="requests under way at once, at most (default 1)"
+        "--seed", type=whole(0, 2**63 - 1), help="where the cube lies in each episode; default: fresh ones"
+    )
+    parser.add_argument("--policy-delay", type=within(0, 10, "s"), default=0.0, help="least time of an inference, s")
+    parser.add_argument(
+        "--wire-delay", type=within(0, 10, "s"), default=0.0, help="how long each chunk travels to the robot, s"
+    )
+    parser.add_argument(
+        "--in-flight",
+        type=whole(1, MOST_IN_FLIGHT),
+        default=1,
+        metavar="N",
+        help="requests under way at once, at most (default 1)",
     )
     parser.add_argument(
         "--correction",
@@ -99,7 +107,9 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
     parser.add_argument("--report", type=path, help="write the report of the run there, as JSON")
     parser.add_argument("--record", type=path, metavar="DIR", help="record the run there as a rosbag2 bag")
     view = parser.add_mutually_exclusive_group()
-    view.add_argument("--port", type=whole(1, 65534), help="serve the browser view there; default: from 9090, none if --headless")
+    view.add_argument(
+        "--port", type=whole(1, 65534), help="serve the browser view there; default: from 9090, none if --headless"
+    )
     view.add_argument("--no-view", action="store_true", help="serve no browser view")
     film = parser.add_mutually_exclusive_group()
     film.add_argument(
@@ -153,9 +163,6 @@ def _bag_obstacle(folder: Path) -> str:
     if folder.is_dir():
         return "it is not empty: name another folder" if any(folder.iterdir()) else ""
     return "it is a file: name a folder" if folder.exists() else obstacle(folder)
-
-
-
 
 
 def _cut(text: str) -> tuple[float, float]:

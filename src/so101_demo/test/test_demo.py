@@ -301,8 +301,11 @@ def test_a_node_that_dies_is_named_with_its_last_lines(run):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--checkpoint", "nowhere"], "so101 demo: --checkpoint nowhere: no such folder; expected a LeRobot policy folder"),
-        (["--episodes", "many"], "argument --episodes: many: must be a whole number from 1 on"),
+        (
+            ["--checkpoint", "nowhere"],
+            "so101 demo: --checkpoint nowhere: no such folder; expected a LeRobot policy folder",
+        ),
+        (["--episodes", "many"], "argument --episodes: many: must be 1 to 100000, a whole number"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line_before_anything_starts(run, arguments, line):

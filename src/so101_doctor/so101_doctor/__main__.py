@@ -13,11 +13,18 @@ from pathlib import Path
 
 from rich.console import Console
 from so101_node.one_line_parser import OneLineParser, path, within
+from so101_node.writable import obstacle
 
 from so101_doctor import check, environment
 from so101_doctor.check import Check, Checks, Light, Part
 
+LISTEN_S = 3.0
 _PARTS = ("robot", "server", "network")
+_OF_ONE_PART = {
+    "robot": ("port", "robot_id", "calibration_dir"),
+    "server": ("checkpoint",),
+    "network": ("peer", "trusted_network", "link", "link_keys", "listen"),
+}
 # By part: what brings the packages that it needs.
 _REMEDIES = {
     "machine": "./so101 build; with ROS from apt: . /opt/ros/jazzy/setup.bash",
@@ -34,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if bool(options.link) != (options.link_keys is not None):
         parser.error("--link HOST:PORT and --link-keys DIR go together")
+    for owner, names in _OF_ONE_PART.items():
+        for name in names if options.part not in (None, owner) else ():
+            if getattr(options, name) not in (None, "", False):
+                parser.error(f"--{name.replace('_', '-')} goes with `doctor {owner}`, not with `doctor {options.part}`")
+    if options.report is not None and (reason := obstacle(options.report)):
+        parser.error(f"--report {options.report}: cannot be written ({reason})")
     try:
         return _examine(options)
     except KeyboardInterrupt:
@@ -84,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
         "--link", default="", metavar="HOST:PORT", help="check the path to the server's link at this address"
     )
     parser.add_argument("--link-keys", type=path, metavar="DIR", help="with --link: folder of this robot's keys")
-    parser.add_argument("--listen", type=within(0, 3600, "s"), default=3.0, metavar="S", help="how long to listen for nodes, s")
+    parser.add_argument(
+        "--listen", type=within(0, 3600, "s"), metavar="S", help=f"how long to listen for nodes, s ({LISTEN_S:g})"
+    )
     parser.add_argument("--report", type=path, help="write the checks there, as JSON")
     return parser
 
@@ -123,7 +138,12 @@ def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
             from so101_doctor.link import check_link
 
             yield from check_link(options.link, options.link_keys)
-        yield from check_network(options.peer, options.listen, shell, trusted_network=options.trusted_network)
+        yield from check_network(
+            options.peer,
+            LISTEN_S if options.listen is None else options.listen,
+            shell,
+            trusted_network=options.trusted_network,
+        )
 
     parts = {"machine": machine, "robot": robot, "server": server, "network": network}
     chosen = parts if options.part is None else ("machine", options.part)

@@ -117,7 +117,9 @@ def _listed(present: Sequence[str]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="so101 call", description=__doc__)
     parser.add_argument("service", nargs="?", help="such as start, so101_driver/park; without: list them")
-    parser.add_argument("--wait", type=within(0, 3600, "s"), default=5.0, metavar="S", help="how long to look for it, s")
+    parser.add_argument(
+        "--wait", type=within(0, 3600, "s"), default=5.0, metavar="S", help="how long to look for it, s"
+    )
     return parser
 
 

@@ -22,7 +22,7 @@ class _StoreOnce(argparse._StoreAction):
     ) -> None:
         if option_string is not None and isinstance(parser, OneLineParser):
             before = parser.given.setdefault(self.dest, values)
-            if before != values:
+            if before is not values and before != values:  # not a number is no other than itself
                 raise argparse.ArgumentError(self, f"given twice, {_shown(before)} and {_shown(values)}; leave one out")
         super().__call__(parser, namespace, values, option_string)
 
@@ -84,7 +84,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
-            raise argparse.ArgumentTypeError(f"{_shown(text)}: must be a whole number from {low} to {high}")
+            raise argparse.ArgumentTypeError(f"{_shown(text)}: must be {low} to {high}, a whole number")
         return int(text)
 
     return read

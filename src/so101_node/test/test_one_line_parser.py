@@ -33,7 +33,7 @@ def refusal(words: list[str], capsys: pytest.CaptureFixture[str], by: OneLinePar
 @pytest.mark.parametrize("text", ["0", "-1", "101", "1e9", "nan", "", " ", "1.0", "²", "٣", "many", "+3", "1_0"])
 def test_a_count_that_is_none_is_refused_with_its_bounds(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = refusal([f"--episodes={text}"], capsys)
-    assert said.startswith(f"so101 thing: argument --episodes: {text or repr('')}: must be a whole number from 1 to 100")
+    assert said.startswith(f"so101 thing: argument --episodes: {text or repr('')}: must be 1 to 100, a whole number")
 
 
 @pytest.mark.parametrize("text", ["-0.1", "11", "1e9", "nan", "inf", "", "400ms", "0,4"])

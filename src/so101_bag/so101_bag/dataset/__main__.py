@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep", choices=KEPT, default="succeeded", help="which episodes (succeeded)")
     parser.add_argument("--units", choices=("degrees", "normalized"), default="degrees", help="of the arm's joints")
     parser.add_argument("--codec", choices=("h264", "av1"), default="h264", help="of the video (h264)")
-    parser.add_argument("--max-gap", type=within(0, 3600, "s"), default=0.5, metavar="S", help="oldest image of a frame, s (0.5)")
+    parser.add_argument(
+        "--max-gap", type=within(0, 3600, "s"), default=0.5, metavar="S", help="oldest image of a frame, s (0.5)"
+    )
     parser.add_argument("--namespace", help="robot of the bag, where it holds several")
     parser.add_argument("--whole", action="store_true", help="one episode of each bag, whatever its markers say")
     parser.add_argument("--append", action="store_true", help="add to the dataset that is in --out")
@@ -154,7 +156,6 @@ def _convert(given: argparse.Namespace) -> None:
         f"{out}: {conversion.episodes} episodes, {conversion.frames} frames, {length_s:.1f} s, converted in "
         f"{took_s:.1f} s ({length_s / took_s:.1f} x real time){', appended' if given.append else ''}"
     )
-
 
 
 def _names(text: str) -> tuple[str, ...]:

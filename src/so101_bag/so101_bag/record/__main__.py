@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--ros2-command", action="store_true", help="print the `ros2 bag record` command for the same topics, and exit"
     )
     given = parser.parse_args(arguments)
+    if given.repair is not None and (given.folder or given.config or given.exclude or given.seconds):
+        parser.error(f"--repair {given.repair}: repairs that bag and records nothing; leave the rest out")
     if given.repair is not None:
         return _repair(given.repair)
     config = given.config or _default_config()
@@ -74,7 +76,11 @@ def _print_ros2_command(config: Path, folder: Path | None, namespace: str, exclu
     from so101_bag.record.topic_patterns import Selection, ros2_command
 
     defaults = RecorderParameters()
-    found = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    try:
+        found = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        print(f"so101 record: --config {config}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     values: dict[str, Any] = next(
         (part.get("ros__parameters", {}) for key, part in found.items() if key.endswith("recorder")), {}
     )
@@ -92,7 +98,6 @@ def _default_config() -> Path:
         return Path(get_package_share_directory("so101_config")) / "record.yaml"
     except PackageNotFoundError:
         return Path("config/record.yaml")
-
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from so101_node.one_line_parser import OneLineParser, path, whole, within
 
 TARGETS = ("queue", "policy_server", "arm")
+APPROACH_RAD_S = 0.5  # to the first joint positions
 DRIVER_WAIT_S = 3.0  # for a driver that runs
 STARTING_WAIT_S = 60.0  # for one that has just been started, with its virtual arm, on a small computer
 
@@ -54,14 +55,19 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
                         "that runs in this ROS domain, else one with the policy of the bag")  # fmt: skip
     server.add_argument("--device", help="device of the policy that is started, such as cpu or cuda")
     server.add_argument("--running", action="store_true", help="wait for a server that runs in this ROS domain")
-    server.add_argument("--limit", type=whole(0, 10_000_000), default=0, metavar="N", help="send only the first N requests")
+    server.add_argument(
+        "--limit", type=whole(0, 10_000_000), default=0, metavar="N", help="send only the first N requests"
+    )
     arm = parser.add_argument_group("--to arm")
     arm.add_argument("--sim", action="store_true", help="start a virtual arm with its driver and play to that")
     arm.add_argument(
-        "--speed", type=within(0.05, 2, "rad/s"), default=0.5, metavar="RAD_S", help="of the motion to the first joint positions (0.5)"
+        "--speed",
+        type=within(0.05, 2, "rad/s"),
+        metavar="RAD_S",
+        help="of the motion to the first joint positions (0.5)",
     )
-    arm.add_argument("--wait", type=within(0, 3600, "s"), metavar="S", help=f"for the driver ({DRIVER_WAIT_S:g}; with --sim "
-                     f"{STARTING_WAIT_S:g})")  # fmt: skip
+    waits = f"for the driver ({DRIVER_WAIT_S:g}; with --sim {STARTING_WAIT_S:g})"
+    arm.add_argument("--wait", type=within(0, 3600, "s"), metavar="S", help=waits)
     given = parser.parse_args(arguments)
     _refuse_strangers(parser, given)
     return ReplayOptions(
@@ -75,7 +81,7 @@ def parse(arguments: Sequence[str] | None = None) -> ReplayOptions:
         running=given.running,
         limit=given.limit,
         sim=given.sim,
-        speed_rad_s=given.speed,
+        speed_rad_s=APPROACH_RAD_S if given.speed is None else given.speed,
         wait_s=(STARTING_WAIT_S if given.sim else DRIVER_WAIT_S) if given.wait is None else given.wait,
         check=given.check,
     )
@@ -90,6 +96,7 @@ def _refuse_strangers(parser: argparse.ArgumentParser, given: argparse.Namespace
         ("--running", "policy_server", given.running),
         ("--limit", "policy_server", given.limit > 0),
         ("--sim", "arm", given.sim),
+        ("--speed", "arm", given.speed is not None),
         ("--wait", "arm", given.wait is not None),
     ):
         if used and given.target != target:
@@ -100,5 +107,3 @@ def _refuse_strangers(parser: argparse.ArgumentParser, given: argparse.Namespace
         )
     if given.running and given.checkpoint is not None:
         parser.error("--running and --checkpoint exclude each other: a running server has its policy")
-
-

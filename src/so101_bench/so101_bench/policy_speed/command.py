@@ -39,9 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("checkpoint", nargs="?", default="", metavar="CHECKPOINT", help="folder, run folder or hub id")
     what.add_argument("--random", choices=("smolvla",), help="its full size with random weights, without any download")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default cpu)")
-    parser.add_argument("--threads", type=whole(0, 256), default=0, metavar="N", help="CPU threads of both; 0 = as measured")
+    parser.add_argument(
+        "--threads", type=whole(0, 256), default=0, metavar="N", help="CPU threads of both; 0 = as measured"
+    )
     parser.add_argument("--bound", type=within(0, 0.1), default=1e-4, metavar="D", help="optimize_bound (default 1e-4)")
-    parser.add_argument("--repeats", type=whole(1, 1000), default=3, metavar="N", help="chunks measured of each (default 3)")
+    parser.add_argument(
+        "--repeats", type=whole(1, 1000), default=3, metavar="N", help="chunks measured of each (default 3)"
+    )
     parser.add_argument("--report", type=path, metavar="FILE", help="write all metrics there, as JSON")
 
 

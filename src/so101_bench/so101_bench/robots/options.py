@@ -44,7 +44,9 @@ def parse(arguments: Sequence[str]) -> RobotsOptions:
         prog="so101 bench robots",
         description="One policy server and 1, 2, 4, ... virtual robots that send requests without a pause, over DDS.",
     )
-    parser.add_argument("--robots", type=whole(1, MOST_ROBOTS), default=4, metavar="N", help="robots in the last run (default 4)")
+    parser.add_argument(
+        "--robots", type=whole(1, MOST_ROBOTS), default=4, metavar="N", help="robots in the last run (default 4)"
+    )
     parser.add_argument(
         "--seconds", type=within(2, 600), default=8.0, help="measure each run for so long, s (default 8)"
     )
@@ -56,10 +58,18 @@ def parse(arguments: Sequence[str]) -> RobotsOptions:
     )
     parser.add_argument("--device", default="cpu", help="where the checkpoint runs: cpu, cuda or mps (default cpu)")
     parser.add_argument(
-        "--torch-threads", type=whole(0, 256), default=0, metavar="N", help="CPU threads of the checkpoint (torch's choice)"
+        "--torch-threads",
+        type=whole(0, 256),
+        default=0,
+        metavar="N",
+        help="CPU threads of the checkpoint (torch's choice)",
     )
     parser.add_argument(
-        "--max-batch", type=whole(1, 64), default=8, metavar="N", help="max_batch of the server; 1 = one by one (default 8)"
+        "--max-batch",
+        type=whole(1, 64),
+        default=8,
+        metavar="N",
+        help="max_batch of the server; 1 = one by one (default 8)",
     )
     parser.add_argument("--report", type=path, metavar="FILE", help="write all metrics there, as JSON")
     given = parser.parse_args(arguments)

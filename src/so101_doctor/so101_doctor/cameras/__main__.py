@@ -73,7 +73,6 @@ def _save(sights: Sequence[Sight], folder: Path) -> list[Path]:
     return images
 
 
-
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="so101 cameras",
@@ -90,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="kind of frame source, as the camera node's parameter frame_source: that of another package, for example",
     )
-    parser.add_argument("--seconds", type=within(0.1, 60, "s"), default=2.0, help="how long to measure each, s (default 2)")
+    parser.add_argument(
+        "--seconds", type=within(0.1, 60, "s"), default=2.0, help="how long to measure each, s (default 2)"
+    )
     parser.add_argument("--save", type=path, default=Path("outputs/cameras"), help="folder for the images")
     return parser
 

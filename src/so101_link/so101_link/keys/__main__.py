@@ -131,7 +131,11 @@ def _parser() -> argparse.ArgumentParser:
         help="make new keys for a robot, or for server, in place of those made before; those stay valid",
     )  # fmt: skip
     keys.add_argument(
-        "--days", type=whole(1, 3650), default=DEFAULT_DAYS, metavar="N", help="how long they are valid, days (%(default)s)"
+        "--days",
+        type=whole(1, 3650),
+        default=DEFAULT_DAYS,
+        metavar="N",
+        help="how long they are valid, days (%(default)s)",
     )
     revoke = verbs.add_parser("revoke", help="make the server refuse all keys that a robot has")
     revoke.add_argument("folder", type=path, metavar="DIR", help="folder of the authority")
@@ -158,7 +162,6 @@ def _domain(text: str) -> int:
     if not is_domain(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no ROS domain from 0 to {LAST_DOMAIN}")
     return int(text)
-
 
 
 if __name__ == "__main__":

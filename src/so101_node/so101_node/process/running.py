@@ -113,7 +113,8 @@ def run_node(
         program: the verb that runs it, "so101 view"; the line of a fatal error begins with it. "": `[name] error`.
 
     Returns:
-        0 after SIGINT or SIGTERM, 1 after NodeError, 78 after ParameterError (whose text goes to stderr as one line).
+        0 after SIGINT or SIGTERM, 1 after NodeError, 78 after ParameterError (whose text goes to stderr as one line); 2 in
+        its place for a `program`.
     """
     stop = threading.Event()
 
@@ -148,7 +149,9 @@ def run_node(
     except _FATAL as error:
         hint = "; true or false, without quotes" if isinstance(error, InvalidParameterTypeException) else ""
         say(name, f"{error}{hint}", node, program)
-        return exit_codes.CONFIGURATION if isinstance(error, _CONFIGURATION) else exit_codes.FAILURE
+        if not isinstance(error, _CONFIGURATION):
+            return exit_codes.FAILURE
+        return exit_codes.WRONG_OPTIONS if program else exit_codes.CONFIGURATION
     except ExternalShutdownException:
         return 0
     finally:

@@ -23,6 +23,10 @@ from so101_training.policy.recording_plan import EXPERTS
 
 DEFAULT_FOLDER = Path("outputs/policy")
 DEFAULT_TASK = "static"
+# What options of a single delay are where they are not given.
+_SINGLE = {
+    "correction": None, "warm": False, "threshold": None, "in_flight": 1, "execution": MODES[0], "frames": "live",
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,11 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check_single(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with one line where an option of a single delay stands alone."""
     if options.delay is None:
-        for name in ("correction", "warm", "threshold"):
-            if getattr(options, name):
-                parser.error(f"--{name}: only with --delay")
+        for name in ("correction", "warm", "threshold", "in_flight", "execution"):
+            if getattr(options, name) != _SINGLE[name]:
+                parser.error(f"--{name.replace('_', '-')}: only with --delay")
     elif options.chain:
         parser.error("--delay: in virtual time only; with --chain give --delays-ms")
+    if options.correction is None and options.frames != _SINGLE["frames"]:
+        parser.error(f"--frames {options.frames}: only with --correction")
 
 
 def _migrate(options: argparse.Namespace) -> int:
@@ -177,7 +183,11 @@ def _add_recorded(parser: argparse.ArgumentParser) -> None:
 def _add_trained(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=whole(1, 100_000_000), default=None, help="training steps, one batch each")
     parser.add_argument(
-        "--seed", dest="train_seed", type=whole(0, 2**32 - 1), default=0, help="seed of weights, batches and dropout (0)"
+        "--seed",
+        dest="train_seed",
+        type=whole(0, 2**32 - 1),
+        default=0,
+        help="seed of weights, batches and dropout (0)",
     )
     parser.add_argument("--run", default="run", help="name of the run's folder (run)")
     parser.add_argument(
@@ -192,7 +202,9 @@ def _add_trained(parser: argparse.ArgumentParser) -> None:
 def _add_evaluated(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=path, default=None, help="checkpoint or run folder (the trained run)")
     parser.add_argument("--episodes", type=whole(1, 100_000), default=20, help="scenes to try (20)")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed of the first scene, with --chain of all (0)")
+    parser.add_argument(
+        "--seed", type=whole(0, 2**32 - 1), default=0, help="seed of the first scene, with --chain of all (0)"
+    )
 
 
 def _add_single(parser: argparse.ArgumentParser) -> None:
@@ -279,7 +291,6 @@ def _tasks(text: str) -> list[str]:
         if name not in TASKS:
             raise argparse.ArgumentTypeError(f"{name!r}: expected one of {', '.join(TASKS)}")
     return names
-
 
 
 if __name__ == "__main__":

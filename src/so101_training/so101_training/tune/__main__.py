@@ -19,9 +19,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = OneLineParser(prog="so101 tune", description=__doc__)
     parser.add_argument("--report", type=path, default=DEFAULT_FOLDER, metavar="DIR", help=f"({DEFAULT_FOLDER})")
     parser.add_argument("--delays-ms", type=_delays, default=None, help="added delays, with commas (100,300,700)")
-    parser.add_argument("--seconds", type=within(10, 100_000, "s"), default=120.0, help="virtual seconds of each cell (120)")
+    parser.add_argument(
+        "--seconds", type=within(10, 100_000, "s"), default=120.0, help="virtual seconds of each cell (120)"
+    )
     parser.add_argument("--task", choices=tuple(TASKS), default="static", help="of the episodes (static)")
-    parser.add_argument("--episodes", type=whole(0, 1000), default=3, help="episodes of each cell on the virtual arm (3)")
+    parser.add_argument(
+        "--episodes", type=whole(0, 1000), default=3, help="episodes of each cell on the virtual arm (3)"
+    )
     parser.add_argument("--workers", type=whole(1, 64), default=2, help="virtual arms side by side (2)")
     parser.add_argument("--validate", action="store_true", help="run three cells through the real chain, too")
     parser.add_argument("--no-tips", action="store_true", help="leave out the nine tuning tips")
@@ -68,11 +72,8 @@ def _milliseconds(text: str) -> float:
     return _number(text, 1.0, 10_000.0, "ms") / 1e3
 
 
-
 def _delays(text: str) -> tuple[float, ...]:
     return tuple(sorted({_number(part, 0.0, 5_000.0, "ms") / 1e3 for part in text.split(",")}))
-
-
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ def ros_arguments(arguments: Sequence[str] | None = None) -> list[str]:
         description="A running robot in the browser: arm, paths, cameras, queue, latency and logs.",
         epilog="It shows the robot in this ROS domain: ROS_DOMAIN_ID=42 ./so101 view shows another.",
     )
-    parser.add_argument("--port", type=whole(1, 65534), default=DEFAULT_PORT, help="page on this port, data on the next (9090)")
+    parser.add_argument(
+        "--port", type=whole(1, 65534), default=DEFAULT_PORT, help="page on this port, data on the next (9090)"
+    )
     parser.add_argument("--no-browser", action="store_true", help="print the address only")
     parser.add_argument("--namespace", default="/", help="namespace of the robot, where there are several")
     parser.add_argument("--meshes", default="auto", help="auto, none (boxes), or the folder with the STL files")
@@ -31,7 +33,6 @@ def ros_arguments(arguments: Sequence[str] | None = None) -> list[str]:
     for name, value in values.items():
         words += ["-p", f"{name}:={value}"]
     return words
-
 
 
 def main() -> None:
