@@ -150,13 +150,13 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
 def _refuse_unwritable(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     """Leave with one line where a file that was named cannot be written: before the episodes, not after them."""
     film = None if given.no_video or given.video == DEFAULT_FILM else given.video  # without that one the demo runs, too
-    for option, path, why_not in (
+    for option, file, why_not in (
         ("--report", given.report, obstacle),
         ("--video", film, obstacle),
         ("--record", given.record, _bag_obstacle),
     ):
-        if path is not None and (reason := why_not(path)):
-            parser.error(f"{option} {path}: cannot be written ({reason})")
+        if file is not None and (reason := why_not(file)):
+            parser.error(f"{option} {file}: cannot be written ({reason})")
 
 
 def _bag_obstacle(folder: Path) -> str:

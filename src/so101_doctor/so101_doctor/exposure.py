@@ -237,7 +237,7 @@ def _name(words: Sequence[str]) -> str:
     """What a command line runs: the script or module of an interpreter, else the program."""
     names = [word for word in words if word]
     if names and Path(names[0]).name.startswith("python"):
-        # `python -m MODULE ...`, `python SCRIPT ...`, `python -c CODE`; a verb is the module behind the one that runs it
+        # `python -m MODULE ...`, `python SCRIPT ...`, `python -c CODE`; a verb is the module behind _VERB
         names = [name for name in names if name != _VERB]
         for option, value in zip(names[1:], [*names[2:], ""], strict=True):
             if option == "-m" and value:
