@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
 
 from so101_workspace import command_line  # noqa: E402
+from so101_workspace.layout import this_workspace  # noqa: E402
 
 _COLUMNS = "100"
 
@@ -49,7 +50,7 @@ class _Captured(Exception):
 def document() -> str:
     """The page."""
     lines = [HEADER]
-    for verb in command_line._present_tools(command_line.this_workspace()):
+    for verb in command_line._present_tools(this_workspace()):
         module = command_line._TOOLS[verb][0]
         lines += _section(module, [verb])
         for part in _parts(module):

@@ -10,7 +10,6 @@ servos answer let go.
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from so101_node.one_line_parser import OneLineParser, path
