@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from docs_commands import DeadCommandError, parse
-from so101_node import verb as verbs
 from so101_workspace import command_line
+
+from so101_node import verb as verbs
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "command_line.md"
 RENEW = "./so101 ros python docs/generators/option_page.py > docs/reference/command_line.md"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from so101_node import verb
 
 WAIT_S = 30.0

@@ -113,8 +113,8 @@ def run_node(
         program: the verb that runs it, "so101 view"; the line of a fatal error begins with it. "": `[name] error`.
 
     Returns:
-        0 after SIGINT or SIGTERM, 1 after NodeError, 78 after ParameterError (whose text goes to stderr as one line); 2 in
-        its place for a `program`.
+        0 after SIGINT or SIGTERM, 1 after NodeError, 78 after ParameterError (whose text goes to stderr as one line),
+        for a `program` 2.
     """
     stop = threading.Event()
 
