@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from so101_workspace import command_line, environment, interpreter, option_page
+from so101_workspace import command_line, environment, interpreter, option_page, shell_variables
 from so101_workspace.failure import Failure
 from so101_workspace.layout import Layout
 from so101_workspace.lock import workspace_lock
@@ -396,18 +396,18 @@ def test_a_middleware_that_is_not_there_is_told_before_anything_starts(tmp_path:
     index.mkdir(parents=True)
     (index / "rmw_fastrtps_cpp").touch()
     env = {"AMENT_PREFIX_PATH": f"/nowhere:{tmp_path}"}
-    command_line._refuse_missing_middleware(env)
-    command_line._refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"})
+    shell_variables.refuse_missing_middleware(env)
+    shell_variables.refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"})
     with pytest.raises(Failure, match="rmw_zenoh_cpp: not installed here, no node would start: unset RMW_IMPL"):
-        command_line._refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
+        shell_variables.refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
 
 
 def test_a_domain_that_is_none_is_told_before_anything_starts() -> None:
     for domain in ("", "0", "232"):
-        command_line._refuse_odd_domain({"ROS_DOMAIN_ID": domain})
+        shell_variables.refuse_odd_domain({"ROS_DOMAIN_ID": domain})
     for domain in ("233", "abc", "-1", "1 2"):
         with pytest.raises(Failure, match=f"ROS_DOMAIN_ID={domain}: is no whole number from 0 to 232: export ROS_"):
-            command_line._refuse_odd_domain({"ROS_DOMAIN_ID": domain})
+            shell_variables.refuse_odd_domain({"ROS_DOMAIN_ID": domain})
 
 
 def test_a_workspace_of_another_user_is_one_line(

@@ -393,7 +393,7 @@ def test_a_call_waits_for_no_build_once_there_was_one(
 ) -> None:
     """After a first demo `./so101 call emergency_stop` compiled the rest of the workspace first."""
     monkeypatch.setattr(command_line, "_present_tools", lambda _: list(command_line._TOOLS))
-    monkeypatch.setattr(command_line, "_refuse_missing_middleware", lambda _: None)
+    monkeypatch.setattr(command_line, "refuse_missing_middleware", lambda _: None)
     monkeypatch.setattr(environment, "groups_installed", lambda _: frozenset({"base"}))
     done: list[str] = []
     monkeypatch.setattr(command_line, "ready", lambda _layout, _needs, package: done.append(f"builds {package}"))

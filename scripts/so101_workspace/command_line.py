@@ -7,7 +7,6 @@ import concurrent.futures
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -15,6 +14,7 @@ from . import build, environment, option_page, system_ros
 from .failure import Failure, Misuse
 from .layout import Layout, check_place, this_workspace
 from .lock import workspace_lock
+from .shell_variables import refuse_missing_middleware, refuse_odd_domain
 from .terminal import complain, end_programs, run_quiet, say
 
 _ANY = frozenset({"base"})
@@ -58,7 +58,6 @@ _LAUNCH_NEEDS = {"robot": _ROBOT, "server": _SERVER, "view": _ROBOT, "replay": _
 # What arguments of launch files start on top, unless they are switched off.
 _ARGUMENT_NEEDS = {"record": "tools", "sim": "sim", "checkpoint": "server"}
 _OFF = ("", "none", "false", "0")
-_LAST_DOMAIN = 232  # Fast DDS has no ports for more
 
 
 def main(arguments: list[str]) -> int:
@@ -234,8 +233,8 @@ def _hand_over(layout: Layout, command: list[str], *, alone: bool = False) -> in
     """Become the command: its signals, its terminal and its exit code are then nobody else's business."""
     env = build.environment(layout, alone=alone)
     if "so101_doctor" not in command:  # which says so itself, among the rest
-        _refuse_missing_middleware(env)
-        _refuse_odd_domain(env)
+        refuse_missing_middleware(env)
+        refuse_odd_domain(env)
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -245,24 +244,6 @@ def _hand_over(layout: Layout, command: list[str], *, alone: bool = False) -> in
         if command[0] == "ros2":
             hint = " (the ros2 command line comes with ROS 2 from apt, not with the wheels)"
         raise Failure(f"{command[0]} cannot be run: {error.strerror}{hint}") from error
-
-
-def _refuse_missing_middleware(env: Mapping[str, str]) -> None:
-    """Every ROS process would end with a line of rcl's, and a launched one would be started again without end."""
-    named = env.get("RMW_IMPLEMENTATION", "")
-    folders = [Path(part) / "share/ament_index/resource_index" for part in env.get("AMENT_PREFIX_PATH", "").split(":")]
-    if named and not any((folder / "rmw_typesupport" / named).exists() for folder in folders):
-        raise Failure(f"RMW_IMPLEMENTATION={named}: not installed here, no node would start: unset RMW_IMPLEMENTATION")
-
-
-def _refuse_odd_domain(env: Mapping[str, str]) -> None:
-    """With one that is no number ROS ends with a line of rcl's, beyond the last one Fast DDS ends the process."""
-    domain = env.get("ROS_DOMAIN_ID", "")
-    if domain and not (domain.isdecimal() and int(domain) <= _LAST_DOMAIN):
-        raise Failure(
-            f"ROS_DOMAIN_ID={domain}: is no whole number from 0 to {_LAST_DOMAIN}: export ROS_DOMAIN_ID=0, or what the "
-            "other computer has; or unset it on both"
-        )
 
 
 def _present_tools(layout: Layout) -> list[str]:
