@@ -172,8 +172,8 @@ def test_what_is_set_up_prints_its_help_itself(layout: Layout, monkeypatch: pyte
 
 
 def test_a_help_behind_ros_is_that_of_its_command() -> None:
-    assert not command_line._wants_help("ros", ["python", "--help"])
-    assert command_line._wants_help("ros", ["--help"])
+    assert not option_page.is_wanted("ros", ["python", "--help"])
+    assert option_page.is_wanted("ros", ["--help"])
 
 
 def test_a_wrong_profile_is_named(so101: Run) -> None:

@@ -97,7 +97,7 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
             print(_help(layout), flush=True)
             return 0
         verb, rest = rest[0], [*rest[1:], "--help"]
-    if verb in _verbs(layout) and _wants_help(verb, rest) and (text := _help_at_once(layout, verb, rest)):
+    if verb in _verbs(layout) and option_page.is_wanted(verb, rest) and (text := _help_at_once(layout, verb, rest)):
         print(text, flush=True)
         return 0
     check_place(layout)
@@ -266,11 +266,6 @@ def _help(layout: Layout) -> str:
     ]
     lines += [f"  {verb + ' ...':29} {_TOOLS[verb][2]}" for verb in _present_tools(layout)]
     return "\n".join(lines)
-
-
-def _wants_help(verb: str, rest: list[str]) -> bool:
-    """Whether a help is asked for; behind `ros` stands a command, which may have one of its own."""
-    return any(word in ("-h", "--help") for word in (rest[:1] if verb == "ros" else rest))
 
 
 def _help_at_once(layout: Layout, verb: str, rest: list[str]) -> str:

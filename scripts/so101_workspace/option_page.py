@@ -6,6 +6,11 @@ from __future__ import annotations
 from .layout import Layout
 
 
+def is_wanted(verb: str, rest: list[str]) -> bool:
+    """Whether a help is asked for; behind `ros` stands a command, which may have one of its own."""
+    return any(word in ("-h", "--help") for word in (rest[:1] if verb == "ros" else rest))
+
+
 def help_of(layout: Layout, words: list[str]) -> str:
     """Return the help of the verb, or of its part, that these words name; "" where the page has none."""
     try:
