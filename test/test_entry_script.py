@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from so101_workspace import command_line, environment, interpreter, option_page, shell_variables
+from so101_workspace import command_line, environment, interpreter, option_page, shell_variables, terminal
 from so101_workspace.failure import Failure
 from so101_workspace.layout import Layout
 from so101_workspace.lock import workspace_lock
@@ -299,6 +299,29 @@ def test_an_interrupted_setup_leaves_no_program_and_no_stamp(workspace: Path, bi
         assert errors.decode().splitlines()[-1] == "so101: interrupted; type the same again to go on"
         assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
         assert environment.groups_installed(Layout(workspace)) == frozenset()
+
+
+def test_an_interrupt_while_a_program_is_being_started_does_not_leave_it_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It came before the program was known to those who end programs: seen on a busy machine."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *words: object, **named: object) -> None:
+            super().__init__(*words, **named)  # type: ignore[call-overload]
+            begun.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, command_line._as_interrupt)
+    monkeypatch.setattr(terminal.subprocess, "Popen", Interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            terminal.run_quiet(["sleep", "600"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    terminal.end_programs()
+    assert begun[0].poll() is not None
 
 
 @pytest.fixture

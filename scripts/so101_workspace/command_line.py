@@ -15,7 +15,7 @@ from .failure import Failure, Misuse
 from .layout import Layout, check_place, this_workspace
 from .lock import workspace_lock
 from .shell_variables import refuse_missing_middleware, refuse_odd_domain
-from .terminal import complain, end_programs, run_quiet, say
+from .terminal import complain, end_programs, interrupt, run_quiet, say
 
 _ANY = frozenset({"base"})
 _ROBOT, _SERVER, _ALL = (environment.PROFILES[name] for name in ("robot", "server", "all"))
@@ -294,4 +294,4 @@ def _refuse_arguments(verb: str, rest: list[str]) -> None:
 def _as_interrupt(signal_number: int, frame: FrameType | None) -> None:
     # A lost connection sends SIGHUP twice (kernel and shell): the second must not interrupt the ending of programs.
     signal.signal(signal_number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    interrupt()
