@@ -207,7 +207,7 @@ def test_what_cannot_be_recorded_is_refused_in_one_line(record, tmp_path):
     [
         (["--repair", "nowhere"], "so101 record: nowhere: no such bag; a bag is a folder with metadata.yaml"),
         (["--config", "nowhere.yaml"], "so101 record: --config nowhere.yaml: no such file"),
-        (["--seconds", "-1"], "argument --seconds: -1: must be a number of seconds above 0"),
+        (["--seconds", "-1"], "argument --seconds: -1: must be 0.1 to 1e+07 s"),
     ],
 )
 def test_a_wrong_command_line_ends_with_one_line(arguments, line, capsys, tmp_path, monkeypatch):

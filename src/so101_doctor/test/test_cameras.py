@@ -54,7 +54,7 @@ def test_no_time_to_look_is_refused(seconds: str, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         main(["--seconds", seconds])
     [said] = capsys.readouterr().err.splitlines()
-    assert f"--seconds: {seconds}: must be more than 0, and at most 60" in said
+    assert f"--seconds: {seconds}: must be 0.1 to 60 s" in said
 
 
 def test_a_camera_in_the_network_is_listed_with_its_url(monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
