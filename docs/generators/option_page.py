@@ -32,7 +32,7 @@ help`; the arguments of a launch file are shown by `./so101 launch FILE --show-a
 
 | Exit code | Meaning |
 |---|---|
-| 0 | done |
+| 0 | done; `record`, `view` and `launch` run until Ctrl-C and end with it |
 | 1 | it could not be done, or what was checked is not in order: one line on stderr, `so101 VERB: ...`, says why |
 | 2 | an option, an argument or a verb that does not exist, or a value that it does not take: one line |
 | 130 | ended by Ctrl-C (143: by SIGTERM) |
