@@ -25,7 +25,8 @@ def policy(monkeypatch: pytest.MonkeyPatch) -> ShownPolicy:
 
 def words(root: Path, *more: str) -> list[str]:
     output = str(root / "out" / "correction.npz")
-    return ["correction", "--dataset", str(root / "dataset"), "--checkpoint", "x", "--output", output, *more]
+    checkpoint = [] if "--checkpoint" in more else ["--checkpoint", "x"]
+    return ["correction", "--dataset", str(root / "dataset"), *checkpoint, "--output", output, *more]
 
 
 def test_it_writes_a_file_for_this_policy_and_a_blind_one(policy: ShownPolicy, tmp_path: Path, capsys) -> None:
