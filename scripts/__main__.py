@@ -3,6 +3,9 @@
 
 import sys
 
-from so101_workspace.command_line import main
+try:
+    from so101_workspace.command_line import main
 
-sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
+except KeyboardInterrupt:  # before or after what `main` answers itself
+    sys.exit(130)

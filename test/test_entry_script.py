@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from so101_workspace import command_line, environment, interpreter
+from so101_workspace import command_line, environment, interpreter, option_page, shell_variables, terminal
 from so101_workspace.failure import Failure
 from so101_workspace.layout import Layout
 from so101_workspace.lock import workspace_lock
@@ -75,13 +75,11 @@ def with_compiler(folder: Path) -> None:
         program(folder, name, "exit 0")
 
 
-def complaint(done: subprocess.CompletedProcess[str]) -> str:
+def complaint(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
     """The one line a failed command ends with; never a traceback."""
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    lines = [
-        line for line in done.stderr.splitlines() if line.startswith("so101: ") and not line.startswith("so101: [")
-    ]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("so101") and not line.startswith("so101: [")]
     assert len(lines) == 1, done.stderr
     return lines[0]
 
@@ -90,7 +88,7 @@ def complaint(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_an_unknown_verb_is_answered_with_those_that_exist(so101: Run) -> None:
-    line = complaint(so101("dance"))
+    line = complaint(so101("dance"), 2)
     assert line == "so101: 'dance' is not one of: setup, build, test, launch, ros, demo, view"
 
 
@@ -111,8 +109,90 @@ def test_a_verb_that_has_no_program_says_what_it_takes_and_sets_nothing_up(
     assert not (workspace / ".venv").exists()
 
 
+@pytest.fixture
+def with_page(workspace: Path) -> Path:
+    """The workspace with the page of options, as a clone has it."""
+    page = Layout(workspace).option_page
+    page.parent.mkdir(parents=True)
+    shutil.copy2(command_line.this_workspace().option_page, page)
+    return workspace
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "has"),
+    [
+        ("demo --help", "usage: so101 demo ", "--policy-delay"),
+        ("demo --task belt -h", "usage: so101 demo ", "--policy-delay"),
+        ("help demo", "usage: so101 demo ", "--policy-delay"),
+        ("view --help", "usage: so101 view ", "--no-browser"),
+        ("test --help", "usage of ./so101:", "  test "),
+        ("launch --help", "usage of ./so101:", "  launch "),
+        ("launch robot --help", "usage of ./so101:", "robot.launch.xml"),
+        ("help setup", "usage of ./so101:", "  setup "),
+        ("setup robot --help", "usage of ./so101:", "  setup "),
+    ],
+)
+def test_a_help_comes_before_anything_is_installed(
+    with_page: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    first: str,
+    has: str,
+) -> None:
+    """In a fresh clone `./so101 demo --help` installed for a minute and a half first."""
+    (with_page / "launch").mkdir()
+    (with_page / "launch" / "robot.launch.xml").touch()
+    monkeypatch.setattr(command_line, "ready", lambda *_: pytest.fail("something was to be installed"))
+    assert command_line._dispatch(Layout(with_page), words.split()) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith(first) and has in told.out and told.err == ""
+    assert not (with_page / ".venv").exists()
+
+
+def test_the_parts_of_a_verb_have_a_help_of_their_own(with_page: Path) -> None:
+    asked = option_page.help_of(Layout(with_page), ["policy", "compare", "--help"])
+    assert asked.startswith("usage: so101 policy compare ") and "--delays-ms" in asked
+    assert option_page.help_of(Layout(with_page), ["policy", "--help"]).startswith("usage: so101 policy [-h]")
+    assert option_page.help_of(Layout(with_page), ["policy", "dance", "-h"]).startswith("usage: so101 policy [-h]")
+
+
+def test_without_the_page_of_options_a_help_sets_up_and_says_so(so101: Run) -> None:
+    done = so101("demo", "--help")
+    assert "first use in this folder: what it needs is installed and built, then it begins" in done.stderr
+    assert complaint(done).startswith("so101: no C++ compiler found")
+
+
+def test_what_is_set_up_prints_its_help_itself(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "groups_installed", lambda _: environment.PROFILES["all"])
+    monkeypatch.setattr(command_line.build, "out_of_date", lambda *_: {})
+    assert command_line._help_at_once(layout, "demo", ["--help"]) == ""
+    assert command_line._help_at_once(layout, "launch", ["--help"]) == ""
+    assert command_line._help_at_once(layout, "ros", ["--help"])
+
+
+def test_a_help_behind_ros_is_that_of_its_command() -> None:
+    assert not option_page.is_wanted("ros", ["python", "--help"])
+    assert option_page.is_wanted("ros", ["--help"])
+
+
 def test_a_wrong_profile_is_named(so101: Run) -> None:
-    assert "robot, server, ray, all (default all), not 'robots'" in complaint(so101("setup", "robots"))
+    line = complaint(so101("setup", "robots"), 2)
+    assert line == "so101 setup: takes one of: robot, server, ray, all (default all), not 'robots'"
+
+
+def test_what_build_and_ros_do_not_take_is_a_wrong_command_line(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command_line, "this_workspace", lambda: layout)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    for words, said in (
+        (["build", "so101_node"], "so101 build: takes no arguments, not 'so101_node'\n"),
+        (["ros"], "so101 ros: name a command to run inside the environment, such as: ./so101 ros python\n"),
+        (["setup", "--ros"], "so101 setup: --ros needs one of: apt, wheels, the folder of a ROS 2 Jazzy\n"),
+    ):
+        assert command_line.main(words) == 2
+        assert capsys.readouterr().err == said
 
 
 def test_a_machine_without_python_is_told_what_to_install(workspace: Path, bin_folder: Path, tmp_path: Path) -> None:
@@ -221,6 +301,29 @@ def test_an_interrupted_setup_leaves_no_program_and_no_stamp(workspace: Path, bi
         assert environment.groups_installed(Layout(workspace)) == frozenset()
 
 
+def test_an_interrupt_while_a_program_is_being_started_does_not_leave_it_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It came before the program was known to those who end programs: seen on a busy machine."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *words: object, **named: object) -> None:
+            super().__init__(*words, **named)  # type: ignore[call-overload]
+            begun.append(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, command_line._as_interrupt)
+    monkeypatch.setattr(terminal.subprocess, "Popen", Interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            terminal.run_quiet(["sleep", "600"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    terminal.end_programs()
+    assert begun[0].poll() is not None
+
+
 @pytest.fixture
 def slow_to_end(bin_folder: Path, tmp_path: Path) -> Path:
     """A uv that takes half a second to end when it is interrupted; returns the file with its process id."""
@@ -316,18 +419,18 @@ def test_a_middleware_that_is_not_there_is_told_before_anything_starts(tmp_path:
     index.mkdir(parents=True)
     (index / "rmw_fastrtps_cpp").touch()
     env = {"AMENT_PREFIX_PATH": f"/nowhere:{tmp_path}"}
-    command_line._refuse_missing_middleware(env)
-    command_line._refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"})
+    shell_variables.refuse_missing_middleware(env)
+    shell_variables.refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"})
     with pytest.raises(Failure, match="rmw_zenoh_cpp: not installed here, no node would start: unset RMW_IMPL"):
-        command_line._refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
+        shell_variables.refuse_missing_middleware({**env, "RMW_IMPLEMENTATION": "rmw_zenoh_cpp"})
 
 
 def test_a_domain_that_is_none_is_told_before_anything_starts() -> None:
     for domain in ("", "0", "232"):
-        command_line._refuse_odd_domain({"ROS_DOMAIN_ID": domain})
+        shell_variables.refuse_odd_domain({"ROS_DOMAIN_ID": domain})
     for domain in ("233", "abc", "-1", "1 2"):
         with pytest.raises(Failure, match=f"ROS_DOMAIN_ID={domain}: is no whole number from 0 to 232: export ROS_"):
-            command_line._refuse_odd_domain({"ROS_DOMAIN_ID": domain})
+            shell_variables.refuse_odd_domain({"ROS_DOMAIN_ID": domain})
 
 
 def test_a_workspace_of_another_user_is_one_line(

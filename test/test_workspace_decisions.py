@@ -393,11 +393,11 @@ def test_a_call_waits_for_no_build_once_there_was_one(
 ) -> None:
     """After a first demo `./so101 call emergency_stop` compiled the rest of the workspace first."""
     monkeypatch.setattr(command_line, "_present_tools", lambda _: list(command_line._TOOLS))
-    monkeypatch.setattr(command_line, "_refuse_missing_middleware", lambda _: None)
+    monkeypatch.setattr(command_line, "refuse_missing_middleware", lambda _: None)
     monkeypatch.setattr(environment, "groups_installed", lambda _: frozenset({"base"}))
     done: list[str] = []
     monkeypatch.setattr(command_line, "ready", lambda _layout, _needs, package: done.append(f"builds {package}"))
-    monkeypatch.setattr(os, "execvpe", lambda _program, command, _env: done.append(command[2]))
+    monkeypatch.setattr(os, "execvpe", lambda _program, command, _env: done.append(command[3]))
     if built:
         (layout.install / "so101_doctor").mkdir(parents=True)
     command_line._dispatch(layout, ["call", "stop"])
@@ -417,7 +417,8 @@ def test_what_looks_at_a_robot_hears_other_computers_and_what_brings_its_own_doe
 
     def become(_program: str, command: list[str], env: dict[str, str]) -> None:
         profile = Path(env["FASTRTPS_DEFAULT_PROFILES_FILE"]).stem.removeprefix("fastdds_")
-        chosen[command[2].rpartition(".")[2].removeprefix("so101_")] = profile
+        module = command[2] if command[2] == "pytest" else command[3]
+        chosen[module.rpartition(".")[2].removeprefix("so101_")] = profile
 
     monkeypatch.setattr(os, "execvpe", become)
     for verb in ("doctor", "view", "record", "replay", "launch", "demo", "bench", "tune", "policy", "test"):

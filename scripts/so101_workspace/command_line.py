@@ -7,15 +7,15 @@ import concurrent.futures
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from . import build, environment, system_ros
-from .failure import Failure
+from . import build, environment, option_page, system_ros
+from .failure import Failure, Misuse
 from .layout import Layout, check_place, this_workspace
 from .lock import workspace_lock
-from .terminal import complain, end_programs, run_quiet, say
+from .shell_variables import refuse_missing_middleware, refuse_odd_domain
+from .terminal import complain, end_programs, interrupt, run_quiet, say
 
 _ANY = frozenset({"base"})
 _ROBOT, _SERVER, _ALL = (environment.PROFILES[name] for name in ("robot", "server", "all"))
@@ -58,7 +58,6 @@ _LAUNCH_NEEDS = {"robot": _ROBOT, "server": _SERVER, "view": _ROBOT, "replay": _
 # What arguments of launch files start on top, unless they are switched off.
 _ARGUMENT_NEEDS = {"record": "tools", "sim": "sim", "checkpoint": "server"}
 _OFF = ("", "none", "false", "0")
-_LAST_DOMAIN = 232  # Fast DDS has no ports for more
 
 
 def main(arguments: list[str]) -> int:
@@ -71,8 +70,8 @@ def main(arguments: list[str]) -> int:
     try:
         return _dispatch(this_workspace(), arguments)
     except Failure as failure:
-        complain(str(failure))
-        return 1
+        complain(str(failure), failure.verb)
+        return failure.code
     except PermissionError as error:  # made with sudo, or by somebody else
         complain(
             f"{error.filename}: {error.strerror}: it is another user's; work as that user, or make this workspace "
@@ -82,6 +81,11 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         complain("interrupted; type the same again to go on")
         return 130
+    except BrokenPipeError:  # `./so101 help | head -1`
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # Python writes what is left once more at its end
+        return 141
     finally:
         end_programs()  # also when the terminal is gone and nothing can be said any more
 
@@ -89,10 +93,12 @@ def main(arguments: list[str]) -> int:
 def _dispatch(layout: Layout, arguments: list[str]) -> int:
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
     if verb in ("help", "-h", "--help"):
-        print(_help(layout))
-        return 0
-    if verb in ("setup", "build", "ros") and rest[:1] in (["-h"], ["--help"]):  # the others have one of their own
-        print("\n".join(["usage of ./so101:", *_OWN[verb]]))
+        if not rest:
+            print(_help(layout), flush=True)
+            return 0
+        verb, rest = rest[0], [*rest[1:], "--help"]
+    if verb in _verbs(layout) and option_page.is_wanted(verb, rest) and (text := _help_at_once(layout, verb, rest)):
+        print(text, flush=True)
         return 0
     check_place(layout)
     if verb == "setup":
@@ -108,10 +114,10 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
         return _hand_over(layout, [str(layout.python), "-m", "pytest", *rest], alone=True)
     if verb == "launch":
         ready(layout, _launch_needs(rest))
-        return _hand_over(layout, [str(layout.python), "-m", "so101_launch_runner", *rest])
+        return _hand_over(layout, [*_verb(layout, "so101_launch_runner"), *rest])
     if verb == "ros":
         if not rest:
-            raise Failure("ros needs a command to run inside the environment, such as: ./so101 ros python")
+            raise Misuse("name a command to run inside the environment, such as: ./so101 ros python", verb)
         ready(layout, _ANY)
         return _hand_over(layout, rest)
     if verb in _present_tools(layout):
@@ -121,9 +127,9 @@ def _dispatch(layout: Layout, arguments: list[str]) -> int:
         if verb != "call" or not built:
             # What brings its own robot names all it starts in its package.xml, and a call needs its own package alone:
             # the first motion, or a stop, waits for no more.
-            ready(layout, _tool_needs(verb, rest), package if verb in _ALONE | {"call"} else "")
-        return _hand_over(layout, [str(layout.python), "-m", _TOOLS[verb][0], *rest], alone=verb in _ALONE)
-    raise Failure(f"{verb!r} is not one of: {', '.join(_verbs(layout))}")
+            ready(layout, _tool_needs(verb, rest), _package_of(verb))
+        return _hand_over(layout, [*_verb(layout, _TOOLS[verb][0]), *rest], alone=verb in _ALONE)
+    raise Misuse(f"{verb!r} is not one of: {', '.join(_verbs(layout))}")
 
 
 def ready(layout: Layout, needs: frozenset[str], package: str = "") -> None:
@@ -140,6 +146,8 @@ def ready(layout: Layout, needs: frozenset[str], package: str = "") -> None:
     ros = system_ros.choose(layout)
     if ros is not None:
         system_ros.refuse(needs, ros)
+    if not environment.groups_recorded(layout):
+        say("first use in this folder: what it needs is installed and built, then it begins")
     with workspace_lock(layout.tools):
         installed = environment.groups_installed(layout)
         if not needs <= installed and ros is not None:
@@ -195,11 +203,11 @@ def _setup(layout: Layout, rest: list[str]) -> None:
     if "--ros" in words:
         place = words.index("--ros")
         if place + 1 == len(words):
-            raise Failure("--ros needs one of: apt, wheels, the folder of a ROS 2 Jazzy")
+            raise Misuse("--ros needs one of: apt, wheels, the folder of a ROS 2 Jazzy", "setup")
         asked = words[place + 1]
         del words[place : place + 2]
     if len(words) > 1 or (words and words[0] not in environment.PROFILES):
-        raise Failure(f"setup takes one of: {', '.join(environment.PROFILES)} (default all), not {' '.join(words)!r}")
+        raise Misuse(f"takes one of: {', '.join(environment.PROFILES)} (default all), not {' '.join(words)!r}", "setup")
     build.refuse_foreign_install(layout)
     wanted = environment.PROFILES[words[0] if words else "all"]
     ros = system_ros.choose(layout, asked, robot_only=bool(words) and wanted <= environment.PROFILES["robot"])
@@ -216,12 +224,17 @@ def _setup(layout: Layout, rest: list[str]) -> None:
             environment.prepare(layout, wanted, keep=recorded is None)
 
 
+def _verb(layout: Layout, module: str) -> list[str]:
+    """The command that runs a verb's module: through one that knows what Ctrl-C and a closed pipe are."""
+    return [str(layout.python), "-m", "so101_node.verb", module]
+
+
 def _hand_over(layout: Layout, command: list[str], *, alone: bool = False) -> int:
     """Become the command: its signals, its terminal and its exit code are then nobody else's business."""
     env = build.environment(layout, alone=alone)
     if "so101_doctor" not in command:  # which says so itself, among the rest
-        _refuse_missing_middleware(env)
-        _refuse_odd_domain(env)
+        refuse_missing_middleware(env)
+        refuse_odd_domain(env)
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -231,24 +244,6 @@ def _hand_over(layout: Layout, command: list[str], *, alone: bool = False) -> in
         if command[0] == "ros2":
             hint = " (the ros2 command line comes with ROS 2 from apt, not with the wheels)"
         raise Failure(f"{command[0]} cannot be run: {error.strerror}{hint}") from error
-
-
-def _refuse_missing_middleware(env: Mapping[str, str]) -> None:
-    """Every ROS process would end with a line of rcl's, and a launched one would be started again without end."""
-    named = env.get("RMW_IMPLEMENTATION", "")
-    folders = [Path(part) / "share/ament_index/resource_index" for part in env.get("AMENT_PREFIX_PATH", "").split(":")]
-    if named and not any((folder / "rmw_typesupport" / named).exists() for folder in folders):
-        raise Failure(f"RMW_IMPLEMENTATION={named}: not installed here, no node would start: unset RMW_IMPLEMENTATION")
-
-
-def _refuse_odd_domain(env: Mapping[str, str]) -> None:
-    """With one that is no number ROS ends with a line of rcl's, beyond the last one Fast DDS ends the process."""
-    domain = env.get("ROS_DOMAIN_ID", "")
-    if domain and not (domain.isdecimal() and int(domain) <= _LAST_DOMAIN):
-        raise Failure(
-            f"ROS_DOMAIN_ID={domain}: is no whole number from 0 to {_LAST_DOMAIN}: export ROS_DOMAIN_ID=0, or what the "
-            "other computer has; or unset it on both"
-        )
 
 
 def _present_tools(layout: Layout) -> list[str]:
@@ -273,12 +268,30 @@ def _help(layout: Layout) -> str:
     return "\n".join(lines)
 
 
+def _help_at_once(layout: Layout, verb: str, rest: list[str]) -> str:
+    """The help of a verb for which nothing has to be installed or built; "" where the verb has it itself by now."""
+    own = "\n".join(["usage of ./so101:", *_OWN.get(verb, ())])
+    if verb in ("setup", "build", "ros"):
+        return own
+    needs = {"test": _ALL, "launch": _ANY}.get(verb) or _tool_needs(verb, rest)
+    if needs <= environment.groups_installed(layout) and not build.out_of_date(layout, _package_of(verb)):
+        return ""
+    if verb == "launch":
+        return f"{own}\n  the files: {', '.join(sorted(path.name for path in layout.launch_files()))}"
+    return own if verb in _OWN else option_page.help_of(layout, [verb, *rest])
+
+
+def _package_of(verb: str) -> str:
+    """The package up to which a verb is built; "" for all."""
+    return _TOOLS[verb][0].partition(".")[0] if verb in _ALONE | {"call"} else ""
+
+
 def _refuse_arguments(verb: str, rest: list[str]) -> None:
     if rest:
-        raise Failure(f"{verb} takes no arguments, not {' '.join(rest)!r}")
+        raise Misuse(f"takes no arguments, not {' '.join(rest)!r}", verb)
 
 
 def _as_interrupt(signal_number: int, frame: FrameType | None) -> None:
     # A lost connection sends SIGHUP twice (kernel and shell): the second must not interrupt the ending of programs.
     signal.signal(signal_number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    interrupt()

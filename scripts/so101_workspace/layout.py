@@ -44,6 +44,15 @@ class Layout:
         return self.root / "requirements"
 
     @property
+    def option_page(self) -> Path:
+        """The page of the docs with every verb's options."""
+        return self.root / "docs" / "reference" / "command_line.md"
+
+    def launch_files(self) -> list[Path]:
+        """The launch files of the workspace's packages, as they lie in the sources."""
+        return [*self.root.glob("launch/*.launch.xml"), *self.root.glob("src/*/launch/*.launch.xml")]
+
+    @property
     def install(self) -> Path:
         """Where colcon installs."""
         return self.root / "install"

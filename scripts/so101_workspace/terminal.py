@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,9 +43,9 @@ def say(text: str) -> None:
     print(f"so101: [{time.monotonic() - _STARTED:5.1f} s] {text}", file=sys.stderr, flush=True)
 
 
-def complain(text: str) -> None:
-    """Print one line about something that went wrong."""
-    print(f"so101: {text}", file=sys.stderr, flush=True)
+def complain(text: str, verb: str = "") -> None:
+    """Print one line about something that went wrong, with `verb` as each verb begins its own."""
+    print(f"so101 {verb}: {text}" if verb else f"so101: {text}", file=sys.stderr, flush=True)
 
 
 def run_shown(
@@ -87,6 +88,35 @@ def run_quiet(
         return Outcome(127, str(error))
 
 
+class _Start:
+    """A program that is being started: it runs already, and nobody knows it yet who would end it."""
+
+    under_way = False
+    interrupted = False
+
+
+def interrupt() -> None:
+    """Raise KeyboardInterrupt in the main thread: at once, or when the program that it is starting is known."""
+    if not _Start.under_way:
+        raise KeyboardInterrupt
+    _Start.interrupted = True
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Start.under_way = True
+    try:
+        yield
+    finally:
+        _Start.under_way = False
+    if _Start.interrupted:
+        _Start.interrupted = False
+        raise KeyboardInterrupt
+
+
 def end_programs() -> None:
     """End whatever `run_shown` and `run_quiet` still run, in any thread: as Ctrl-C would, then by force."""
     for number, patience_s in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
@@ -103,19 +133,20 @@ def _started(
     command: list[str], env: dict[str, str] | None, cwd: Path | None, output: int
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a process group of its own, so that all it starts ends with it."""
-    try:
-        process = subprocess.Popen(
-            command,
-            env=env,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise Failure(f"{command[0]} cannot be run: {error.strerror}") from error
-    _running.add(process)
+    with _uninterrupted():
+        try:
+            process = subprocess.Popen(
+                command,
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Failure(f"{command[0]} cannot be run: {error.strerror}") from error
+        _running.add(process)
     try:
         yield process
     except subprocess.TimeoutExpired:

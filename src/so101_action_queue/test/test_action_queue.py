@@ -278,6 +278,30 @@ def test_start_without_a_driver_is_refused_with_the_reason_in_a_namespace_too(qu
         alone.close()
 
 
+def test_start_with_a_server_that_has_no_policy_says_that_nothing_moves_yet_and_why(queue: Start) -> None:
+    """`./so101 call start` said "ok: started" of a pair without a policy, as if the arms would move."""
+    bare = QueueWorld("/bare")
+    bare.lacks = "no policy: name one in pretrained_name_or_path"
+    try:
+        queue("/bare")
+        replies: list[str] = []
+
+        def started() -> bool:
+            reply = bare.call("start")
+            replies.extend([reply.message] if reply.success else [])
+            return bool(replies)
+
+        assert bare.wait(started), replies
+        waits = f"but nothing moves yet: server world is UNCONFIGURED: {bare.lacks}"
+        assert replies[0] == f"started, {waits}"
+        assert bare.call("start").message == f"already started, {waits}"
+        bare.lacks = ""
+        bare.wait_for_state(QueueStatus.RUNNING)
+        assert bare.call("start").message == "already started"
+    finally:
+        bare.close()
+
+
 def test_chunks_of_others_are_told_where_their_topic_is_remapped(queue: Start) -> None:
     world = QueueWorld("/twin")
     entries: dict[str, DiagnosticStatus] = {}

@@ -90,8 +90,12 @@ def test_start_is_refused_with_the_reason_until_limits_driver_and_server_are_the
     core.hear_driver(0, reference.driver)
     assert "no policy server" in core.start(0, 1).reason
     core.hear_server(0, reference.server)
+    assert core.waits_for(0) == ""  # it has not begun
     assert core.start(0, 1).done
     assert core.state is QueueState.WAITING
+    assert core.waits_for(0) == ""  # the server is READY, and chunks can come
+    core.hear_server(1, replace(reference.server, state=PolicyState.LOADING, message="reading weights"))
+    assert core.waits_for(1).endswith("is LOADING: reading weights")
 
 
 def test_start_is_refused_when_the_only_server_left_long_ago() -> None:

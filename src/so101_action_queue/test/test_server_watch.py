@@ -41,6 +41,17 @@ def test_ready_for_another_spec_is_not_ready() -> None:
     assert "policy_spec" in watch.explain(0, SPEC, SETTINGS).text
 
 
+def test_what_a_first_chunk_still_waits_for_is_told_until_a_server_is_ready() -> None:
+    watch = ServerWatch()
+    assert watch.missing(0, SPEC, SETTINGS) == "no policy server heard"
+    watch.hear(0, replace(A, state=PolicyState.UNCONFIGURED, message="name a checkpoint"), SETTINGS)
+    assert watch.missing(0, SPEC, SETTINGS) == "server a is UNCONFIGURED: name a checkpoint"
+    watch.hear(0, A, SETTINGS)
+    assert watch.missing(0, SPEC, SETTINGS) == ""  # though it was not bound yet
+    assert watch.judge(0, SPEC, SETTINGS) == [ServerEvent.BOUND]
+    assert watch.missing(0, SPEC, SETTINGS) == ""
+
+
 def test_only_servers_of_the_wanted_names_count() -> None:
     settings = QueueSettings(servers=("b",))
     watch = ServerWatch()

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of the bench."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path, whole, within
 
 from so101_bench.errors import WireError
 from so101_bench.policy_speed import command as policy_speed
@@ -66,11 +65,11 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
     policy_speed.add_arguments(policy)
     lerobot = against.add_parser("lerobot", help="measure against LeRobot's PolicyServer and RobotClient")
     lerobot.add_argument(
-        "--seconds", type=Number(4, 3600), default=20.0, help="measure each side for so long, s (default 20)"
+        "--seconds", type=within(4, 3600), default=20.0, help="measure each side for so long, s (default 20)"
     )
-    lerobot.add_argument("--rounds", type=int, default=2, help="how often the sides take turns (default 2)")
+    lerobot.add_argument("--rounds", type=whole(1, 10), default=2, help="how often the sides take turns (default 2)")
     lerobot.add_argument(
-        "--policy-delay", type=Number(0, 5), default=0.1, metavar="S", help="least time of an inference (default 0.1)"
+        "--policy-delay", type=within(0, 5), default=0.1, metavar="S", help="least time of an inference (default 0.1)"
     )
     wire = lerobot.add_argument_group("the wire between the two computers (root; default: loopback)")
     wire.add_argument("--rate-mbit", type=float, default=0.0, metavar="R", help="Mbit/s in each direction")
@@ -78,24 +77,24 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
     wire.add_argument("--jitter-ms", type=float, default=0.0, metavar="J", help="standard deviation of the delay")
     wire.add_argument("--loss-pct", type=float, default=0.0, metavar="P", help="packets lost in each direction, %%")
     wire.add_argument(
-        "--cut", type=Number(0, 60), default=0.0, metavar="S", help="cut the wire for S seconds at the end"
+        "--cut", type=within(0, 60), default=0.0, metavar="S", help="cut the wire for S seconds at the end"
     )
     wire.add_argument("--matrix", action="store_true", help="one run on each wire of the standard set")
     lerobot.add_argument("--no-restart", action="store_true", help="do not kill and restart the server at the end")
     lerobot.add_argument(
         "--request-policy", choices=("threshold", "adaptive"), default="threshold", help="request_policy of our queue"
     )
-    lerobot.add_argument("--threshold", type=Number(0, 1), default=0.5, help="chunk_size_threshold of both (0.5)")
+    lerobot.add_argument("--threshold", type=within(0, 1), default=0.5, help="chunk_size_threshold of both (0.5)")
     lerobot.add_argument(
         "--next-frame-within",
-        type=Number(0, 0.1),
+        type=within(0, 0.1),
         default=0.0,
         metavar="S",
         help="next_frame_within_s of our cameras (default 0)",
     )
     lerobot.add_argument(
         "--fresh-frames-within",
-        type=Number(0, 0.1),
+        type=within(0, 0.1),
         metavar="S",
         help="fresh_frames_within_s of our queue (default: its own; 0 = no request waits)",
     )
@@ -103,22 +102,21 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
         "--frame-size", choices=("camera", "policy"), default="camera", help="frame_size of our queue (default camera)"
     )
     lerobot.add_argument(
-        "--actions-per-chunk", type=int, default=50, help="rows of a chunk on both sides, 10 to 100 (default 50)"
+        "--actions-per-chunk",
+        type=whole(10, 100),
+        default=50,
+        help="rows of a chunk on both sides, 10 to 100 (default 50)",
     )
     lerobot.add_argument(
         "--link",
         action="store_true",
         help="a third column: ours again, joined by one TLS connection instead of DDS",
     )
-    lerobot.add_argument("--report", type=Path, metavar="FILE", help="write all metrics there, as JSON")
-    lerobot.add_argument("--plots", type=Path, metavar="DIR", help="write the plots to it as PNG")
+    lerobot.add_argument("--report", type=path, metavar="FILE", help="write all metrics there, as JSON")
+    lerobot.add_argument("--plots", type=path, metavar="DIR", help="write the plots to it as PNG")
     given = parser.parse_args(arguments)
     if given.against == "policy":
         return policy_speed.read(policy, given)
-    if not 1 <= given.rounds <= 10:
-        lerobot.error(f"argument --rounds: {given.rounds}: must be 1 to 10")
-    if not 10 <= given.actions_per_chunk <= 100:
-        lerobot.error(f"argument --actions-per-chunk: {given.actions_per_chunk}: must be 10 to 100")
     if given.seconds / given.rounds < 4:
         lerobot.error(f"argument --seconds: {given.seconds:g} in {given.rounds} rounds: each round needs 4 s or more")
     try:
@@ -145,20 +143,3 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
         report=given.report,
         plots=given.plots,
     )
-
-
-class Number:
-    """Argument type: a finite number within bounds."""
-
-    def __init__(self, lower: float, upper: float) -> None:
-        self._lower, self._upper = lower, upper
-
-    def __call__(self, text: str) -> float:
-        """The number of this text."""
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not self._lower <= value <= self._upper:
-            raise argparse.ArgumentTypeError(f"{text}: must be {self._lower:g} to {self._upper:g}")
-        return value

@@ -26,7 +26,7 @@ def test_runs_are_powers_of_two_up_to_the_robots_asked_for(robots: int, counts: 
     ("arguments", "named"),
     [
         (["--robots", "0"], "--robots: 0: must be 1 to 16"),
-        (["--robots", "many"], "--robots: invalid int value"),
+        (["--robots", "many"], "--robots: many: must be 1 to 16"),
         (["--seconds", "1"], "1: must be 2 to 600"),
         (["--max-batch", "65"], "--max-batch: 65: must be 1 to 64"),
         (["--checkpoint", "/no/such/run"], "--checkpoint: /no/such/run: no such folder"),

@@ -20,10 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         DemoRun(options, display, stop).run()
     except Interrupted:
-        print("stopped", file=sys.stderr)
+        print("so101 demo: stopped", file=sys.stderr)
         sys.exit(128 + stop.received)
     except DemoError as error:
-        print(*error.details, f"error: {error}", sep="\n", file=sys.stderr)
+        print(*error.details, f"so101 demo: {error}", sep="\n", file=sys.stderr)
         sys.exit(1)
 
 

@@ -7,6 +7,8 @@ from so101_correction.core.correction_file import check, read
 from so101_correction.errors import CorrectionFileError
 from so101_node.fingerprint import FingerprintError, of_checkpoint
 from so101_node.protocol import JOINT_NAMES
+from so101_policy_server.lerobot.checkpoint import find_folder
+from so101_policy_server.policy import PolicyLoadError
 
 from so101_demo.errors import DemoError
 from so101_demo.execution_modes import queue_parameters
@@ -18,11 +20,15 @@ def checkpoint_folder(options: DemoOptions) -> Path:
     """Return the policy's folder: the one that was named, else the one that ships.
 
     Raises:
-        DemoError: there is no such folder.
+        DemoError: there is no such folder, or no policy in it.
     """
     if options.checkpoint is not None:
         if not options.checkpoint.is_dir():
             raise DemoError(f"--checkpoint {options.checkpoint}: no such folder; expected a LeRobot policy folder")
+        try:
+            find_folder(options.checkpoint)  # as the server will, a quarter of a minute later
+        except PolicyLoadError as error:
+            raise DemoError(f"--checkpoint: {error}") from error
         return options.checkpoint.absolute()
     shipped = shipped_policy(options.task)
     if not (shipped / "config.json").is_file():

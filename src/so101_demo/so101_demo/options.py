@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path, whole, within
 from so101_node.writable import obstacle
 from so101_sim.core.tasks import TASKS
 
@@ -67,13 +67,21 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
     parser.add_argument(
         "--policy", choices=POLICIES, default=POLICIES[0], help="LeRobot policy, or the scripted expert"
     )
-    parser.add_argument("--checkpoint", type=Path, help="policy folder; default: the one that ships with the demo")
-    parser.add_argument("--episodes", type=_positive, default=5, help="episodes to run (default 5)")
-    parser.add_argument("--seed", type=_natural, help="where the cube lies in each episode; default: fresh ones")
-    parser.add_argument("--policy-delay", type=_seconds, default=0.0, help="least time of an inference, s")
-    parser.add_argument("--wire-delay", type=_seconds, default=0.0, help="how long each chunk travels to the robot, s")
+    parser.add_argument("--checkpoint", type=path, help="policy folder; default: the one that ships with the demo")
+    parser.add_argument("--episodes", type=whole(1, 100_000), default=5, help="episodes to run (default 5)")
     parser.add_argument(
-        "--in-flight", type=_positive, default=1, metavar="N", help="requests under way at once, at most (default 1)"
+        "--seed", type=whole(0, 2**63 - 1), help="where the cube lies in each episode; default: fresh ones"
+    )
+    parser.add_argument("--policy-delay", type=within(0, 10, "s"), default=0.0, help="least time of an inference, s")
+    parser.add_argument(
+        "--wire-delay", type=within(0, 10, "s"), default=0.0, help="how long each chunk travels to the robot, s"
+    )
+    parser.add_argument(
+        "--in-flight",
+        type=whole(1, MOST_IN_FLIGHT),
+        default=1,
+        metavar="N",
+        help="requests under way at once, at most (default 1)",
     )
     parser.add_argument(
         "--correction",
@@ -96,14 +104,16 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         default=MODES[0],
         help="how late chunks are executed (aligned)",
     )
-    parser.add_argument("--report", type=Path, help="write the report of the run there, as JSON")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="record the run there as a rosbag2 bag")
+    parser.add_argument("--report", type=path, help="write the report of the run there, as JSON")
+    parser.add_argument("--record", type=path, metavar="DIR", help="record the run there as a rosbag2 bag")
     view = parser.add_mutually_exclusive_group()
-    view.add_argument("--port", type=_port, help="serve the browser view there; default: from 9090, none if --headless")
+    view.add_argument(
+        "--port", type=whole(1, 65534), help="serve the browser view there; default: from 9090, none if --headless"
+    )
     view.add_argument("--no-view", action="store_true", help="serve no browser view")
     film = parser.add_mutually_exclusive_group()
     film.add_argument(
-        "--video", type=Path, default=DEFAULT_FILM, help=f".mp4, .webp or .gif to write (default {DEFAULT_FILM})"
+        "--video", type=path, default=DEFAULT_FILM, help=f".mp4, .webp or .gif to write (default {DEFAULT_FILM})"
     )
     film.add_argument("--no-video", action="store_true", help="write no film")
     given = parser.parse_args(arguments)
@@ -111,8 +121,6 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
         parser.error(f"--video {given.video}: must end in {', '.join(FILM_ENDINGS)}")
     if given.policy != "act" and given.checkpoint is not None:
         parser.error(f"--checkpoint {given.checkpoint}: goes with --policy act, the {given.policy} has none")
-    if given.in_flight > MOST_IN_FLIGHT:
-        parser.error(f"--in-flight {given.in_flight}: must be at most {MOST_IN_FLIGHT}")
     if given.policy != "act" and given.correction != OFF:
         parser.error(f"--correction {given.correction}: goes with --policy act, the {given.policy} has none")
     if given.cut is not None and not given.link:
@@ -142,38 +150,19 @@ def parse(arguments: Sequence[str] | None = None) -> DemoOptions:
 def _refuse_unwritable(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     """Leave with one line where a file that was named cannot be written: before the episodes, not after them."""
     film = None if given.no_video or given.video == DEFAULT_FILM else given.video  # without that one the demo runs, too
-    for option, path, why_not in (
+    for option, file, why_not in (
         ("--report", given.report, obstacle),
         ("--video", film, obstacle),
         ("--record", given.record, _bag_obstacle),
     ):
-        if path is not None and (reason := why_not(path)):
-            parser.error(f"{option} {path}: cannot be written ({reason})")
+        if file is not None and (reason := why_not(file)):
+            parser.error(f"{option} {file}: cannot be written ({reason})")
 
 
 def _bag_obstacle(folder: Path) -> str:
     if folder.is_dir():
         return "it is not empty: name another folder" if any(folder.iterdir()) else ""
     return "it is a file: name a folder" if folder.exists() else obstacle(folder)
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 on")
-    return value
-
-
-def _natural(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 0 on")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not (text.isdigit() and 1 <= int(text) <= 65534):
-        raise argparse.ArgumentTypeError(f"{text}: must be 1 to 65534")
-    return int(text)
 
 
 def _cut(text: str) -> tuple[float, float]:
@@ -185,13 +174,3 @@ def _cut(text: str) -> tuple[float, float]:
     if not 0.0 < times_s[0] < times_s[1] <= 600.0:
         raise argparse.ArgumentTypeError(f"{text}: must be S/EVERY, such as 3/12 s, S below EVERY, EVERY at most 600")
     return times_s
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 10.0:
-        raise argparse.ArgumentTypeError(f"{text}: must be 0 to 10 s")
-    return value

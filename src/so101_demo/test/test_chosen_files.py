@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from correction_weights import correction_file
 from so101_correction.core.correction_file import write
-from so101_demo.chosen_files import chosen_correction
+from so101_demo.chosen_files import checkpoint_folder, chosen_correction
 from so101_demo.errors import DemoError
 from so101_demo.options import parse
 from so101_node.fingerprint import of_checkpoint
@@ -59,6 +59,14 @@ def test_a_file_of_another_policy_or_robot_is_refused(tmp_path: Path, checkpoint
     with pytest.raises(DemoError) as refusal:
         chosen_correction(options(checkpoint, str(path)), CAMERAS)
     assert str(refusal.value).startswith(f"--correction {path}: {complaint}")
+
+
+def test_a_folder_that_is_no_policy_is_refused_before_anything_starts(tmp_path: Path):
+    """It was told by the policy server, after arm, cameras and queue had been started."""
+    (tmp_path / "no_policy").mkdir()
+    with pytest.raises(DemoError, match=r"--checkpoint: .*no_policy has no config.json") as refusal:
+        checkpoint_folder(options(tmp_path / "no_policy", "off"))
+    assert "\n" not in str(refusal.value)
 
 
 def test_what_is_no_correction_is_named(tmp_path: Path, checkpoint: Path):

@@ -293,7 +293,7 @@ def test_a_node_that_dies_is_named_with_its_last_lines(run):
     judge = next(process for process in demo.family() if "__node:=judge" in process.cmdline())
     judge.kill()
     assert demo.process.wait(60) == 1
-    assert "error: judge ended with SIGKILL" in demo.text.splitlines()[-1]
+    assert "so101 demo: judge ended with SIGKILL" in demo.text.splitlines()[-1]
     assert "Traceback" not in demo.text
     assert demo.family() == []
 
@@ -301,8 +301,11 @@ def test_a_node_that_dies_is_named_with_its_last_lines(run):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--checkpoint", "nowhere"], "error: --checkpoint nowhere: no such folder; expected a LeRobot policy folder"),
-        (["--episodes", "many"], "argument --episodes: many: must be a whole number from 1 on"),
+        (
+            ["--checkpoint", "nowhere"],
+            "so101 demo: --checkpoint nowhere: no such folder; expected a LeRobot policy folder",
+        ),
+        (["--episodes", "many"], "argument --episodes: many: must be 1 to 100000, a whole number"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line_before_anything_starts(run, arguments, line):
@@ -321,7 +324,7 @@ def test_a_folder_that_is_no_policy_ends_the_demo_with_the_servers_reason(run, t
     demo = run("--no-video", "--checkpoint", str(folder))
     assert demo.process.wait(START_TIMEOUT_S) == 1
     last = demo.text.splitlines()[-1]
-    assert last.startswith("error: policy server: ") and str(folder) in last, demo.text
+    assert last.startswith("so101 demo: policy server: ") and str(folder) in last, demo.text
     assert "Traceback" not in demo.text
 
 

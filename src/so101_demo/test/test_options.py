@@ -51,14 +51,14 @@ def test_the_server_is_reached_by_the_link_alone_only_where_that_is_wanted():
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--episodes", "0"], "--episodes: 0: must be a whole number from 1 on"),
-        (["--seed", "-1"], "must be a whole number from 0 on"),
+        (["--episodes", "0"], "--episodes: 0: must be 1 to 100000, a whole number"),
+        (["--seed", "-1"], "must be 0 to 9223372036854775807, a whole number"),
         (["--policy-delay", "nan"], "--policy-delay: nan: must be 0 to 10 s"),
         (["--video", "film.avi"], "--video film.avi: must end in .mp4, .webp, .gif"),
         (["--task", "juggle"], "--task: invalid choice: 'juggle'"),
         (["--policy", "expert", "--checkpoint", "here"], "--checkpoint here: goes with --policy act"),
         (["--video", "a.mp4", "--no-video"], "not allowed with argument"),
-        (["--in-flight", "9"], "--in-flight 9: must be at most 8"),
+        (["--in-flight", "9"], "--in-flight: 9: must be 1 to 8"),
         (["--wire-delay", "-1"], "--wire-delay: -1: must be 0 to 10 s"),
         (["--policy", "expert", "--correction", "on"], "--correction on: goes with --policy act, the expert has none"),
         (["--cut", "3/12"], "--cut 3/12: goes with --link"),

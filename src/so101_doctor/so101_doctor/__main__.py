@@ -9,15 +9,21 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path, within
+from so101_node.writable import obstacle
 
 from so101_doctor import check, environment
 from so101_doctor.check import Check, Checks, Light, Part
 
+LISTEN_S = 3.0
 _PARTS = ("robot", "server", "network")
+_OF_ONE_PART = {
+    "robot": ("port", "robot_id", "calibration_dir"),
+    "server": ("checkpoint",),
+    "network": ("peer", "trusted_network", "link", "link_keys", "listen"),
+}
 # By part: what brings the packages that it needs.
 _REMEDIES = {
     "machine": "./so101 build; with ROS from apt: . /opt/ros/jazzy/setup.bash",
@@ -35,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if bool(options.link) != (options.link_keys is not None):
         parser.error("--link HOST:PORT and --link-keys DIR go together")
+    for owner, names in _OF_ONE_PART.items():
+        for name in names if options.part not in (None, owner) else ():
+            if getattr(options, name) not in (None, "", False):
+                parser.error(f"--{name.replace('_', '-')} goes with `doctor {owner}`, not with `doctor {options.part}`")
+    if options.report is not None and (reason := obstacle(options.report)):
+        parser.error(f"--report {options.report}: cannot be written ({reason})")
     try:
         return _examine(options)
     except KeyboardInterrupt:
@@ -55,7 +67,7 @@ def _examine(options: argparse.Namespace) -> int:
         try:
             check.write_report(done, options.report)
         except OSError as error:
-            print(f"so101 doctor: error: --report {options.report}: {error.strerror}", file=sys.stderr)
+            print(f"so101 doctor: --report {options.report}: {error.strerror}", file=sys.stderr)
             return 1
     return 1 if red else 0
 
@@ -72,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", default="", help="policy folder, run folder or hub id to check")
     parser.add_argument(
         "--config",
-        type=Path,
+        type=path,
         help="YAML file of the deployment: what its nodes would refuse; port and calibration of the arm, units, task "
         "and cameras of the policy",
     )
@@ -85,9 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--link", default="", metavar="HOST:PORT", help="check the path to the server's link at this address"
     )
-    parser.add_argument("--link-keys", type=Path, metavar="DIR", help="with --link: folder of this robot's keys")
-    parser.add_argument("--listen", type=float, default=3.0, metavar="S", help="how long to listen for nodes, s")
-    parser.add_argument("--report", type=Path, help="write the checks there, as JSON")
+    parser.add_argument("--link-keys", type=path, metavar="DIR", help="with --link: folder of this robot's keys")
+    parser.add_argument(
+        "--listen", type=within(0, 3600, "s"), metavar="S", help=f"how long to listen for nodes, s ({LISTEN_S:g})"
+    )
+    parser.add_argument("--report", type=path, help="write the checks there, as JSON")
     return parser
 
 
@@ -135,7 +149,12 @@ def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
             from so101_doctor.link import check_link
 
             yield from check_link(options.link, options.link_keys)
-        yield from check_network(options.peer, options.listen, shell, trusted_network=options.trusted_network)
+        yield from check_network(
+            options.peer,
+            LISTEN_S if options.listen is None else options.listen,
+            shell,
+            trusted_network=options.trusted_network,
+        )
 
     parts = {"machine": machine, "config": config, "robot": robot, "server": server, "network": network}
     chosen = tuple(parts) if options.part is None else ("machine", "config", options.part)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Sequence
 
 from rclpy.node import NodeNameNonExistentError
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, within
 from so101_node.process.own_node import OwnNode
 from std_srvs.srv import Trigger
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _call(options.service, options.wait)
     except CallError as error:
-        print(f"so101 call: error: {error}", file=sys.stderr)
+        print(f"so101 call: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -117,7 +117,9 @@ def _listed(present: Sequence[str]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="so101 call", description=__doc__)
     parser.add_argument("service", nargs="?", help="such as start, so101_driver/park; without: list them")
-    parser.add_argument("--wait", type=float, default=5.0, metavar="S", help="how long to look for it, s")
+    parser.add_argument(
+        "--wait", type=within(0, 3600, "s"), default=5.0, metavar="S", help="how long to look for it, s"
+    )
     return parser
 
 

@@ -27,6 +27,7 @@ _FIRST_PORT, _PORTS_EACH = 7400, 250  # of DDS: 7400 + 250 x domain, two for eac
 _FIRST_UNICAST = 10
 _UNCONNECTED = "07"
 _DRIVER = "so101_driver"
+_VERB = "so101_node.verb"  # what `./so101` runs a verb with
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +237,8 @@ def _name(words: Sequence[str]) -> str:
     """What a command line runs: the script or module of an interpreter, else the program."""
     names = [word for word in words if word]
     if names and Path(names[0]).name.startswith("python"):
-        # `python -m MODULE ...`, `python SCRIPT ...`, `python -c CODE`
+        # `python -m MODULE ...`, `python SCRIPT ...`, `python -c CODE`; a verb is the module behind _VERB
+        names = [name for name in names if name != _VERB]
         for option, value in zip(names[1:], [*names[2:], ""], strict=True):
             if option == "-m" and value:
                 return value

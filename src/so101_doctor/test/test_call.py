@@ -143,4 +143,4 @@ def test_the_services_are_listed(robot: list[str], capsys: pytest.CaptureFixture
 
 def test_a_service_that_nobody_offers_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["emergency_stop", "--wait", "0.5"]) == 1
-    assert capsys.readouterr().err.startswith("so101 call: error: no service 'emergency_stop'")
+    assert capsys.readouterr().err.startswith("so101 call: no service 'emergency_stop'")

@@ -178,6 +178,7 @@ def test_among_the_ports_of_senders_a_process_listens_on_two_neighbours(kernel: 
     [
         (DRIVER, "so101_driver"),
         (["python3", "-u", "-m", "so101_bag.record"], "so101_bag.record"),
+        (["python3", "-m", "so101_node.verb", "so101_bag.record", "DIR"], "so101_bag.record"),
         (["/opt/ros/jazzy/lib/rviz2/rviz2"], "rviz2"),
         (["python3", "-c", "code"], "python3"),
         ([], "a process"),

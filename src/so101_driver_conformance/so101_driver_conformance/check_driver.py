@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import pytest
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, within
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--name", default="so101_driver", help="name of its node, before its services")
     parser.add_argument("--namespace", default="", help="namespace of its topics")
-    parser.add_argument("--leap-rad", type=float, default=1.0, help="how far commands leap in NO-JUMP at most, rad")
+    parser.add_argument(
+        "--leap-rad", type=within(0.01, 3.2, "rad"), default=1.0, help="how far commands leap in NO-JUMP at most, rad"
+    )
     parser.add_argument("--rule", action="append", default=[], metavar="NAME", help="check this rule only; repeatable")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="command line that starts the driver")
     given = parser.parse_args(arguments)

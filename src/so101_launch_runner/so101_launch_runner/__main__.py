@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{_USAGE}\nfiles: {', '.join(launch_files())}")
             return 0
         file = find_launch_file(words[0])
-        if show_arguments:
+        if show_arguments or words[1:] in (["-h"], ["--help"]):
             _print_arguments(file)
             return 0
         processes = resolve(file, pairs(words[1:]))

@@ -18,10 +18,14 @@ _FILES = {
 def pairs(words: Iterable[str]) -> dict[str, str]:
     """Return name and value of each `name:=value`. Raises ValueError with how it is written."""
     found: dict[str, str] = {}
-    for word in words:
+    words = list(words)
+    for place, word in enumerate(words):
         name, separator, value = word.partition(":=")
         if not separator or not name:
             left, equals, right = word.lstrip("-").partition("=")
+            behind = words[place + 1 : place + 2]
+            if word.startswith("--") and not equals and behind and ":=" not in behind[0]:
+                left, equals, right = left, "=", behind[0]  # `--config FILE`
             meant = f"{left}:={right}" if equals and left else "name:=value"
             raise ValueError(f"{word!r} is not an argument; it is written {meant}")
         if found.get(name, value) != value:

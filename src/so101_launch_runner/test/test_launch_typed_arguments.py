@@ -46,6 +46,10 @@ def test_an_argument_of_another_form_is_told_how_it_is_written() -> None:
     for word in ("config=x", "--config=x"):
         with pytest.raises(ValueError, match="written config:=x"):
             pairs([word])
+    with pytest.raises(ValueError, match="'--config' is not an argument; it is written config:=my robot"):
+        pairs(["--config", "my robot.yaml", "record:=true"])
+    with pytest.raises(ValueError, match="'--record' is not an argument; it is written name:=value"):
+        pairs(["--record", "config:=a"])
     with pytest.raises(ValueError, match="written name:=value"):
         pairs(["config"])
     with pytest.raises(ValueError, match="config is given twice, 'a' and 'b'"):

@@ -25,7 +25,8 @@ def policy(monkeypatch: pytest.MonkeyPatch) -> ShownPolicy:
 
 def words(root: Path, *more: str) -> list[str]:
     output = str(root / "out" / "correction.npz")
-    return ["correction", "--dataset", str(root / "dataset"), "--checkpoint", "x", "--output", output, *more]
+    checkpoint = [] if "--checkpoint" in more else ["--checkpoint", "x"]
+    return ["correction", "--dataset", str(root / "dataset"), *checkpoint, "--output", output, *more]
 
 
 def test_it_writes_a_file_for_this_policy_and_a_blind_one(policy: ShownPolicy, tmp_path: Path, capsys) -> None:
@@ -103,6 +104,6 @@ def test_what_does_not_fit_is_one_line_by_name(
     record(tmp_path / "dataset", episodes=1)
     assert main(words(tmp_path, *more)) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("policy correction: ")
+    assert said.startswith("so101 policy correction: ")
     assert message in said
     assert not (tmp_path / "out" / "correction.npz").exists()

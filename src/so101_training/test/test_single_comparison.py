@@ -62,6 +62,6 @@ def test_a_file_that_is_no_correction_is_named_before_anything_runs(tmp_path: Pa
     words = ["--task", "belt", "--delay", "0.4", "--correction", str(wrong), "--report", str(tmp_path / "report.json")]
     assert main(["compare", *words]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("policy compare: ")
+    assert said.startswith("so101 policy compare: ")
     assert str(wrong) in said
     assert not (tmp_path / "report.json").exists()

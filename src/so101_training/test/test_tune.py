@@ -130,7 +130,7 @@ def test_a_report_that_tells_no_round_trip_is_one_line(
         (["--round-trip-ms", "soon"], "soon"),
         (["--delays-ms", "100,-5"], "-5: must be 0 to 5000 ms"),
         (["--episodes", "-1"], "episodes"),
-        (["--workers", "0"], "processes"),
+        (["--workers", "0"], "--workers: 0: must be 1 to 64, a whole number"),
         (["--seconds", "1"], "1: must be 10 to 100000 s"),
         (["--round-trip-ms", "5", "--from", "x"], "not allowed with"),
         (["--what"], "--what"),

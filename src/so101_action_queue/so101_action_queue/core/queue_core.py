@@ -120,6 +120,10 @@ class ActionQueue:
         self._enter(QueueEvent.START, Reason(causes.WAITING, ""))
         return ServiceResult(True, "started")
 
+    def waits_for(self, now_ns: int) -> str:
+        """Return in one line what a session that has begun still lacks of a server, "" where chunks can come."""
+        return self._servers.missing(now_ns, self._robot.spec_id, self.settings) if self.is_started else ""
+
     def stop(self, now_ns: int, fault: Reason = NO_REASON) -> ServiceResult:
         """End the session: nothing is commanded any more; the driver decelerates and holds."""
         words = self.phase.words

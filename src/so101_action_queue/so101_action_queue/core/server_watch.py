@@ -140,6 +140,12 @@ class ServerWatch:
         rejected = report.state == PolicyState.ERROR and report.cause == causes.SPEC_REJECTED
         return Reason(causes.SPEC_REJECTED if rejected else causes.SERVER_NOT_READY, text)
 
+    def missing(self, now_ns: int, spec_id: int, settings: QueueSettings) -> str:
+        """Return why no server can answer a first request yet, "" where one is READY, bound or about to be."""
+        if self.ready or self._first_ready(now_ns, spec_id, settings) is not None:
+            return ""
+        return self.explain(now_ns, spec_id, settings).text
+
     def obstacle(self, now_ns: int, spec_id: int, settings: QueueSettings) -> Reason:
         """Return why the server cannot answer a request now, or NO_REASON."""
         if not self.ready or self.bound is None:

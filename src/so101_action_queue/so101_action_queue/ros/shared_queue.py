@@ -176,8 +176,14 @@ class SharedQueue:
     # -- what operators want -----------------------------------------------------------------------------------------
 
     def start(self) -> ServiceResult | None:
-        """Begin a session under a random number."""
-        return self._call(lambda journal, now_ns: journal.start(now_ns, new_session()))
+        """Begin a session under a random number; the reply says what it waits for, where that is more than a chunk."""
+
+        def begin(journal: Journal, now_ns: int) -> ServiceResult:
+            result = journal.start(now_ns, new_session())
+            missing = journal.core.waits_for(now_ns) if result.done else ""
+            return replace(result, reason=f"{result.reason}, but nothing moves yet: {missing}") if missing else result
+
+        return self._call(begin)
 
     def stop(self) -> ServiceResult | None:
         """End the session."""

@@ -64,6 +64,7 @@ class QueueWorld:
         self.server_id = 99
         self.reset()
         self.driver_speaks, self.server_speaks = driver_speaks, server_speaks
+        self.lacks = ""  # what the server says that it lacks; "" for nothing
         self._last_command = -math.inf
         self._seen: set[tuple[int, int]] = set()
         self._spec_id = 0
@@ -221,10 +222,12 @@ class QueueWorld:
     def _say_server(self) -> None:
         if self.server_speaks:
             state = PolicyStatus.READY if self._spec_id else PolicyStatus.LOADING
+            if self.lacks:
+                state = PolicyStatus.UNCONFIGURED
             self._policy_status.publish(
                 PolicyStatus(
                     server_id=self.server_id, server_name="world", spec_id=self._spec_id, state=state, horizon=50,
-                    n_obs_steps=1, fingerprint=self.fingerprint, cameras=self.cameras,
+                    n_obs_steps=1, fingerprint=self.fingerprint, cameras=self.cameras, message=self.lacks,
                 )
             )  # fmt: skip
 

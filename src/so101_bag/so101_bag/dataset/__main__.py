@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path, whole, within
 
 KEPT = {"succeeded": ("succeeded", "not marked"), "finished": ("succeeded", "failed", "not marked"), "all": ()}
 
@@ -46,25 +46,27 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="so101 dataset", description="Turn bags into a LeRobotDataset (v3): joints, and the cameras as video."
     )
-    parser.add_argument("bags", nargs="*", type=Path, metavar="BAG", help="folder of a bag")
-    parser.add_argument("--out", type=Path, help="folder of the dataset; default: outputs/datasets/ and the bag's name")
-    parser.add_argument("--fps", type=_fps, default=30, help="frames a second (30)")
+    parser.add_argument("bags", nargs="*", type=path, metavar="BAG", help="folder of a bag")
+    parser.add_argument("--out", type=path, help="folder of the dataset; default: outputs/datasets/ and the bag's name")
+    parser.add_argument("--fps", type=whole(1, 120), default=30, help="frames a second (30)")
     parser.add_argument("--task", help="language instruction; default: as recorded")
     parser.add_argument("--cameras", type=_names, default=(), metavar="A,B", help="default: all that were recorded")
     parser.add_argument("--keep", choices=KEPT, default="succeeded", help="which episodes (succeeded)")
     parser.add_argument("--units", choices=("degrees", "normalized"), default="degrees", help="of the arm's joints")
     parser.add_argument("--codec", choices=("h264", "av1"), default="h264", help="of the video (h264)")
-    parser.add_argument("--max-gap", type=float, default=0.5, metavar="S", help="oldest image of a frame, s (0.5)")
+    parser.add_argument(
+        "--max-gap", type=within(0, 3600, "s"), default=0.5, metavar="S", help="oldest image of a frame, s (0.5)"
+    )
     parser.add_argument("--namespace", help="robot of the bag, where it holds several")
     parser.add_argument("--whole", action="store_true", help="one episode of each bag, whatever its markers say")
     parser.add_argument("--append", action="store_true", help="add to the dataset that is in --out")
     parser.add_argument("--robot-type", default="so101_follower", help="robot_type of the dataset (so101_follower)")
     elsewhere = parser.add_argument_group("bags from elsewhere")
-    elsewhere.add_argument("--mapping", type=Path, metavar="FILE", help="YAML: topics, joints and units of the bags")
+    elsewhere.add_argument("--mapping", type=path, metavar="FILE", help="YAML: topics, joints and units of the bags")
     elsewhere.add_argument(
-        "--draft-mapping", type=Path, metavar="FILE", help="write a mapping that the bag's topics suggest, and exit"
+        "--draft-mapping", type=path, metavar="FILE", help="write a mapping that the bag's topics suggest, and exit"
     )
-    elsewhere.add_argument("--calibration", type=Path, metavar="FILE", help="LeRobot's, of the arm that was recorded")
+    elsewhere.add_argument("--calibration", type=path, metavar="FILE", help="LeRobot's, of the arm that was recorded")
     hub = parser.add_argument_group("Hugging Face hub")
     hub.add_argument("--push", metavar="OWNER/NAME", help="push the dataset afterwards; without BAG the one in --out")
     hub.add_argument("--private", action="store_true", help="as a private repository")
@@ -154,13 +156,6 @@ def _convert(given: argparse.Namespace) -> None:
         f"{out}: {conversion.episodes} episodes, {conversion.frames} frames, {length_s:.1f} s, converted in "
         f"{took_s:.1f} s ({length_s / took_s:.1f} x real time){', appended' if given.append else ''}"
     )
-
-
-def _fps(text: str) -> int:
-    value = int(text) if text.isdigit() else 0
-    if not 1 <= value <= 120:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 to 120")
-    return value
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`./so101 record [DIR]`: record until Ctrl-C. `./so101 record --repair DIR`: make a killed recorder's bag whole."""
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path, within
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,16 +16,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(
         prog="so101 record", description="Record what happens in this ROS domain as a rosbag2 bag (MCAP)."
     )
-    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="bag to write; default: outputs/bags/...")
-    parser.add_argument("--repair", type=Path, metavar="DIR", help="repair the bag of a killed recorder, and exit")
-    parser.add_argument("--config", type=Path, help="parameter file; default: config/record.yaml")
+    parser.add_argument("folder", nargs="?", type=path, metavar="DIR", help="bag to write; default: outputs/bags/...")
+    parser.add_argument("--repair", type=path, metavar="DIR", help="repair the bag of a killed recorder, and exit")
+    parser.add_argument("--config", type=path, help="parameter file; default: config/record.yaml")
     parser.add_argument("--namespace", default="", help="namespace of the robot")
     parser.add_argument("--exclude", action="append", default=[], metavar="TOPIC", help="leave this topic out")
-    parser.add_argument("--seconds", type=_seconds, help="stop after this long")
+    parser.add_argument("--seconds", type=within(0.1, 1e7, "s"), help="stop after this long")
     parser.add_argument(
         "--ros2-command", action="store_true", help="print the `ros2 bag record` command for the same topics, and exit"
     )
     given = parser.parse_args(arguments)
+    if given.repair is not None and (given.folder or given.config or given.exclude or given.seconds):
+        parser.error(f"--repair {given.repair}: repairs that bag and records nothing; leave the rest out")
     if given.repair is not None:
         return _repair(given.repair)
     config = given.config or _default_config()
@@ -50,7 +51,7 @@ def _record(config: Path, folder: Path | None, namespace: str, exclude: Sequence
         args += ["-r", f"__ns:=/{namespace.strip('/')}"]
     if seconds is not None:
         overrides.append(Parameter("duration_s", value=seconds))
-    return run(args, overrides)
+    return run(args, overrides, program="so101 record")
 
 
 def _repair(folder: Path) -> int:
@@ -75,7 +76,11 @@ def _print_ros2_command(config: Path, folder: Path | None, namespace: str, exclu
     from so101_bag.record.topic_patterns import Selection, ros2_command
 
     defaults = RecorderParameters()
-    found = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    try:
+        found = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        print(f"so101 record: --config {config}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     values: dict[str, Any] = next(
         (part.get("ros__parameters", {}) for key, part in found.items() if key.endswith("recorder")), {}
     )
@@ -93,16 +98,6 @@ def _default_config() -> Path:
         return Path(get_package_share_directory("so101_config")) / "record.yaml"
     except PackageNotFoundError:
         return Path("config/record.yaml")
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value < 1e7:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds above 0")
-    return value
 
 
 if __name__ == "__main__":

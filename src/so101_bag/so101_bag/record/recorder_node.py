@@ -43,13 +43,14 @@ class _Recorded:
 class RecorderNode(Node):
     """Subscribes to whatever fits the selection, serialized as it comes, and hands it to the bag."""
 
-    def __init__(self, overrides: Sequence[Parameter] = ()) -> None:
+    def __init__(self, overrides: Sequence[Parameter] = (), program: str = "") -> None:
         super().__init__("recorder", parameter_overrides=list(overrides))
         self._settings = declare(self, RecorderParameters)
         # The threads that receive keep their priority, so that times of reception are right; this one steps back.
         os.nice(self._settings.niceness)
         self._log: Any = self.get_logger()  # type: ignore[no-untyped-call]
         self.failure = ""
+        self._program = program or f"[{self.get_name()}] error"
         folder = Path(self._settings.folder or f"outputs/bags/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
         self._selection = Selection.of(self._settings.topics, self._settings.exclude, self.get_namespace())
         try:
@@ -76,7 +77,7 @@ class RecorderNode(Node):
             self._log.info(f"recorded {self._bag.message_count} messages in {self._bag.folder}")
         except (BagError, NodeError) as error:
             self.failure = str(error)
-            print(f"[{self.get_name()}] error: {error}", file=sys.stderr, flush=True)
+            print(f"{self._program}: {error}", file=sys.stderr, flush=True)
 
     def _find_topics(self) -> None:
         """Subscribe to wanted topics that have appeared, and again where a publisher offers less than was requested."""
@@ -157,15 +158,15 @@ class RecorderNode(Node):
             raise NodeError(self.failure) from error
 
 
-def run(args: Sequence[str] | None = None, overrides: Sequence[Parameter] = ()) -> int:
-    """Run the recorder until a signal; return the exit code."""
+def run(args: Sequence[str] | None = None, overrides: Sequence[Parameter] = (), program: str = "") -> int:
+    """Run the recorder until a signal; return the exit code. `program`: as of `run_node`."""
     made: list[RecorderNode] = []
 
     def make() -> RecorderNode:
-        made.append(RecorderNode(overrides))
+        made.append(RecorderNode(overrides, program))
         return made[0]
 
-    code = run_node(make, args)
+    code = run_node(make, args, program=program)
     return 1 if made and made[0].failure else code
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from so101_node.one_line_parser import path, whole, within
 from so101_policy_server.lerobot.checkpoint import find_checkpoint
 from so101_policy_server.policy import PolicyError, PolicyLoadError, PolicySource
 
@@ -38,10 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("checkpoint", nargs="?", default="", metavar="CHECKPOINT", help="folder, run folder or hub id")
     what.add_argument("--random", choices=("smolvla",), help="its full size with random weights, without any download")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default cpu)")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads of both; 0 = as measured")
-    parser.add_argument("--bound", type=float, default=1e-4, metavar="D", help="optimize_bound (default 1e-4)")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="chunks measured of each (default 3)")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write all metrics there, as JSON")
+    parser.add_argument(
+        "--threads", type=whole(0, 256), default=0, metavar="N", help="CPU threads of both; 0 = as measured"
+    )
+    parser.add_argument("--bound", type=within(0, 0.1), default=1e-4, metavar="D", help="optimize_bound (default 1e-4)")
+    parser.add_argument(
+        "--repeats", type=whole(1, 1000), default=3, metavar="N", help="chunks measured of each (default 3)"
+    )
+    parser.add_argument("--report", type=path, metavar="FILE", help="write all metrics there, as JSON")
 
 
 def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> PolicyBenchOptions:

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from so101_node.one_line_parser import OneLineParser
-
-from so101_bench.options import Number
+from so101_node.one_line_parser import OneLineParser, path, whole, within
 
 MOST_ROBOTS = 16
 
@@ -46,29 +44,35 @@ def parse(arguments: Sequence[str]) -> RobotsOptions:
         prog="so101 bench robots",
         description="One policy server and 1, 2, 4, ... virtual robots that send requests without a pause, over DDS.",
     )
-    parser.add_argument("--robots", type=int, default=4, metavar="N", help="robots in the last run (default 4)")
     parser.add_argument(
-        "--seconds", type=Number(2, 600), default=8.0, help="measure each run for so long, s (default 8)"
+        "--robots", type=whole(1, MOST_ROBOTS), default=4, metavar="N", help="robots in the last run (default 4)"
+    )
+    parser.add_argument(
+        "--seconds", type=within(2, 600), default=8.0, help="measure each run for so long, s (default 8)"
     )
     parser.add_argument(
         "--checkpoint",
-        type=Path,
+        type=path,
         metavar="FOLDER",
         help="serve this policy (default: a stand-in that takes 30 ms for a batch, however large)",
     )
     parser.add_argument("--device", default="cpu", help="where the checkpoint runs: cpu, cuda or mps (default cpu)")
     parser.add_argument(
-        "--torch-threads", type=int, default=0, metavar="N", help="CPU threads of the checkpoint (torch's choice)"
+        "--torch-threads",
+        type=whole(0, 256),
+        default=0,
+        metavar="N",
+        help="CPU threads of the checkpoint (torch's choice)",
     )
     parser.add_argument(
-        "--max-batch", type=int, default=8, metavar="N", help="max_batch of the server; 1 = one by one (default 8)"
+        "--max-batch",
+        type=whole(1, 64),
+        default=8,
+        metavar="N",
+        help="max_batch of the server; 1 = one by one (default 8)",
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write all metrics there, as JSON")
+    parser.add_argument("--report", type=path, metavar="FILE", help="write all metrics there, as JSON")
     given = parser.parse_args(arguments)
-    for name, lower, upper in (("robots", 1, MOST_ROBOTS), ("torch_threads", 0, 256), ("max_batch", 1, 64)):
-        value = getattr(given, name)
-        if not lower <= value <= upper:
-            parser.error(f"argument --{name.replace('_', '-')}: {value}: must be {lower} to {upper}")
     if given.checkpoint is not None and not given.checkpoint.is_dir():
         parser.error(f"argument --checkpoint: {given.checkpoint}: no such folder")
     return RobotsOptions(**vars(given))

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from so101_camera.errors import SourceError, UnknownSourceError
 from so101_camera.sources.frame_sources import FRAME_SOURCES, foreign_sources, present_cameras
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path, within
 
 from so101_doctor.cameras.survey import Sight, devices, look
 
@@ -35,19 +35,19 @@ def _survey(options: argparse.Namespace) -> int:
             with console.status(f"looking at {name}"):
                 sights.append(look(device, options.seconds, source))
         except UnknownSourceError as error:
-            print(f"so101 cameras: error: {error}", file=sys.stderr)
+            print(f"so101 cameras: {error}", file=sys.stderr)
             return 2
         except SourceError as error:
-            print(f"so101 cameras: error: {name}: {error}", file=sys.stderr)
+            print(f"so101 cameras: {name}: {error}", file=sys.stderr)
     if not sights:
         if options.devices:  # each has been named with its reason
             return 1
-        print(f"so101 cameras: error: no camera delivers; {present_cameras()}", file=sys.stderr)
+        print(f"so101 cameras: no camera delivers; {present_cameras()}", file=sys.stderr)
         return 1
     try:
         images = _save(sights, options.save)
     except OSError as error:
-        print(f"so101 cameras: error: --save {options.save}: {error.strerror}", file=sys.stderr)
+        print(f"so101 cameras: --save {options.save}: {error.strerror}", file=sys.stderr)
         return 1
     for sight, image in zip(sights, images, strict=True):  # no table: it would cut the paths that are to be copied
         kind = "JPEG, passed through" if sight.passes_jpeg else "raw, encoded here"
@@ -73,16 +73,6 @@ def _save(sights: Sequence[Sight], folder: Path) -> list[Path]:
     return images
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 60:
-        raise argparse.ArgumentTypeError(f"{text}: must be more than 0, and at most 60")
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="so101 cameras",
@@ -99,8 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="kind of frame source, as the camera node's parameter frame_source: that of another package, for example",
     )
-    parser.add_argument("--seconds", type=_seconds, default=2.0, help="how long to measure each, s (default 2)")
-    parser.add_argument("--save", type=Path, default=Path("outputs/cameras"), help="folder for the images")
+    parser.add_argument(
+        "--seconds", type=within(0.1, 60, "s"), default=2.0, help="how long to measure each, s (default 2)"
+    )
+    parser.add_argument("--save", type=path, default=Path("outputs/cameras"), help="folder for the images")
     return parser
 
 

@@ -10,10 +10,9 @@ servos answer let go.
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path
 from so101_node.parameters import ParameterError, rules
 from so101_node.protocol import JOINT_NAMES
 
@@ -54,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DriverError as error:
         print(f"configure_servos: {error}", file=sys.stderr)
         code = 1
+    except KeyboardInterrupt:
+        print("configure_servos: stopped; without an option it shows what the servos hold now", file=sys.stderr)
+        code = 130
     sys.exit(code)
 
 
@@ -66,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--full-turn-joint", action="append", choices=JOINT_NAMES, help="as the driver's full_turn_joints; repeatable"
     )
     parser.add_argument(
-        "--config", type=Path, metavar="YAML", help="parameter file of the driver: port, robot_id, gains, ... from it"
+        "--config", type=path, metavar="YAML", help="parameter file of the driver: port, robot_id, gains, ... from it"
     )
     parser.add_argument(
         "--node", default=NODE, help=f"node whose section of the parameter file is read; default: {NODE}"
@@ -85,11 +87,11 @@ def _parser() -> argparse.ArgumentParser:
         "--arm-id", default="", metavar="ID", help="id of the arm on this port, to confirm a write without being asked"
     )
     parser.add_argument(
-        "--backup-dir", type=Path, default=None, metavar="DIR",
+        "--backup-dir", type=path, default=None, metavar="DIR",
         help="folder for the backup that is made before a write; default: so101/servo_backups below $XDG_DATA_HOME, or "
         "below ~/.local/share",
     )  # fmt: skip
-    parser.add_argument("--restore", type=Path, metavar="FILE", help="write the registers of a backup back")
+    parser.add_argument("--restore", type=path, metavar="FILE", help="write the registers of a backup back")
     parser.add_argument(
         "--release", action="store_true", help="switch torque off first: a raised arm falls; needs no id"
     )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path, whole
 from so101_node.ros_domain import LAST_DOMAIN, is_domain
 
 from so101_link.errors import KeysError
@@ -37,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             _show(options.folder)
     except KeysError as error:
-        print(f"so101 link: error: {error}", file=sys.stderr)
+        print(f"so101 link: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # a folder or file that this user may not look at
-        print(f"so101 link: error: {error.filename or options.folder}: {error.strerror}", file=sys.stderr)
+        print(f"so101 link: {error.filename or options.folder}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="keys|revoke|show|sros2")
     keys = verbs.add_parser("keys", help="make keys: the first time for a server and robots, later for more robots")
-    keys.add_argument("folder", type=Path, metavar="DIR", help="where the authority is, or is to be")
+    keys.add_argument("folder", type=path, metavar="DIR", help="where the authority is, or is to be")
     keys.add_argument(
         "--robot", action="append", default=[], metavar="NAME",
         help="make keys for this robot: its namespace, root if it has none; repeat for more (first time: default root)",
@@ -131,15 +131,19 @@ def _parser() -> argparse.ArgumentParser:
         help="make new keys for a robot, or for server, in place of those made before; those stay valid",
     )  # fmt: skip
     keys.add_argument(
-        "--days", type=_days, default=DEFAULT_DAYS, metavar="N", help="how long they are valid, days (%(default)s)"
+        "--days",
+        type=whole(1, 3650),
+        default=DEFAULT_DAYS,
+        metavar="N",
+        help="how long they are valid, days (%(default)s)",
     )
     revoke = verbs.add_parser("revoke", help="make the server refuse all keys that a robot has")
-    revoke.add_argument("folder", type=Path, metavar="DIR", help="folder of the authority")
+    revoke.add_argument("folder", type=path, metavar="DIR", help="folder of the authority")
     revoke.add_argument("name", metavar="NAME", help="the robot")
     show = verbs.add_parser("show", help="list names, roles and how long the keys are valid")
-    show.add_argument("folder", type=Path, metavar="DIR", help="folder of the authority, of a robot or of the server")
+    show.add_argument("folder", type=path, metavar="DIR", help="folder of the authority, of a robot or of the server")
     sros2 = verbs.add_parser("sros2", help="make keys and permissions for SROS2 (ROS 2 from apt): name all robots")
-    sros2.add_argument("folder", type=Path, metavar="DIR", help="where they are, or are to be; not that of the link's")
+    sros2.add_argument("folder", type=path, metavar="DIR", help="where they are, or are to be; not that of the link's")
     sros2.add_argument(
         "--robot", action="append", default=[], metavar="NAME", help="a robot; repeat for more (default root)"
     )
@@ -157,12 +161,6 @@ def _parser() -> argparse.ArgumentParser:
 def _domain(text: str) -> int:
     if not is_domain(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no ROS domain from 0 to {LAST_DOMAIN}")
-    return int(text)
-
-
-def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 3650:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to 3650")
     return int(text)
 
 

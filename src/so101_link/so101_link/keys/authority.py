@@ -81,6 +81,8 @@ class Authority:
             REVOKED: HEADER.encode(),
             f"{_ISSUED}/.keep": b"",
         }
+        if folder.exists() and not folder.is_dir():
+            raise KeysError(f"{folder} is a file: name a folder")
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if any(folder.iterdir()):

@@ -28,10 +28,13 @@ def name_in(arguments: Sequence[str]) -> str:
     return program.name if program.suffix != ".py" and program.name not in ("", "-c", "-m") else "node"
 
 
-def say(name: str, text: str, node: Node | None) -> None:
-    """Write `[name] error: text` to stderr, and publish it on /rosout with `node` or one that is made for it."""
+def say(name: str, text: str, node: Node | None, program: str = "") -> None:
+    """Write `[name] error: text` to stderr, and publish it on /rosout with `node` or one that is made for it.
+
+    `program`: what a person typed, "so101 record"; then `program: text` is written, as all verbs do.
+    """
     line = " ".join(text.split())
-    print(f"[{name}] error: {line}", file=sys.stderr, flush=True)
+    print(f"{program}: {line}" if program else f"[{name}] error: {line}", file=sys.stderr, flush=True)
     if not rclpy.ok():
         return  # it failed before there was ROS
     own: Node | None = None

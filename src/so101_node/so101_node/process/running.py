@@ -61,10 +61,12 @@ _FATAL = (
 )
 
 
-def run_process(factory: Callable[[], Node], args: Sequence[str] | None = None, *, events: bool = False) -> NoReturn:
+def run_process(
+    factory: Callable[[], Node], args: Sequence[str] | None = None, *, events: bool = False, program: str = ""
+) -> NoReturn:
     """`run_node`, and end the process with its code. Without `args`, words of the command line are answered first."""
     code = reply_to_help(factory, sys.argv) if args is None else None
-    end_process(run_node(factory, args, events=events) if code is None else code)
+    end_process(run_node(factory, args, events=events, program=program) if code is None else code)
 
 
 def end_process(code: int) -> NoReturn:
@@ -94,7 +96,9 @@ def wait_until_heard(publishers: Iterable[Publisher]) -> list[str]:
     return unheard
 
 
-def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None, *, events: bool = False) -> int:
+def run_node(
+    factory: Callable[[], Node], args: Sequence[str] | None = None, *, events: bool = False, program: str = ""
+) -> int:
     """Create the node, spin it on one thread until a signal, and leave cleanly.
 
     The node may define `on_exit()`: called once on every way out, before it is destroyed, to leave hardware safe and
@@ -106,9 +110,11 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None, *, 
         events: spin on rclpy's executor of events where it has one. For nodes of many messages whose callbacks are
             plain functions: upstream calls it experimental, it knows no guard conditions, and before rclpy 7.1.11 it
             served no coroutine.
+        program: the verb that runs it, "so101 view"; the line of a fatal error begins with it. "": `[name] error`.
 
     Returns:
-        0 after SIGINT or SIGTERM, 1 after NodeError, 78 after ParameterError (whose text goes to stderr as one line).
+        0 after SIGINT or SIGTERM, 1 after NodeError, 78 after ParameterError (whose text goes to stderr as one line),
+        for a `program` 2.
     """
     stop = threading.Event()
 
@@ -142,8 +148,10 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None, *, 
         return 0
     except _FATAL as error:
         hint = "; true or false, without quotes" if isinstance(error, InvalidParameterTypeException) else ""
-        say(name, f"{error}{hint}", node)
-        return exit_codes.CONFIGURATION if isinstance(error, _CONFIGURATION) else exit_codes.FAILURE
+        say(name, f"{error}{hint}", node, program)
+        if not isinstance(error, _CONFIGURATION):
+            return exit_codes.FAILURE
+        return exit_codes.WRONG_OPTIONS if program else exit_codes.CONFIGURATION
     except ExternalShutdownException:
         return 0
     finally:

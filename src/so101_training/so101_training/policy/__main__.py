@@ -16,13 +16,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from so101_demo.execution_modes import MODES
-from so101_node.one_line_parser import OneLineParser, within
+from so101_node.one_line_parser import OneLineParser, path, whole, within
 from so101_sim.core.tasks import TASKS
 
 from so101_training.policy.recording_plan import EXPERTS
 
 DEFAULT_FOLDER = Path("outputs/policy")
 DEFAULT_TASK = "static"
+# What options of a single delay are where they are not given.
+_SINGLE = {
+    "correction": None, "warm": False, "threshold": None, "in_flight": 1, "execution": MODES[0], "frames": "live",
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,21 +50,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(getattr(verbs, options.verb)(options))
     except (TrainingError, SimulationError, OSError) as error:
-        print(f"policy {options.verb}: {error}", file=sys.stderr)
+        print(f"so101 policy {options.verb}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"policy {options.verb}: stopped; the same command resumes from here", file=sys.stderr)
+        print(f"so101 policy {options.verb}: stopped; the same command resumes from here", file=sys.stderr)
         return 130
 
 
 def _check_single(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with one line where an option of a single delay stands alone."""
     if options.delay is None:
-        for name in ("correction", "warm", "threshold"):
-            if getattr(options, name):
-                parser.error(f"--{name}: only with --delay")
+        for name in ("correction", "warm", "threshold", "in_flight", "execution"):
+            if getattr(options, name) != _SINGLE[name]:
+                parser.error(f"--{name.replace('_', '-')}: only with --delay")
     elif options.chain:
         parser.error("--delay: in virtual time only; with --chain give --delays-ms")
+    if options.correction is None and options.frames != _SINGLE["frames"]:
+        parser.error(f"--frames {options.frames}: only with --correction")
 
 
 def _migrate(options: argparse.Namespace) -> int:
@@ -74,10 +80,10 @@ def _migrate(options: argparse.Namespace) -> int:
     try:
         done = migrate(options.checkpoint, options.out, options.robot, say, options.statistics)
     except (MigrationError, PolicyLoadError, OSError) as error:
-        print(f"policy migrate: {' '.join(str(error).split())}; nothing was written", file=sys.stderr)
+        print(f"so101 policy migrate: {' '.join(str(error).split())}; nothing was written", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("policy migrate: stopped; nothing was written", file=sys.stderr)
+        print("so101 policy migrate: stopped; nothing was written", file=sys.stderr)
         return 130
     print(
         f"{done.folder}: loads, and normalises as the old checkpoint did (largest difference {done.difference:.1e}); "
@@ -137,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--modes", choices=MODES, nargs="+", default=list(MODES), help="modes (all)")
     compare.add_argument(
-        "--report", type=Path, required=True, help="folder for compare.json and .png; with --delay a JSON file"
+        "--report", type=path, required=True, help="folder for compare.json and .png; with --delay a JSON file"
     )
     compare.add_argument(
         "--chain", action="store_true", help="through the whole chain in real time, as `./so101 demo` runs it"
@@ -150,19 +156,19 @@ def _parser() -> argparse.ArgumentParser:
 
     migrate = verbs.add_parser("migrate", help="convert a checkpoint of a LeRobot before 0.5 to one that can be served")
     migrate.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint folder, run folder or hub id")
-    migrate.add_argument("out", metavar="OUT", nargs="?", type=Path, help="new folder (CHECKPOINT_migrated)")
+    migrate.add_argument("out", metavar="OUT", nargs="?", type=path, help="new folder (CHECKPOINT_migrated)")
     migrate.add_argument(
         "--robot", default="", help="robot whose statistics to take, where the checkpoint has those of several"
     )
     migrate.add_argument(
-        "--statistics", type=Path, metavar="FILE", help="meta/stats.json of the dataset, where the checkpoint has none"
+        "--statistics", type=path, metavar="FILE", help="meta/stats.json of the dataset, where the checkpoint has none"
     )
     return parser
 
 
 def _add_recorded(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--episodes", type=_positive, default=250, help="successful episodes to record (250)")
-    parser.add_argument("--workers", type=_positive, default=2, help="virtual arms side by side (2)")
+    parser.add_argument("--episodes", type=whole(1, 100_000), default=250, help="successful episodes to record (250)")
+    parser.add_argument("--workers", type=whole(1, 64), default=2, help="virtual arms side by side (2)")
     parser.add_argument(
         "--expert",
         choices=EXPERTS,
@@ -175,14 +181,18 @@ def _add_recorded(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_trained(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=_positive, default=None, help="training steps, one batch each")
+    parser.add_argument("--steps", type=whole(1, 100_000_000), default=None, help="training steps, one batch each")
     parser.add_argument(
-        "--seed", dest="train_seed", type=int, default=0, help="seed of weights, batches and dropout (0)"
+        "--seed",
+        dest="train_seed",
+        type=whole(0, 2**32 - 1),
+        default=0,
+        help="seed of weights, batches and dropout (0)",
     )
     parser.add_argument("--run", default="run", help="name of the run's folder (run)")
     parser.add_argument(
         "--init",
-        type=Path,
+        type=path,
         default=None,
         metavar="FOLDER",
         help="policy to start from, trained on a similar task",
@@ -190,9 +200,11 @@ def _add_trained(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluated(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", type=Path, default=None, help="checkpoint or run folder (the trained run)")
-    parser.add_argument("--episodes", type=_positive, default=20, help="scenes to try (20)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first scene, with --chain of all (0)")
+    parser.add_argument("--checkpoint", type=path, default=None, help="checkpoint or run folder (the trained run)")
+    parser.add_argument("--episodes", type=whole(1, 100_000), default=20, help="scenes to try (20)")
+    parser.add_argument(
+        "--seed", type=whole(0, 2**32 - 1), default=0, help="seed of the first scene, with --chain of all (0)"
+    )
 
 
 def _add_single(parser: argparse.ArgumentParser) -> None:
@@ -200,11 +212,11 @@ def _add_single(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delay", type=within(0, 60, "s"), metavar="S", help="only this delay, s, of the shipped policy"
     )
-    parser.add_argument("--correction", type=Path, metavar="FILE", help="with --delay: corrected by this file")
+    parser.add_argument("--correction", type=path, metavar="FILE", help="with --delay: corrected by this file")
     parser.add_argument("--warm", action="store_true", help="with --delay: the first chunk comes without a delay")
     parser.add_argument(
         "--in-flight",
-        type=_positive,
+        type=whole(1, 8),
         default=1,
         metavar="N",
         help="with --delay: requests under way at once, at most (1)",
@@ -226,17 +238,16 @@ def _add_single(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_correction(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", type=Path, nargs="+", required=True, help="folders of LeRobotDatasets")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the policy to be corrected")
-    parser.add_argument("--output", type=Path, default=DEFAULT_FOLDER / "correction.npz", help="file to write")
+    parser.add_argument("--dataset", type=path, nargs="+", required=True, help="folders of LeRobotDatasets")
+    parser.add_argument("--checkpoint", type=path, required=True, help="folder of the policy to be corrected")
+    parser.add_argument("--output", type=path, default=DEFAULT_FOLDER / "correction.npz", help="file to write")
     parser.add_argument("--blind", action="store_true", help="also train one without frames, FILE_blind, to compare")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches (0)")
-    parser.add_argument("--steps", type=_positive, help="training steps, one batch each (2500)")
-    parser.add_argument("--init", type=Path, metavar="FILE", help="correction of the same policy to start from")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="seed of weights and batches (0)")
+    parser.add_argument("--steps", type=whole(1, 100_000_000), help="training steps, one batch each (2500)")
+    parser.add_argument("--init", type=path, metavar="FILE", help="correction of the same policy to start from")
     parser.add_argument(
         "--earlier-steps",
-        type=int,
-        choices=range(31),
+        type=whole(0, 30),
         default=3,
         metavar="N",
         help="show it also the frame of so many control steps ago, from which it sees speeds; 0: no such frame (3)",
@@ -245,8 +256,8 @@ def _add_correction(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--units", choices=("degrees", "normalized"), default="degrees", help="units of the dataset (degrees)"
     )
-    parser.add_argument("--calibration", type=Path, metavar="FILE", help="calibration of the robot (the virtual arm's)")
-    parser.add_argument("--fps", type=float, default=30.0, help="control rate of the queue (30)")
+    parser.add_argument("--calibration", type=path, metavar="FILE", help="calibration of the robot (the virtual arm's)")
+    parser.add_argument("--fps", type=within(1, 120, "Hz"), default=30.0, help="control rate of the queue (30)")
     parser.add_argument(
         "--gripper",
         choices=("hidden", "told"),
@@ -270,7 +281,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 def _add_kept(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
-        "--folder", type=Path, default=None, help=f"where data and runs are kept ({DEFAULT_FOLDER}/{name})"
+        "--folder", type=path, default=None, help=f"where data and runs are kept ({DEFAULT_FOLDER}/{name})"
     )
 
 
@@ -280,12 +291,6 @@ def _tasks(text: str) -> list[str]:
         if name not in TASKS:
             raise argparse.ArgumentTypeError(f"{name!r}: expected one of {', '.join(TASKS)}")
     return names
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1 on")
-    return int(text)
 
 
 if __name__ == "__main__":

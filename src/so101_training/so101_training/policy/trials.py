@@ -98,6 +98,6 @@ def run_demo(task: str, checkpoint: Path, mode: str, delay_ms: float, episodes: 
         demo = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if demo.returncode != 0:
             lines = demo.stdout.strip().splitlines() or [f"exit code {demo.returncode}"]
-            raise TrialError(f"{mode} at {delay_ms:g} ms: {lines[-1].removeprefix('error: ')}")
+            raise TrialError(f"{mode} at {delay_ms:g} ms: {lines[-1].removeprefix('so101 demo: ')}")
         metrics = json.loads(report.read_text(encoding="utf-8"))
     return ModeCell(mode, delay_ms, metrics["successes"], metrics["episodes"])

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, path, whole, within
 from so101_sim.core.tasks import TASKS
 
 DEFAULT_FOLDER = Path("outputs/tune")
@@ -17,17 +17,21 @@ DEFAULT_FOLDER = Path("outputs/tune")
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options; leaves the process with one line where they are wrong."""
     parser = OneLineParser(prog="so101 tune", description=__doc__)
-    parser.add_argument("--report", type=Path, default=DEFAULT_FOLDER, metavar="DIR", help=f"({DEFAULT_FOLDER})")
+    parser.add_argument("--report", type=path, default=DEFAULT_FOLDER, metavar="DIR", help=f"({DEFAULT_FOLDER})")
     parser.add_argument("--delays-ms", type=_delays, default=None, help="added delays, with commas (100,300,700)")
-    parser.add_argument("--seconds", type=_seconds, default=120.0, help="virtual seconds of each cell (120)")
+    parser.add_argument(
+        "--seconds", type=within(10, 100_000, "s"), default=120.0, help="virtual seconds of each cell (120)"
+    )
     parser.add_argument("--task", choices=tuple(TASKS), default="static", help="of the episodes (static)")
-    parser.add_argument("--episodes", type=_natural, default=3, help="episodes of each cell on the virtual arm (3)")
-    parser.add_argument("--workers", type=_positive, default=2, help="virtual arms side by side (2)")
+    parser.add_argument(
+        "--episodes", type=whole(0, 1000), default=3, help="episodes of each cell on the virtual arm (3)"
+    )
+    parser.add_argument("--workers", type=whole(1, 64), default=2, help="virtual arms side by side (2)")
     parser.add_argument("--validate", action="store_true", help="run three cells through the real chain, too")
     parser.add_argument("--no-tips", action="store_true", help="leave out the nine tuning tips")
     trip = parser.add_mutually_exclusive_group()
     trip.add_argument("--round-trip-ms", type=_milliseconds, default=None, help="from request to chunk, as measured")
-    trip.add_argument("--from", type=Path, dest="source", metavar="FILE", help="report of demo or bench that tells it")
+    trip.add_argument("--from", type=path, dest="source", metavar="FILE", help="report of demo or bench that tells it")
     return parser.parse_args(arguments)
 
 
@@ -68,20 +72,8 @@ def _milliseconds(text: str) -> float:
     return _number(text, 1.0, 10_000.0, "ms") / 1e3
 
 
-def _seconds(text: str) -> float:
-    return _number(text, 10.0, 100_000.0, "s")
-
-
 def _delays(text: str) -> tuple[float, ...]:
     return tuple(sorted({_number(part, 0.0, 5_000.0, "ms") / 1e3 for part in text.split(",")}))
-
-
-def _natural(text: str) -> int:
-    return int(_number(text if text.isdigit() else "x", 0, 1000, "episodes"))
-
-
-def _positive(text: str) -> int:
-    return int(_number(text if text.isdigit() else "x", 1, 64, "processes"))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`./so101 view`: the browser view of the robot in this ROS domain, until Ctrl-C."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from so101_node.one_line_parser import OneLineParser
+from so101_node.one_line_parser import OneLineParser, whole
 
 from so101_viewer.errors import ViewerError
 from so101_viewer.view.viewer_server import DEFAULT_PORT, check_ports
@@ -18,7 +17,9 @@ def ros_arguments(arguments: Sequence[str] | None = None) -> list[str]:
         description="A running robot in the browser: arm, paths, cameras, queue, latency and logs.",
         epilog="It shows the robot in this ROS domain: ROS_DOMAIN_ID=42 ./so101 view shows another.",
     )
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="page on this port, data on the next (9090)")
+    parser.add_argument(
+        "--port", type=whole(1, 65534), default=DEFAULT_PORT, help="page on this port, data on the next (9090)"
+    )
     parser.add_argument("--no-browser", action="store_true", help="print the address only")
     parser.add_argument("--namespace", default="/", help="namespace of the robot, where there are several")
     parser.add_argument("--meshes", default="auto", help="auto, none (boxes), or the folder with the STL files")
@@ -34,12 +35,6 @@ def ros_arguments(arguments: Sequence[str] | None = None) -> list[str]:
     return words
 
 
-def _port(text: str) -> int:
-    if not (text.isdigit() and 1 <= int(text) <= 65534):
-        raise argparse.ArgumentTypeError(f"{text}: must be 1 to 65534")
-    return int(text)
-
-
 def main() -> None:
     """Run the view."""
     words = ros_arguments()
@@ -47,13 +42,13 @@ def main() -> None:
     try:
         check_ports(port)  # before anything is imported that takes seconds
     except ViewerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"so101 view: {error}", file=sys.stderr)
         sys.exit(1)
     from so101_node.process import run_process
 
     from so101_viewer.view.view_node import ViewNode
 
-    run_process(ViewNode, words)
+    run_process(ViewNode, words, program="so101 view")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from rcl_interfaces.msg import Log
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, JointState
-from so101_description.errors import AssetError
+from so101_description.errors import AssetError, MeshFolderError
 from so101_description.mesh_files import robot_description
 from so101_description.robot_description import urdf_folder
 from so101_description.robot_model import RobotModel
@@ -96,7 +96,10 @@ class _Listeners:
 
     def __init__(self, node: Node, log: RerunLog, settings: ViewParameters, began_ns: int) -> None:
         self._node, self._log, self._began_ns = node, log, began_ns
-        self._model = RobotModel.parse(robot_description(urdf_folder(), settings.meshes))
+        try:
+            self._model = RobotModel.parse(robot_description(urdf_folder(), settings.meshes))
+        except MeshFolderError as error:
+            raise NodeError(str(error)) from error
         self._moving = self._show_arm()
         self._trail, self._latency_window = Trail(), LatencyWindow()
         self._commanded: dict[str, float] = {}
