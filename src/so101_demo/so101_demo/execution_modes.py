@@ -15,8 +15,13 @@ from ament_index_python.packages import get_package_share_directory
 from so101_shipped_policies import policy_name
 
 MODES: Final = ("aligned", "unaligned", "stop_and_wait")
-AFTER_EACH_CHUNK: Final = 1.0
-"""chunk_size_threshold at which a request follows each chunk: the younger the plan, the less there is to correct."""
+AFTER_A_TENTH: Final = 0.9
+"""chunk_size_threshold beside a correction: the younger the plan, the less there is to correct.
+
+With a delay of 0.17 s and more a tenth of a chunk is executed when the next one comes: a request follows at once. With
+less, a request after each chunk would be a new plan in nearly each control step, of which one row or two are executed:
+the policy has no time to begin anything, and the correction nothing to see.
+"""
 
 
 def beside_a_correction(mode: str) -> dict[str, str | float]:
@@ -27,7 +32,7 @@ def beside_a_correction(mode: str) -> dict[str, str | float]:
     home, and its chunk begins the way again, late by the whole delay: more than a correction may add. It is the
     correction that finds a cube which has moved on meanwhile.
     """
-    changed: dict[str, str | float] = {"chunk_size_threshold": AFTER_EACH_CHUNK}
+    changed: dict[str, str | float] = {"chunk_size_threshold": AFTER_A_TENTH}
     return changed | {"alignment": "executed_steps"} if mode == MODES[0] else changed
 
 

@@ -39,6 +39,6 @@ def test_more_requests_under_way_are_the_queues_last_word() -> None:
 
 def test_beside_a_correction_an_arm_that_has_waited_begins_with_the_first_row() -> None:
     assert queue_parameters("belt_changing", MODES[0])["alignment"] == "elapsed_time"
-    assert beside_a_correction(MODES[0]) == {"chunk_size_threshold": 1.0, "alignment": "executed_steps"}
+    assert beside_a_correction(MODES[0]) == {"chunk_size_threshold": 0.9, "alignment": "executed_steps"}
     for compared in MODES[1:]:
         assert "alignment" not in beside_a_correction(compared), "what is compared with stays what it is"
