@@ -180,7 +180,8 @@ class Chain:
         except (LaunchFileError, FileNotFoundError) as error:
             raise DemoError(str(error)) from error
         if self.correction is not None:
-            specs = with_parameters(specs, "action_queue", beside_a_correction(options.execution))
+            delay_s = options.policy_delay_s + options.wire_delay_s
+            specs = with_parameters(specs, "action_queue", beside_a_correction(options.execution, delay_s))
         if options.in_flight > 1:
             specs = with_parameters(specs, "action_queue", {"max_requests_in_flight": options.in_flight})
         if options.wire_delay_s:

@@ -39,6 +39,11 @@ def test_more_requests_under_way_are_the_queues_last_word() -> None:
 
 def test_beside_a_correction_an_arm_that_has_waited_begins_with_the_first_row() -> None:
     assert queue_parameters("belt_changing", MODES[0])["alignment"] == "elapsed_time"
-    assert beside_a_correction(MODES[0]) == {"chunk_size_threshold": 0.9, "alignment": "executed_steps"}
+    assert beside_a_correction(MODES[0], 0.4) == {"chunk_size_threshold": 1.0, "alignment": "executed_steps"}
     for compared in MODES[1:]:
-        assert "alignment" not in beside_a_correction(compared), "what is compared with stays what it is"
+        assert "alignment" not in beside_a_correction(compared, 0.4), "what is compared with stays what it is"
+
+
+def test_beside_a_correction_a_policy_that_is_quick_has_time_to_begin_something() -> None:
+    thresholds = [beside_a_correction(MODES[0], delay_s)["chunk_size_threshold"] for delay_s in (0.0, 0.1, 0.17, 0.4)]
+    assert thresholds == [0.9, 0.9, 1.0, 1.0]

@@ -362,7 +362,8 @@ def test_a_folder_in_use_is_refused_in_one_line(arm: RunningVirtualArm) -> None:
 
 @pytest.mark.parametrize(("option", "value"), [("--task", "juggle"), ("--sim-dir", "/dev/null/x")])
 def test_what_only_shows_later_is_one_line_and_a_failure_too(tmp_path: Path, option: str, value: str) -> None:
-    ended = run_to_the_end("--sim-dir", str(tmp_path), option, value)
+    given = {"--sim-dir": str(tmp_path), option: value}
+    ended = run_to_the_end(*(word for pair in given.items() for word in pair))
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1
     assert value in ended.stderr

@@ -227,7 +227,7 @@ def _add_single(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold",
         type=within(0, 1),
-        help="with --delay: chunk_size_threshold (the task's; with --correction 0.9: after a tenth of a chunk)",
+        help="with --delay: chunk_size_threshold (the task's; with --correction 1, below 0.17 s 0.9)",
     )
     parser.add_argument(
         "--frames",

@@ -126,7 +126,7 @@ def _outcomes(cell: ComparedCell, trials: VirtualTrials, correction: SessionCorr
 
 def _changed(cell: ComparedCell) -> dict[str, Any]:
     """What of the task's settings is another."""
-    changed: dict[str, Any] = {} if cell.correction is None else beside_a_correction(cell.mode)
+    changed: dict[str, Any] = {} if cell.correction is None else beside_a_correction(cell.mode, cell.delay.delay_s)
     if cell.threshold is not None:
         changed["chunk_size_threshold"] = cell.threshold
     return changed | {"max_requests_in_flight": cell.requests_in_flight}
