@@ -95,6 +95,7 @@ def test_an_unknown_verb_is_answered_with_those_that_exist(so101: Run) -> None:
 def test_help_shows_only_verbs_that_exist(so101: Run) -> None:
     done = so101("help")
     assert done.returncode == 0
+    assert {so101(*words).stdout for words in (("help", "--help"), ("-h", "--help"), ("help", "help"))} == {done.stdout}
     assert "demo ..." in done.stdout and "view ..." in done.stdout
     assert "bench" not in done.stdout
 

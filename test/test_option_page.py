@@ -40,7 +40,7 @@ def test_every_verb_refuses_a_wrong_option_in_one_line_under_its_name(verb: str)
         ("call start --wait 1e9", "--wait: 1e9: must be 0 to 3600 s"),
         ("replay bag --speed 1", "--speed goes with --to arm, not --to queue"),
         ("record --repair bag --seconds 3", "--repair bag: repairs that bag and records nothing; leave the rest out"),
-        ("record --seconds nan", "--seconds: nan: must be 0.1 to 1e+07 s"),
+        ("record --seconds nan", "--seconds: nan: must be 0.25 to 1e+07 s"),
         ("dataset bag --max-gap inf", "--max-gap: inf: must be 0 to 3600 s"),
         ("view --port 65535", "--port: 65535: must be 1 to 65534, a whole number"),
         ("bench lerobot --rate-mbit nan", "--rate-mbit nan: must be 0 (as fast as it goes) or 0.1 to 10000 Mbit/s"),

@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
 def _dispatch(layout: Layout, arguments: list[str]) -> int:
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
     if verb in ("help", "-h", "--help"):
-        if not rest:
+        if not rest or rest[0] == "help" or rest[0].startswith("-"):
             print(_help(layout), flush=True)
             return 0
         verb, rest = rest[0], [*rest[1:], "--help"]

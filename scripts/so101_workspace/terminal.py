@@ -112,9 +112,9 @@ def _uninterrupted() -> Iterator[None]:
         yield
     finally:
         _Start.under_way = False
-    if _Start.interrupted:
-        _Start.interrupted = False
-        raise KeyboardInterrupt
+        interrupted, _Start.interrupted = _Start.interrupted, False
+        if interrupted:  # also where the start has failed
+            raise KeyboardInterrupt
 
 
 def end_programs() -> None:

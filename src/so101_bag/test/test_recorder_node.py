@@ -207,13 +207,23 @@ def test_what_cannot_be_recorded_is_refused_in_one_line(record, tmp_path):
     [
         (["--repair", "nowhere"], "so101 record: nowhere: no such bag; a bag is a folder with metadata.yaml"),
         (["--config", "nowhere.yaml"], "so101 record: --config nowhere.yaml: no such file"),
-        (["--seconds", "-1"], "argument --seconds: -1: must be 0.1 to 1e+07 s"),
+        (["--seconds", "-1"], "argument --seconds: -1: must be 0.25 to 1e+07 s"),
+        (["--repair", "bag", "--namespace", "left"], "--repair bag: repairs that bag and records nothing"),
+        (["--repair", "bag", "--ros2-command"], "--repair bag: repairs that bag and records nothing"),
+        (["--ros2-command", "--config", "list.yaml"], "so101 record: --config: parameter file list.yaml"),
+        (["--ros2-command", "--config", "text.yaml"], "so101 record: --config: parameter file text.yaml"),
+        (["--ros2-command", "--config", "section.yaml"], "so101 record: --config: parameter file section.yaml"),
+        (["--ros2-command", "--config", "bytes.yaml"], "so101 record: --config: parameter file bytes.yaml"),
     ],
 )
 def test_a_wrong_command_line_ends_with_one_line(arguments, line, capsys, tmp_path, monkeypatch):
     from so101_bag.record.__main__ import main
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.yaml").write_text("[1, 2]")
+    (tmp_path / "text.yaml").write_text("recorder")
+    (tmp_path / "section.yaml").write_text("recorder: 3")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe")
     try:
         code = main(arguments)
     except SystemExit as ending:

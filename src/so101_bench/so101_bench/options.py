@@ -116,7 +116,7 @@ def parse(arguments: Sequence[str] | None = None) -> BenchOptions | PolicyBenchO
     lerobot.add_argument("--plots", type=path, metavar="DIR", help="write the plots to it as PNG")
     given = parser.parse_args(arguments)
     if given.against == "policy":
-        return policy_speed.read(policy, given)
+        return policy_speed.read(given)
     if given.seconds / given.rounds < 4:
         lerobot.error(f"argument --seconds: {given.seconds:g} in {given.rounds} rounds: each round needs 4 s or more")
     try:

@@ -7,7 +7,7 @@ from so101_correction.core.correction_file import check, read
 from so101_correction.errors import CorrectionFileError
 from so101_node.fingerprint import FingerprintError, of_checkpoint
 from so101_node.protocol import JOINT_NAMES
-from so101_policy_server.lerobot.checkpoint import find_folder
+from so101_policy_server.lerobot.checkpoint import find_folder, has_adapter
 from so101_policy_server.policy import PolicyLoadError
 
 from so101_demo.errors import DemoError
@@ -26,9 +26,12 @@ def checkpoint_folder(options: DemoOptions) -> Path:
         if not options.checkpoint.is_dir():
             raise DemoError(f"--checkpoint {options.checkpoint}: no such folder; expected a LeRobot policy folder")
         try:
-            find_folder(options.checkpoint)  # as the server will, a quarter of a minute later
+            if not has_adapter(options.checkpoint):  # its base is known to the server alone
+                find_folder(options.checkpoint)  # as the server will, a quarter of a minute later
         except PolicyLoadError as error:
             raise DemoError(f"--checkpoint: {error}") from error
+        except OSError as error:
+            raise DemoError(f"--checkpoint {options.checkpoint}: {error.strerror}") from error
         return options.checkpoint.absolute()
     shipped = shipped_policy(options.task)
     if not (shipped / "config.json").is_file():

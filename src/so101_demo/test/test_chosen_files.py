@@ -69,6 +69,14 @@ def test_a_folder_that_is_no_policy_is_refused_before_anything_starts(tmp_path: 
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("inside", ["", "checkpoints/last/pretrained_model"])
+def test_an_adapter_is_left_to_the_server_which_knows_its_base(tmp_path: Path, inside: str):
+    folder = tmp_path / "lora"
+    (folder / inside).mkdir(parents=True)
+    (folder / inside / "adapter_config.json").write_text("{}")
+    assert checkpoint_folder(options(folder, "off")) == folder
+
+
 def test_what_is_no_correction_is_named(tmp_path: Path, checkpoint: Path):
     (tmp_path / "text.npz").write_text("hello")
     for name, complaint in (

@@ -112,9 +112,10 @@ def _makers(options: argparse.Namespace) -> list[Callable[[], Checks]]:
 
         if options.config is not None:
             serves = "server" in chosen and importlib.util.find_spec("so101_policy_server") is not None
-            looked_at = {"so101_driver"} if "robot" in chosen else set()
             yield from check_config(
-                options.config, looked_at | ({"policy_server", "action_queue"} if serves else set())
+                options.config,
+                ("so101_driver",) if "robot" in chosen else (),
+                ("policy_server", "action_queue") if serves else (),
             )
 
     def machine() -> Checks:

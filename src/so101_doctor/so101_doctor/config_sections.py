@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,19 @@ _CAMERAS = ("camera", "frame_gate")
 """Executables whose nodes have the names that people give them."""
 
 
-def check_config(file: Path, looked_at: Collection[str]) -> Checks:
+def check_config(file: Path, looked_at: Collection[str], first_looked_at: Collection[str] = ()) -> Checks:
     """One line for each section that a node would refuse and for each that reaches none; one for all others together.
 
     Args:
         file: the parameter file.
-        looked_at: nodes whose sections another part of the doctor reads; where there are any, it also says why a file
-            cannot be read.
+        looked_at: nodes whose sections another part of the doctor reads, in every namespace.
+        first_looked_at: nodes of which another part reads the first that the file has. Where there are any of either
+            kind, that part also says why a file cannot be read.
     """
     try:
         sections = read(file)
     except ParameterFileError as error:
-        if not looked_at:
+        if not looked_at and not first_looked_at:
             yield _PART.red("file", f"--config: {error}")
         return
     names = list(dict.fromkeys(section.node_name for section in sections if section.names_a_node))
@@ -41,9 +43,12 @@ def check_config(file: Path, looked_at: Collection[str]) -> Checks:
         executable = name if name in known_nodes.node_names() else _camera_kind(own)
         if not executable:
             misspelt += _misspelt(own)
-        elif name not in looked_at:
+            continue
+        nodes = nodes_called(name, own)[name in first_looked_at :]
+        cls = known_nodes.parameters_of(executable)
+        if name not in looked_at and nodes and cls is not None:
             judged.append(name)
-            wrong += _refusals(file, executable, nodes_called(name, own))
+            wrong += _refusals(file, cls, nodes)
     yield from (_PART.red("parameters", f"--config: {line}") for line in wrong)
     yield from (_PART.yellow("sections", f"--config: {line}") for line in misspelt)
     if judged and not wrong:
@@ -53,16 +58,17 @@ def check_config(file: Path, looked_at: Collection[str]) -> Checks:
 def _camera_kind(sections: Sequence[Section]) -> str:
     """Return the executable of a node that a person named, by its keys; "" where they are no camera's."""
     keys = {key for section in sections for key in section.keys}
-    declared = known_nodes.declared()
-    known = {kind: len(keys & declared.get(kind, frozenset())) for kind in _CAMERAS}
+    known = {kind: len(keys & _keys_of(kind)) for kind in _CAMERAS}
     best = max(_CAMERAS, key=lambda kind: known[kind])
-    return best if 2 * known[best] >= len(keys) else ""
+    return best if known[best] and 2 * known[best] >= len(keys) else ""
 
 
-def _refusals(file: Path, executable: str, nodes: Sequence[str]) -> Iterator[str]:
+def _keys_of(executable: str) -> frozenset[str]:
     cls = known_nodes.parameters_of(executable)
-    if cls is None:
-        return
+    return frozenset() if cls is None else frozenset(field.name for field in dataclasses.fields(cls))
+
+
+def _refusals(file: Path, cls: type[Any], nodes: Sequence[str]) -> Iterator[str]:
     missing = _what_a_launch_gives(cls)
     for node in nodes:
         try:

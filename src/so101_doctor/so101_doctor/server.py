@@ -30,11 +30,11 @@ def check_server(checkpoint: str, config: Path | None = None, *, expected: bool)
         expected: this machine is to be the server, so that a missing LeRobot is a fault.
     """
     yield _PART.green("policy libraries", ", ".join(installed()))
-    deployment, fault = None, ""
+    deployment = None
     try:
         deployment = read_deployment(config)
     except DeploymentError as error:
-        fault = str(error)
+        yield _PART.red("deployment", str(error))
     if deployment is not None and deployment.server.policy_library != LEROBOT:
         yield _check_library(deployment.server.policy_library)
         return
@@ -52,7 +52,6 @@ def check_server(checkpoint: str, config: Path | None = None, *, expected: bool)
         yield _PART.yellow("LeRobot", f"{version}; tried with {_LEROBOT}", f"pip install lerobot=={_LEROBOT}")
     yield from _check_device()
     if deployment is None:
-        yield _PART.red("deployment", fault)
         return
     named = checkpoint or deployment.server.pretrained_name_or_path
     if named:

@@ -13,8 +13,8 @@ from so101_doctor.config_sections import check_config
 CONFIG = Path(__file__).parents[3] / "config"
 
 
-def lines(file: Path, *looked_at: str) -> list[tuple[Light, str]]:
-    return [(one.state, one.text) for one in check_config(file, looked_at)]
+def lines(file: Path, *looked_at: str, first: tuple[str, ...] = ()) -> list[tuple[Light, str]]:
+    return [(one.state, one.text) for one in check_config(file, looked_at, first)]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -66,6 +66,19 @@ def test_what_another_part_reads_is_left_to_it(tmp_path: Path) -> None:
     unreadable = written(tmp_path, "\t")
     assert [state for state, _ in lines(unreadable)] == [Light.RED]
     assert lines(unreadable, "so101_driver") == []
+
+
+def test_of_several_queues_each_is_judged(tmp_path: Path) -> None:
+    """Another part reads the first."""
+    arm = "/arm{}/action_queue: {{ros__parameters: {{request_timeout_s: {}}}}}\n"
+    right, wrong = arm.format(1, 1.0), arm.format(2, 60.0)
+    assert [state for state, _ in lines(written(tmp_path, right + wrong), first=("action_queue",))] == [Light.RED]
+    assert lines(written(tmp_path, right), first=("action_queue",)) == []
+
+
+def test_what_is_no_camera_of_ours_is_not_judged_as_one(tmp_path: Path) -> None:
+    assert lines(written(tmp_path, "/**/usb_cam: {ros__parameters: {pixel_format: yuyv}}\n")) == []
+    assert lines(written(tmp_path, "/**/usb_cam: {ros__parameters: {}}\n")) == []
 
 
 @pytest.mark.parametrize("file", sorted(CONFIG.glob("*.yaml")), ids=lambda file: file.name)

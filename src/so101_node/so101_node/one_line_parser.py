@@ -44,7 +44,8 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Leave the process with exit code 2 and one line."""
         if message.startswith(_UNKNOWN):
-            message += meant(message.removeprefix(_UNKNOWN).split()[0], tuple(self._options()))
+            words = message.removeprefix(_UNKNOWN).split()
+            message = message + meant(words[0], tuple(self._options())) if words else f"{_UNKNOWN}''"
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
     def _options(self) -> Iterator[str]:

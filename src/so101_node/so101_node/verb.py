@@ -8,6 +8,7 @@ its output that has left (`./so101 call | head -1`). It imports nothing but the 
 import importlib
 import importlib.util
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -38,11 +39,20 @@ def run(verb: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
+        if _has_reader(sys.stdout.fileno()):
+            raise  # another pipe or socket broke
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # Python writes what is left once more at its end
         return NO_READER
     return code
+
+
+def _has_reader(descriptor: int) -> bool:
+    """Whether the other end of a pipe is open; anything that is no pipe has one."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return not any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _code_of(verb: Callable[[], int | None]) -> int:

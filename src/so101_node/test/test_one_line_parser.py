@@ -36,6 +36,13 @@ def test_a_count_that_is_none_is_refused_with_its_bounds(text: str, capsys: pyte
     assert said.startswith(f"so101 thing: argument --episodes: {text or repr('')}: must be 1 to 100, a whole number")
 
 
+@pytest.mark.parametrize("word", ["", " "])
+def test_an_empty_word_is_refused_as_any_other(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable of the shell that was not set."""
+    said = refusal([word], capsys, OneLineParser(prog="so101 thing"))
+    assert said == "so101 thing: unrecognized arguments: ''; see so101 thing --help\n"
+
+
 @pytest.mark.parametrize("text", ["-0.1", "11", "1e9", "nan", "inf", "", "400ms", "0,4"])
 def test_a_number_that_is_none_is_refused_with_its_bounds_and_unit(
     text: str, capsys: pytest.CaptureFixture[str]

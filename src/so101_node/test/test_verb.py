@@ -47,6 +47,14 @@ def test_what_a_verb_ends_with_is_the_exit_code(main: Callable[[], int | None], 
     assert verb.run(main) == code
 
 
+def test_another_pipe_that_breaks_is_not_taken_for_a_reader_that_has_left() -> None:
+    def main() -> int:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        verb.run(main)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[[str], subprocess.Popen[str]]:
     """Run a package `thing` whose `__main__` is the text, as a verb is run."""

@@ -21,12 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=path, help="parameter file; default: config/record.yaml")
     parser.add_argument("--namespace", default="", help="namespace of the robot")
     parser.add_argument("--exclude", action="append", default=[], metavar="TOPIC", help="leave this topic out")
-    parser.add_argument("--seconds", type=within(0.1, 1e7, "s"), help="stop after this long")
+    parser.add_argument("--seconds", type=within(0.25, 1e7, "s"), help="stop after this long")
     parser.add_argument(
         "--ros2-command", action="store_true", help="print the `ros2 bag record` command for the same topics, and exit"
     )
     given = parser.parse_args(arguments)
-    if given.repair is not None and (given.folder or given.config or given.exclude or given.seconds):
+    others = (given.folder, given.config, given.namespace, given.exclude, given.seconds, given.ros2_command)
+    if given.repair is not None and any(others):
         parser.error(f"--repair {given.repair}: repairs that bag and records nothing; leave the rest out")
     if given.repair is not None:
         return _repair(given.repair)
@@ -70,24 +71,22 @@ def _repair(folder: Path) -> int:
 
 
 def _print_ros2_command(config: Path, folder: Path | None, namespace: str, exclude: Sequence[str]) -> int:
-    import yaml
+    from so101_node.parameters.files import ParameterFileError
+    from so101_node.parameters.node_file import values_for
 
     from so101_bag.record.recorder_parameters import RecorderParameters
     from so101_bag.record.topic_patterns import Selection, ros2_command
 
     defaults = RecorderParameters()
+    own = "/" + namespace.strip("/")
     try:
-        found = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        print(f"so101 record: --config {config}: {' '.join(str(error).split())}", file=sys.stderr)
+        found = values_for(config, f"{own.rstrip('/')}/recorder")
+    except ParameterFileError as error:
+        print(f"so101 record: --config: {error}", file=sys.stderr)
         return 1
-    values: dict[str, Any] = next(
-        (part.get("ros__parameters", {}) for key, part in found.items() if key.endswith("recorder")), {}
-    )
+    values: dict[str, Any] = {key: value for _, section in found for key, value in section.items()}
     selection = Selection.of(
-        values.get("topics", defaults.topics),
-        exclude or values.get("exclude", defaults.exclude),
-        "/" + namespace.strip("/"),
+        values.get("topics", defaults.topics), exclude or values.get("exclude", defaults.exclude), own
     )
     print(shlex.join(ros2_command(selection, str(folder or "so101_bag"))))
     return 0

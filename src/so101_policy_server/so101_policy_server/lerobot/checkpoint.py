@@ -90,6 +90,11 @@ def _find(name_or_path: str, base: str) -> Checkpoint:
     raise PolicyLoadError(f"no folder {name_or_path}: name a checkpoint, a run folder or a hub id")
 
 
+def has_adapter(folder: Path) -> bool:
+    """Whether the folder, or one in it that people mean, holds a PEFT adapter; OSError where it cannot be entered."""
+    return any((folder / inside / ADAPTER_CONFIG).is_file() for inside in _INSIDE)
+
+
 def find_folder(folder: Path) -> Path:
     """The folder with config.json: itself, or that of a run or step of a run, whatever else it may lack.
 

@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         return int(getattr(verbs, options.verb)(options))
+    except BrokenPipeError:  # see so101_node.verb
+        raise
     except (TrainingError, SimulationError, OSError) as error:
         print(f"so101 policy {options.verb}: {error}", file=sys.stderr)
         return 1

@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         round_trip_s = advice.round_trip_of(options.source) if options.source else options.round_trip_ms
         run.tune(options, round_trip_s)
+    except BrokenPipeError:  # see so101_node.verb
+        raise
     except (advice.ReportError, EpisodesError, ValidationError, SimulationError, OSError) as error:
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
         print(f"so101 tune: {reason}", file=sys.stderr)
