@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OF_A_CORE = re.compile(r"^(?:from|import) so101_\w+\.core", re.MULTILINE)
-MORE_THAN_A_CORE = re.compile(r"rclpy|so101_msgs|\.ros\.|subprocess|Popen|\bpty\b|torch|lerobot|pytest\.importorskip")
+MORE_THAN_A_CORE = re.compile(
+    r"rclpy|so101_msgs|\.ros\.|subprocess|Popen|\bpty\b|torch|lerobot|pytest\.importorskip"
+    r"|lockstep_arm|build_model|running_virtual_arm|policy correction"  # the simulator, or training
+)
 
 
 def core_tests() -> list[Path]:
