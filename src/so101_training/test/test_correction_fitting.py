@@ -44,3 +44,9 @@ def test_the_same_seed_gives_the_same_weights(episodes: list[CorrectionEpisode])
     assert all(np.array_equal(first[name], second[name]) for name in first)
     other = fit(episodes[:4], FitRecipe(seed=1, steps=3, batch_size=8), sees=True, told=lambda _: None)
     assert not np.array_equal(other.network.weights()["mlp.0.weight"], first["mlp.0.weight"])
+
+
+def test_the_smallest_numbers_are_numbers_again_after_a_training(episodes: list[CorrectionEpisode]) -> None:
+    """Training flushes denormals to 0 in the whole process, where a replay compares bit for bit."""
+    fit(episodes[:4], FitRecipe(steps=1, batch_size=8), sees=False, told=lambda _: None)
+    assert np.nextafter(np.zeros(1), 1.0) > 0.0

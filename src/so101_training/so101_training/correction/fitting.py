@@ -79,9 +79,22 @@ def fit(
     begin: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Fitted:
     """Train on demonstrations; sees: with frames, else a blind network for comparison; begin: weights to go on from."""
+    torch.set_flush_denormal(True)  # of the whole process, so only while training
+    try:
+        return _fit(episodes, recipe, sees, told, begin)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _fit(
+    episodes: Sequence[CorrectionEpisode],
+    recipe: FitRecipe,
+    sees: bool,
+    told: Callable[[FitProgress], None],
+    begin: Mapping[str, NDArray[np.float32]] | None,
+) -> Fitted:
     began = time.monotonic()
     torch.manual_seed(recipe.seed)
-    torch.set_flush_denormal(True)
     rng = np.random.default_rng(recipe.seed)
     is_few = len(episodes) < HELD_BACK
     earlier = recipe.earlier_steps if sees else 0
