@@ -55,7 +55,7 @@ def test_a_value_that_is_none_and_an_option_of_something_else_are_refused(
     monkeypatch.setattr("sys.argv", ["so101", *rest])
     module = command_line._TOOLS[verb][0]
     with pytest.raises(SystemExit) as ended:
-        verbs._main_of(module)()
+        verbs.main_of(module)()
     told = capsys.readouterr()
     assert ended.value.code == 2 and told.err.count("\n") == 1
     assert told.err.startswith(f"so101 {verb}") and said in told.err

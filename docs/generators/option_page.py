@@ -6,15 +6,14 @@
 
 import argparse
 import contextlib
-import importlib
-import importlib.util
 import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from unittest import mock
+
+from so101_node.verb import main_of
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
@@ -66,7 +65,7 @@ def _section(module: str, words: Sequence[str]) -> list[str]:
 def _help(module: str, words: Sequence[str]) -> str:
     output = io.StringIO()
     with _arguments([*words, "--help"]), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-        _main(module)
+        main_of(module)()
     return "\n".join(line.rstrip() for line in output.getvalue().rstrip().splitlines())
 
 
@@ -78,17 +77,11 @@ def _parts(module: str) -> list[str]:
 
     with _arguments([]), mock.patch.object(argparse.ArgumentParser, "parse_args", capture):
         try:
-            _main(module)
+            main_of(module)()
         except _Captured as captured:
             found = [one for one in captured.parser._actions if isinstance(one, argparse._SubParsersAction)]
             return [name for one in found for name in one.choices]
     return []
-
-
-def _main(module: str) -> Any:
-    spec = importlib.util.find_spec(module)
-    inside = spec is not None and spec.submodule_search_locations is not None
-    return importlib.import_module(f"{module}.__main__" if inside else module).main()
 
 
 @contextlib.contextmanager

@@ -82,9 +82,8 @@ def main(arguments: list[str]) -> int:
         complain("interrupted; type the same again to go on")
         return 130
     except BrokenPipeError:  # `./so101 help | head -1`
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # Python writes what is left once more at its end
+        # Python writes what is left once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     finally:
         end_programs()  # also when the terminal is gone and nothing can be said any more

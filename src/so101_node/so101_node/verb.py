@@ -25,7 +25,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     del sys.argv[0]
-    verb = _main_of(sys.argv[0])
+    verb = main_of(sys.argv[0])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return run(verb)
@@ -41,9 +41,8 @@ def run(verb: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         if _has_reader(sys.stdout.fileno()):
             raise  # another pipe or socket broke
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # Python writes what is left once more at its end
+        # Python writes what is left once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
     return code
 
@@ -65,12 +64,13 @@ def _code_of(verb: Callable[[], int | None]) -> int:
         return end.code or 0
 
 
-def _main_of(name: str) -> Callable[[], int | None]:
+def main_of(name: str) -> Callable[[], int | None]:
+    """Return `main` of a module, of a package that of its `__main__`."""
     spec = importlib.util.find_spec(name)
     if spec is not None and spec.submodule_search_locations is not None:
         name = f"{name}.__main__"
-    main_of: Callable[[], int | None] = importlib.import_module(name).main
-    return main_of
+    found: Callable[[], int | None] = importlib.import_module(name).main
+    return found
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

@@ -103,11 +103,11 @@ def test_options_of_parts_are_known_too(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_path_may_begin_with_a_tilde_and_is_never_empty(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`--report=~/run.json` made a folder named ~, and `--checkpoint "$POLICY"` meant the folder that one was in."""
-    monkeypatch.setenv("HOME", "/home/robot")
-    assert parser().parse_args(["--report=~/run 1.json"]).report == Path("/home/robot/run 1.json")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parser().parse_args(["--report=~/run 1.json"]).report == tmp_path / "run 1.json"
     assert parser().parse_args(["--report", "über/../x.json"]).report == Path("über/../x.json")
     assert "argument --report: '' names no file or folder" in refusal(["--report", ""], capsys)
     assert "argument --report: ~nobody-at-all/x: " in refusal(["--report", "~nobody-at-all/x"], capsys)

@@ -25,6 +25,7 @@ from so101_training.correction.samples import (
     SampleNoise,
 )
 from so101_training.correction.torch_network import TorchCorrection
+from so101_training.denormals import flushed_denormals
 
 HELD_BACK = 12  # every so many episodes one is not trained on, for the offline figure
 MEASURED_SAMPLES = 1500
@@ -70,6 +71,7 @@ class FitProgress:
     left_rad: float
 
 
+@flushed_denormals()
 def fit(
     episodes: Sequence[CorrectionEpisode],
     recipe: FitRecipe,
@@ -79,20 +81,6 @@ def fit(
     begin: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Fitted:
     """Train on demonstrations; sees: with frames, else a blind network for comparison; begin: weights to go on from."""
-    torch.set_flush_denormal(True)  # of the whole process, so only while training
-    try:
-        return _fit(episodes, recipe, sees, told, begin)
-    finally:
-        torch.set_flush_denormal(False)
-
-
-def _fit(
-    episodes: Sequence[CorrectionEpisode],
-    recipe: FitRecipe,
-    sees: bool,
-    told: Callable[[FitProgress], None],
-    begin: Mapping[str, NDArray[np.float32]] | None,
-) -> Fitted:
     began = time.monotonic()
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)

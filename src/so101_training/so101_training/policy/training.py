@@ -22,6 +22,7 @@ from lerobot.policies import make_pre_post_processors
 from safetensors import SafetensorError
 from torch import Tensor
 
+from so101_training.denormals import flushed_denormals
 from so101_training.errors import TrainingError
 from so101_training.policy.act_policy import (
     SharedBackbone,
@@ -114,22 +115,21 @@ class Trainer:
         """Train to the last step, saving now and then and in the end; on KeyboardInterrupt too."""
         losses: list[float] = []
         last = time.monotonic()
-        torch.set_flush_denormal(True)  # of the whole process, so only while training
         try:
-            while self.step < self._recipe.steps:
-                losses.append(self._train_step())
-                self.step += 1
-                now = time.monotonic()
-                self.seconds += now - last
-                last = now
-                if self.step % _REPORT_EVERY == 0 or self.step == self._recipe.steps:
-                    report(Report(self.step, float(np.mean(losses)), self.seconds))
-                    losses.clear()
-                if self.step % _SAVE_EVERY == 0:
-                    self._save()
-                    last = time.monotonic()
+            with flushed_denormals():
+                while self.step < self._recipe.steps:
+                    losses.append(self._train_step())
+                    self.step += 1
+                    now = time.monotonic()
+                    self.seconds += now - last
+                    last = now
+                    if self.step % _REPORT_EVERY == 0 or self.step == self._recipe.steps:
+                        report(Report(self.step, float(np.mean(losses)), self.seconds))
+                        losses.clear()
+                    if self.step % _SAVE_EVERY == 0:
+                        self._save()
+                        last = time.monotonic()
         finally:
-            torch.set_flush_denormal(False)
             self._save()
 
     def _train_step(self) -> float:
